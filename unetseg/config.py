@@ -1,0 +1,160 @@
+"""What a checkpoint says about itself: `config.json` as a validated, frozen model. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+IGNORE = 255
+"""The label id that no loss and no score ever sees."""
+
+Task = Literal["binary", "multiclass", "one-vs-rest"]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
+class SegmentationConfig(BaseModel):
+    """Everything needed to use the weights beside it, and nothing about who runs them.
+
+    task: `multiclass` has one softmax channel per label; `binary` and `one-vs-rest` have one sigmoid
+        channel per class.
+    classes: their names. background: the name of label 0 where there is one, else None.
+    palette: one `#rrggbb` per label, background first.
+    channels: what the input channels are; `("gray",)` and `("red", "green", "blue")` convert into each other.
+    mean, std: per channel, of pictures scaled to 0..1.
+    value_range: (low, high) per channel that 0..1 stands for; None is the range of the stored type.
+    window: (low, high) in Hounsfield units; used for images in Hounsfield units only.
+    orientation: how slices lie; LPS has the patient's left at the image's right, posterior down.
+    working_size: the longer side in pixels that the network sees; None is the stored resolution, tiled.
+    widths: channels at each depth of the U-Net.
+    temperatures: divide the logits; one per class, a single one for multiclass.
+    thresholds: on the probability, one per output channel; for multiclass they serve the thresholded
+        view only.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal[1] = 1
+    task: Task
+    classes: tuple[str, ...] = Field(min_length=1, max_length=254)
+    background: str | None
+    palette: tuple[Color, ...]
+    channels: tuple[str, ...] = Field(min_length=1, max_length=64)
+    mean: tuple[float, ...]
+    std: tuple[Positive, ...]
+    value_range: tuple[tuple[float, float], ...] | None = None
+    window: tuple[float, float] | None = None
+    orientation: Literal["LPS"] | None = None
+    working_size: Annotated[int, Field(ge=16, le=8192)] | None = None
+    widths: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=2, max_length=7)
+    temperatures: tuple[Positive, ...]
+    thresholds: tuple[Probability, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The name of every label id, in order of id."""
+        return self.classes if self.background is None else (self.background, *self.classes)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The name of every output channel of the network, in order."""
+        return self.labels if self.exclusive else self.classes
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the channels compete in one softmax (else each has its own sigmoid)."""
+        return self.task == "multiclass"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SegmentationConfig:
+        if self.task == "binary" and (len(self.classes) != 1 or self.background is None):
+            raise ValueError(
+                f"a binary task has exactly one class and a background, got classes {list(self.classes)} "
+                f"and background {self.background!r}; use multiclass or one-vs-rest for more"
+            )
+        if self.task == "multiclass" and len(self.labels) < 2:
+            raise ValueError("a multiclass task needs at least two labels; one class is a binary task")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"label names must differ, got {list(self.labels)}")
+        temperatures = 1 if self.exclusive else len(self.classes)
+        for name, got, expected, what in (
+            ("palette", len(self.palette), len(self.labels), "label"),
+            ("mean", len(self.mean), len(self.channels), "channel"),
+            ("std", len(self.std), len(self.channels), "channel"),
+            ("temperatures", len(self.temperatures), temperatures, "softmax or sigmoid"),
+            ("thresholds", len(self.thresholds), len(self.outputs), "output channel"),
+            ("value_range", len(self.value_range or self.channels), len(self.channels), "channel"),
+        ):
+            if got != expected:
+                raise ValueError(f"{name} needs one entry per {what}: expected {expected}, got {got}")
+        for low, high in [*(self.value_range or ()), *([self.window] if self.window else [])]:
+            if not low < high:
+                raise ValueError(f"a range goes from low to high, got [{low}, {high}]")
+        return self
+
+    def to_json(self) -> str:
+        """The text of `config.json`."""
+        # one field a line, short enough to read at a glance
+        fields = json.loads(self.model_dump_json())
+        lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in fields.items())
+        return "{\n" + lines + "\n}\n"
+
+    @classmethod
+    def from_file(cls, path: Path) -> SegmentationConfig:
+        """Read `config.json` strictly: every field present, none unknown.
+
+        Raises ValueError with one sentence that names the file and the field.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+            fields = json.loads(text)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} is not a readable JSON file: {error}") from None
+        if not isinstance(fields, dict):
+            raise ValueError(f"{path} holds a {type(fields).__name__}, expected a JSON object of fields")
+        unknown = set(fields) - set(cls.model_fields)
+        missing = set(cls.model_fields) - set(fields)
+        if missing and not unknown:
+            raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; every field of the format must be there")
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ValueError(f"{path}: {explain(error, cls)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of a validation as one sentence: where, what was wrong, what came, what may be meant."""
+    first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _field_names(model, first["loc"][:-1])
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        meant = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+        return f"unknown field {where!r}; {meant}"
+    if first["type"] == "missing":
+        return f"field {where!r} is missing"
+    message = re.sub(r"^Value error, ", "", first["msg"])
+    if not where:
+        return message
+    return f"field {where!r}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+
+
+def _field_names(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)
+
+
+def hex_to_rgb(color: str) -> tuple[int, int, int]:
+    """`#rrggbb` as three numbers 0..255."""
+    red, green, blue = (int(color[a:b], 16) for a, b in pairwise((1, 3, 5, 7)))
+    return red, green, blue

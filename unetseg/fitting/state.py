@@ -1,0 +1,80 @@
+"""What a stopped run needs to go on: one safetensors file, replaced whole; no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+@dataclass
+class Position:
+    """Where a run is. epoch and batch: the next ones to do; best: the highest validation score so far."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    best: float = -1.0
+
+
+def save_state(
+    path: Path, position: Position, recipe: str, network: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW
+) -> None:
+    """Write weights, their average, the optimizer's moments and the position; `recipe` is kept as text."""
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    for i, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{k}": v for k, v in moments.items()}
+    metadata = {"position": json.dumps(asdict(position)), "recipe": recipe}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # copies: safetensors refuses memory shared between names and channels_last
+        save_file({k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()},
+                  temporary, metadata)  # fmt: skip
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_state(
+    path: Path, recipe: str, network: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW
+) -> Position:
+    """Put a saved state back in place and return its position.
+
+    Raises ValueError if there is none, if it is damaged, or if it belongs to another recipe.
+    """
+    if not path.is_file():
+        raise ValueError(f"nothing to resume: {path} is not there; start without --resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}); start again without --resume") from None
+    if metadata["recipe"] != recipe:
+        old, new = json.loads(metadata["recipe"]), json.loads(recipe)
+        changed = [f"{s}.{k}" for s in new for k in new[s] or {} if (old.get(s) or {}).get(k) != new[s][k]]
+        raise ValueError(
+            f"the recipe has changed since this run began ({', '.join(changed) or 'other fields'}); "
+            "resume with the same recipe, or start anew with another --run-dir"
+        )
+    network.load_state_dict(_part(tensors, "network."))
+    average.load_state_dict(_part(tensors, "average."))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in _part(tensors, "optimizer.").items():
+        index, name = key.split(".")
+        moments.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return Position(**json.loads(metadata["position"]))
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

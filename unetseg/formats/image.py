@@ -1,0 +1,65 @@
+"""A picture of any kind in memory, with what its numbers mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels as stored, and what is known of them.
+
+    pixels: (D,H,W,C) in the stored type; D slices, 1 for a picture; C channels.
+    value_range: (low, high) that the stored numbers can span; None for floats, which must lie in 0..1.
+    hounsfield: whether the numbers are Hounsfield units.
+    notices: what a reader of the result should know, one sentence each.
+    """
+
+    pixels: NDArray[Any]
+    value_range: tuple[float, float] | None = None
+    hounsfield: bool = False
+    name: str = "array"
+    notices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or 0 in self.pixels.shape:
+            raise ValueError(
+                f"{self.name}: got pixels of shape {self.pixels.shape}, expected (slices, height, width, channels), "
+                "none of them 0"
+            )
+
+
+def as_image(array: NDArray[Any], *, value_range: tuple[float, float] | None = None, name: str = "array") -> Image:
+    """An array (H,W) or (H,W,C) as an Image; the value range is that of its type unless given.
+
+    Raises ValueError for other shapes and for types that hold no picture.
+    """
+    if array.ndim not in (2, 3):
+        raise ValueError(f"{name}: got an array of shape {array.shape}, expected (height, width[, channels])")
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+        value_range = value_range or (0, 1)
+    elif array.dtype in (np.uint8, np.uint16):
+        value_range = value_range or (0, int(np.iinfo(array.dtype).max))
+    elif array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: holds values that are not finite; replace them before segmentation")
+    elif array.dtype.kind not in "iu":
+        raise ValueError(f"{name}: got an array of {array.dtype}, expected numbers")
+    elif value_range is None:
+        raise ValueError(
+            f"{name}: {array.dtype} values from {array.min()} to {array.max()} have no natural black and white; "
+            "give value_range=(low, high)"
+        )
+    pixels = array[None, :, :, None] if array.ndim == 2 else array[None]  # (1,H,W,C)
+    notices: tuple[str, ...] = ()
+    if array.dtype == np.uint16 and value_range == (0, 65535) and array.size and 0 < array.max() < 65536 // 8:
+        notices = (
+            f"{name} is 16-bit but its values end at {array.max()}, so it is nearly black; "
+            "give value_range if it holds fewer bits",
+        )
+    return Image(pixels, value_range, name=name, notices=notices)

@@ -1,0 +1,125 @@
+"""Pictures that Pillow reads: PNG, JPEG, TIFF, BMP, GIF, WebP, PNM."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL import ImageOps
+
+from ..config import hex_to_rgb
+from .image import Image, as_image
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused from their header, before a pixel is decoded."""
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+# modes that hold the values as stored; any other mode is converted to RGB
+AS_STORED = ("1", "L", "I;16", "I;16B", "I", "F", "RGB")
+
+
+def read_image(
+    source: str | Path | bytes,
+    *,
+    value_range: tuple[float, float] | None = None,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Image:
+    """Read a picture, turned as its EXIF says, in the type it is stored in.
+
+    source: a path, or the bytes of a file (then `name` stands for it in messages).
+    value_range: (low, high) of the stored numbers where the type says too little, e.g. 12 bits in 16.
+    Raises ValueError in one sentence for anything that is not a readable picture of at most `max_pixels`.
+    """
+    picture, name = _open(source, name, max_pixels)
+    notices = []
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1:
+        notices.append(f"{name} has {frames} frames; the first is used")
+    picture = _decoded(picture, name)
+    if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        if np.asarray(picture.getchannel("A")).min() < 255:
+            notices.append(f"{name} is partly transparent; what is transparent is read as black")
+        black = PIL.Image.new("RGBA", picture.size, "black")
+        picture = PIL.Image.alpha_composite(black, picture).convert("RGB")
+    elif picture.mode not in AS_STORED:
+        picture = picture.convert("RGB")
+    array = np.asarray(picture)
+    if picture.mode.startswith("I;16"):
+        array = array.astype(np.uint16)  # native byte order
+    image = as_image(array, value_range=value_range, name=name)
+    return Image(image.pixels, image.value_range, name=name, notices=(*notices, *image.notices))
+
+
+def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+    """The numbers of a mask file as stored: (H,W) integers (of a palette file: the indices), or (H,W,3) RGB.
+
+    Raises ValueError for a file that is no picture, and for JPEG, which does not keep label values.
+    """
+    picture, name = _open(path, None, max_pixels)
+    if picture.format == "JPEG":
+        raise ValueError(f"{name} is a JPEG, which blurs label values; save masks as PNG")
+    picture = _decoded(picture, name)
+    if picture.mode in ("LA", "PA"):
+        picture = picture.getchannel(0)
+    elif picture.mode not in ("1", "L", "P", "I;16", "I;16B", "I"):
+        picture = picture.convert("RGB")
+    array = np.asarray(picture)
+    return array.astype(np.uint8) if array.dtype == np.bool_ else array
+
+
+def write_labels(path: Path, labels: NDArray[np.uint8], palette: Sequence[str]) -> Path:
+    """Write a label map (H,W) as an indexed PNG: pixel values are ids, colours are the palette's."""
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"label maps are written as .png, got {path.name!r}; choose a name that ends in .png")
+    picture = PIL.Image.fromarray(labels)
+    picture.putpalette([part for color in palette for part in hex_to_rgb(color)])
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        picture.save(temporary, format="PNG")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _open(source: str | Path | bytes, name: str | None, max_pixels: int) -> tuple[PIL.Image.Image, str]:
+    name = name or ("picture" if isinstance(source, bytes) else Path(source).name)
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{name} can't be read: {error.strerror or error}; give the path of a picture") from None
+    if not data:
+        raise ValueError(f"{name} is empty (0 bytes); give a picture file")
+    too_large = f"is larger than the limit of {max_pixels / 1e6:.0f} megapixels; reduce it or cut it into parts"
+    try:
+        picture = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
+        raise ValueError(f"{name} {too_large}") from None
+    # Pillow's plugins raise almost anything on a broken header
+    except Exception as error:
+        what = "" if isinstance(error, PIL.UnidentifiedImageError) else f" ({error})"
+        raise ValueError(
+            f"{name} is not a readable picture{what}; expected PNG, JPEG, TIFF, BMP, GIF, WebP or PNM"
+        ) from None
+    if 0 in picture.size:
+        raise ValueError(f"{name} has no pixels ({picture.width} x {picture.height}); give a picture with some")
+    if picture.width * picture.height > max_pixels:
+        raise ValueError(f"{name} ({picture.width} x {picture.height}) {too_large}")
+    return picture, name
+
+
+def _decoded(picture: PIL.Image.Image, name: str) -> PIL.Image.Image:
+    try:
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+    # as above: a truncated or damaged body
+    except Exception as error:
+        raise ValueError(f"{name} is damaged or cut off ({error}); save or download it again") from None

@@ -1,0 +1,105 @@
+"""Checkpoints: finding, loading strictly, saving whole. Folders, in the layout of a model repo."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .config import SegmentationConfig
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def checkpoints_folder() -> Path:
+    """`checkpoints/` beside the package, as in a clone."""
+    return Path(__file__).resolve().parent.parent / "checkpoints"
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a checkpoint: an existing folder, else a name under `checkpoints/` beside the package.
+
+    Raises FileNotFoundError that lists the names there are.
+    """
+    shipped = checkpoints_folder()
+    for folder in (Path(name), shipped / name):
+        if (folder / CONFIG).is_file():
+            return folder
+    there = sorted(path.parent.name for path in shipped.glob(f"*/{CONFIG}"))
+    raise FileNotFoundError(
+        f"no checkpoint {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, "
+        f"or one of the names {', '.join(there) or '(none)'} in checkpoints/"
+    )
+
+
+def load(folder: Path) -> tuple[SegmentationConfig, dict[str, Tensor]]:
+    """Config and weights of a checkpoint, checked key by key and shape by shape against the network.
+
+    Only safetensors is read. Raises ValueError that names the first thing that doesn't fit.
+    """
+    from .model import UNet
+
+    config = SegmentationConfig.from_file(folder / CONFIG)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        others = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
+        hint = f"; {', '.join(others)} is a pickle, which is never opened: convert it to safetensors" if others else ""
+        raise ValueError(f"{folder} has no {WEIGHTS}{hint or '; save the checkpoint again'}")
+    try:
+        weights = load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}); get or save it again") from None
+    with torch.device("meta"):
+        expected = UNet(config).state_dict()
+    for what, names in (("lacks", expected.keys() - weights.keys()), ("has unknown", weights.keys() - expected.keys())):
+        if names:
+            first = sorted(names)[0]
+            raise ValueError(
+                f"{path} {what} {len(names)} of the network's weights, first {first!r}; "
+                f"it does not belong to this {CONFIG}"
+            )
+    for key, weight in weights.items():
+        if weight.shape != expected[key].shape or weight.dtype != expected[key].dtype:
+            raise ValueError(
+                f"{path}: {key} is {_kind(weight)}, expected {_kind(expected[key])}; "
+                f"it does not belong to this {CONFIG}"
+            )
+    return config, weights
+
+
+def save(
+    folder: Path, config: SegmentationConfig, weights: dict[str, Tensor], files: dict[str, str | bytes] | None = None
+) -> Path:
+    """Write a checkpoint whole or not at all; one that is there already is replaced.
+
+    files: what else belongs into it by name, e.g. README.md, split.json.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder} exists and is no checkpoint; choose another folder or empty it")
+    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        new.mkdir()
+        for name, content in {CONFIG: config.to_json(), **(files or {})}.items():
+            (new / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        # contiguous: safetensors refuses channels_last
+        save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, new / WEIGHTS)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+    return folder
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

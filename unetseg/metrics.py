@@ -1,0 +1,90 @@
+"""Every score from one table of counts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import IGNORE, SegmentationConfig
+
+
+class ConfusionMatrix:
+    """Counts of (true label, predicted label) over all pixels seen, ignored ones left out.
+
+    Tables add up: the counts of a patient are the sum over slices, those of a split the sum over patients. Scores
+    by class leave a background out, which almost every picture is full of; accuracy counts it.
+    """
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        self.config = config
+        size = len(config.labels)
+        self.counts: NDArray[np.int64] = np.zeros((size, size), dtype=np.int64)
+
+    def update(self, truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> None:
+        """Count two label maps of the same shape; truth may hold IGNORE."""
+        if truth.shape != prediction.shape:
+            raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}; they must be equal")
+        size = len(self.counts)
+        valid = truth != IGNORE
+        pairs = truth[valid].astype(np.int64) * size + prediction[valid]
+        if pairs.size and (truth[valid].max() >= size or prediction[valid].max() >= size):
+            raise ValueError(
+                f"label ids must be below {size} ({', '.join(self.config.labels)}) or {IGNORE} in the truth"
+            )
+        self.counts += np.bincount(pairs, minlength=size * size).reshape(size, size)
+
+    def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
+        total = ConfusionMatrix(self.config)
+        total.counts = self.counts + other.counts
+        return total
+
+    @property
+    def dice(self) -> dict[str, float]:
+        """2 TP / (2 TP + FP + FN) of each class that truth or prediction has."""
+        hits, errors = self._hits_and_errors()
+        return self._by_class(2 * hits, 2 * hits + errors)
+
+    @property
+    def iou(self) -> dict[str, float]:
+        """TP / (TP + FP + FN) of each class that truth or prediction has."""
+        hits, errors = self._hits_and_errors()
+        return self._by_class(hits, hits + errors)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of pixels whose label is right, background included; nan without any pixel."""
+        total = self.counts.sum()
+        return float(np.trace(self.counts) / total) if total else float("nan")
+
+    def _hits_and_errors(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        hits = np.diag(self.counts)
+        return hits, self.counts.sum(axis=0) + self.counts.sum(axis=1) - 2 * hits
+
+    def _by_class(self, part: NDArray[np.int64], whole: NDArray[np.int64]) -> dict[str, float]:
+        first = len(self.config.labels) - len(self.config.classes)
+        return {name: float(part[i] / whole[i]) for i, name in enumerate(self.config.labels) if i >= first and whole[i]}
+
+
+def scores(groups: dict[str, ConfusionMatrix]) -> dict[str, object]:
+    """The scores of a split from the counts of its groups (patients, tiles).
+
+    `dice`, `iou` by class and `miou`, `accuracy` from all pixels pooled; `group_dice` is the mean over the classes
+    that a group has, `mean_group_dice` the mean over the groups that have any.
+    """
+    if not groups:
+        raise ValueError("no pictures to score")
+    total = sum(list(groups.values())[1:], start=next(iter(groups.values())))
+    group_dice = {name: mean(list(matrix.dice.values())) for name, matrix in groups.items()}
+    return {
+        "dice": total.dice,
+        "iou": total.iou,
+        "miou": mean(list(total.iou.values())),
+        "accuracy": total.accuracy,
+        "group_dice": group_dice,
+        "mean_group_dice": mean([v for v in group_dice.values() if v is not None]),
+    }
+
+
+def mean(values: list[float]) -> float | None:
+    """The mean, or None (null in JSON) of nothing."""
+    return float(np.mean(values)) if values else None

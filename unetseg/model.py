@@ -1,0 +1,103 @@
+"""The network: a U-Net (Ronneberger et al. 2015, arXiv 1505.04597) in one file.
+
+Differences from the paper: padded convolutions, so that output and input have the same size, and batch
+normalisation after each convolution.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .config import SegmentationConfig
+
+
+def double_convolution(inputs: int, outputs: int) -> nn.Sequential:
+    """(3x3 convolution, batch norm, ReLU) twice."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class UNet(nn.Module):
+    """A contracting path, an expanding path, skip connections, and a 1x1 convolution to logits.
+
+    There is no activation at the end: the losses contain it, and `task.activate` applies it.
+    """
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        self.contracting = nn.ModuleList(
+            double_convolution(i, o) for i, o in zip((len(config.channels), *widths), widths, strict=False)
+        )
+        self.pool = nn.MaxPool2d(2)
+        steps = list(itertools.pairwise(reversed(widths)))
+        self.upsampling = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in steps)
+        self.expanding = nn.ModuleList(double_convolution(2 * o, o) for _, o in steps)
+        self.head = nn.Conv2d(widths[0], len(config.outputs), 1)
+
+    @property
+    def stride(self) -> int:
+        """Height and width of an input are multiples of this many pixels."""
+        return int(2 ** len(self.upsampling))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B,K,H,W) of pictures (B,C,H,W), normalised as `prepare` does."""
+        if x.dim() != 4 or x.shape[1] != len(self.config.channels) or any(s % self.stride for s in x.shape[2:]):
+            raise ValueError(
+                f"UNet got a tensor of shape {tuple(x.shape)}, expected (B, {len(self.config.channels)}, H, W) "
+                f"with H and W multiples of {self.stride}; Predictor takes pictures of any size"
+            )
+        skips: list[Tensor] = []
+        for depth, block in enumerate(self.contracting):
+            x = block(x if depth == 0 else self.pool(x))  # (B, widths[depth], H / 2**depth, W / 2**depth)
+            skips.append(x)
+        skips.pop()
+        for upsample, block in zip(self.upsampling, self.expanding, strict=True):
+            x = block(torch.cat([skips.pop(), upsample(x)], dim=1))  # twice the height and width of before
+        logits: Tensor = self.head(x)  # (B, K, H, W)
+        return logits
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> UNet:
+        """The network of a checkpoint, on the CPU, in eval mode: a folder, or a name under `checkpoints/`."""
+        from .hub import find, load
+
+        config, weights = load(find(name))
+        network = cls(config)
+        network.load_state_dict(weights)
+        return network.eval()
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write `config.json` and `model.safetensors` to a folder, whole or not at all."""
+        from .hub import save
+
+        return save(Path(folder), self.config, self.state_dict())
+
+
+def fused(network: UNet) -> UNet:
+    """A copy for prediction: each batch norm folded into the convolution before it (exact in eval mode)."""
+    network = copy.deepcopy(network).eval()
+    for path in (network.contracting, network.expanding):
+        for i, block in enumerate(path):
+            layers: list[Any] = list(block.children())
+            path[i] = nn.Sequential(
+                fuse_conv_bn_eval(layers[0], layers[1]),
+                nn.ReLU(inplace=True),
+                fuse_conv_bn_eval(layers[3], layers[4]),
+                nn.ReLU(inplace=True),
+            )
+    return network

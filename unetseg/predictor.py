@@ -1,0 +1,168 @@
+"""The one path of every prediction: picture -> prepare -> tiled network -> Segmentation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from . import render, task
+from .config import SegmentationConfig
+from .formats import Image, as_image, read_image, write_labels
+from .model import UNet, fused
+from .prepare import at_working_size, normalise, restore, scale
+from .tiling import tiled
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What the network found in one picture, kept as logits; everything else is derived.
+
+    logits: float32 (D,K,H,W) at the stored size; D slices (1 for a picture), K output channels.
+    picture: uint8 (D,H,W,3), the picture as the network was given it.
+    notices: what a reader of the result should know.
+    """
+
+    logits: Tensor
+    picture: NDArray[np.uint8]
+    config: SegmentationConfig
+    name: str = "picture"
+    notices: tuple[str, ...] = ()
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """Calibrated probabilities (D,K,H,W): softmax over K for multiclass, else a sigmoid each."""
+        return task.activate(self.logits, self.config)
+
+    def labels(self, thresholds: Sequence[float] | None = None) -> NDArray[np.uint8]:
+        """The decision as label ids (D,H,W); see `task.decode`."""
+        return task.decode(self.logits, self.config, thresholds).numpy()
+
+    def view(
+        self,
+        kind: render.View,
+        *,
+        class_name: str | None = None,
+        thresholds: Sequence[float] | None = None,
+        index: int = 0,
+    ) -> NDArray[np.uint8]:
+        """One slice drawn as RGB (H,W,3), uint8.
+
+        kind: `probability`, the float output as grey, of one class or, without class_name, of the winner;
+            `thresholded`, 0/255, of one class or, without class_name, every claim in its class's colour;
+            `argmax`, the index of the largest logit in the palette; `overlay`, the labels over the picture.
+        """
+        if kind not in render.VIEWS:
+            raise ValueError(f"unknown view {kind!r}; choose one of {', '.join(render.VIEWS)}")
+        if class_name is None and len(self.config.outputs) == 1:
+            class_name = self.config.outputs[0]
+        if class_name is not None and class_name not in self.config.outputs:
+            raise ValueError(f"unknown class {class_name!r}; choose one of {', '.join(self.config.outputs)}")
+        channel = None if class_name is None else self.config.outputs.index(class_name)
+        part = slice(index, index + 1)
+        if kind == "probability":
+            return render.probability(self.probabilities[index].numpy(), channel)
+        if kind == "thresholded":
+            limits = task.checked_thresholds(thresholds, self.config)
+            return render.thresholded(self.probabilities[index].numpy(), limits, self.config, channel)
+        if kind == "argmax":
+            return render.colourised(task.argmax(self.logits[part], self.config)[0].numpy(), self.config)
+        labels = task.decode(self.logits[part], self.config, thresholds)[0].numpy()
+        return render.overlay(self.picture[index], labels, self.config)
+
+    def reduced(self, longest: int) -> Segmentation:
+        """A copy with at most `longest` pixels a side, for showing: some of the same logits, none invented.
+
+        Every view but the overlay of the copy is made of pixels of the full view; the picture is antialiased.
+        """
+        height, width = self.logits.shape[2:]
+        if max(height, width) <= longest:
+            return self
+        h, w = (max(1, round(side * longest / max(height, width))) for side in (height, width))
+        rows = (torch.arange(h) * height + height // 2) // h
+        columns = (torch.arange(w) * width + width // 2) // w
+        picture = np.stack([render.resized(slice_, h, w) for slice_ in self.picture])
+        return dataclasses.replace(self, logits=self.logits[:, :, rows][:, :, :, columns], picture=picture)
+
+    def save(self, path: str | Path, thresholds: Sequence[float] | None = None) -> Path:
+        """Write the labels as an indexed PNG; ids are pixel values, colours the palette's."""
+        return write_labels(Path(path), self.labels(thresholds)[0], self.config.palette)
+
+
+class Predictor:
+    """A network ready to segment pictures of any size."""
+
+    def __init__(
+        self,
+        network: UNet,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile: int = 512,
+        overlap: int = 128,
+    ) -> None:
+        """device: `auto` takes a GPU where there is one. precision: `auto` takes bfloat16 where hardware has it.
+
+        tile, overlap: in pixels at the working size; a larger tile is faster, a smaller one needs less memory.
+        """
+        self.config = network.config
+        self.device = torch.device(best_device() if device == "auto" else device)
+        if precision == "auto":
+            precision = "bfloat16" if has_bfloat16(self.device) else "float32"
+        self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+        self.tile, self.overlap, self.stride = tile, overlap, network.stride
+        self.network = fused(network).to(self.device, self.dtype)
+        convert_conv2d_weight_memory_format(self.network, torch.channels_last)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, device: str = "auto", precision: Precision = "auto") -> Predictor:
+        """The predictor of a checkpoint: a folder, or a name under `checkpoints/`."""
+        return cls(UNet.from_pretrained(name), device=device, precision=precision)
+
+    def __call__(self, image: Image | NDArray[Any] | str | Path) -> Segmentation:
+        """Segment a picture: a path, an array (H,W[,C]) or an `Image`; ValueError says what doesn't fit."""
+        if isinstance(image, (str, Path)):
+            image = read_image(image)
+        elif not isinstance(image, Image):
+            image = as_image(np.asarray(image))
+        scaled = scale(image, self.config)  # (D,C,H,W)
+        height, width = scaled.shape[2:]
+        x = normalise(at_working_size(scaled, self.config), self.config)  # (D,C,h,w)
+        with torch.inference_mode():
+            logits = torch.stack([restore(self._run(s)[None], height, width)[0] for s in x])  # (D,K,H,W)
+        return Segmentation(logits.clone(), render.as_rgb(scaled), self.config, image.name, image.notices)
+
+    def _run(self, x: Tensor) -> Tensor:
+        def network(part: Tensor) -> Tensor:
+            part = part.to(self.device, self.dtype, memory_format=torch.channels_last)
+            logits: Tensor = self.network(part)
+            return logits
+
+        channels = len(self.config.outputs)
+        return tiled(network, x, channels=channels, stride=self.stride, tile=self.tile, overlap=self.overlap)
+
+
+def best_device() -> str:
+    """`cuda`, `mps` or `cpu`: the fastest there is."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 runs in hardware, and so faster than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # without these instructions bfloat16 is emulated, several times slower; torch has no public question for it
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,95 @@
+"""A picture of any kind to the network's input, and its logits back to the picture's size.
+
+Shapes: D slices, C channels of the config, H x W as stored, h x w as the network sees it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .config import SegmentationConfig
+from .formats import Image
+
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def scale(image: Image, config: SegmentationConfig) -> Tensor:
+    """Stored numbers as float32 (D,C,H,W) from 0 to 1, in the channels of the config.
+
+    The scale comes from the config or from the stored type, never from the picture's own minimum or maximum.
+    Hounsfield units go through the config's window, which every other image has already been through.
+    Raises ValueError where channels or values don't fit.
+    """
+    x = torch.from_numpy(image.pixels.copy() if not image.pixels.flags.writeable else image.pixels)
+    x = x.to(torch.float32).permute(0, 3, 1, 2)  # (D,C,H,W)
+    x = _match_channels(x, image, config)
+    if image.hounsfield:
+        if config.window is None:
+            raise ValueError(
+                f"{image.name} is in Hounsfield units and this model has no window for them; give a picture"
+            )
+        ranges = (config.window,) * len(config.channels)
+    elif config.value_range is not None:
+        ranges = config.value_range
+    elif image.value_range is not None:
+        ranges = (image.value_range,) * len(config.channels)
+    else:
+        low, high = x.min().item(), x.max().item()
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{image.name} holds floats from {low:g} to {high:g}, expected 0 to 1; give value_range=(low, high)"
+            )
+        return x
+    lows, highs = torch.tensor(ranges, dtype=torch.float32).T[..., None, None].unbind()  # (C,1,1) each
+    return ((x - lows) / (highs - lows)).clamp_(0, 1)
+
+
+def prepare(image: Image, config: SegmentationConfig) -> Tensor:
+    """The network's input (D,C,h,w): scaled, at the working size, normalised by mean and std."""
+    return normalise(at_working_size(scale(image, config), config), config)
+
+
+def at_working_size(x: Tensor, config: SegmentationConfig) -> Tensor:
+    """Resize (D,C,H,W) so that the longer side is `working_size`: antialiased, aspect kept; None: unchanged."""
+    height, width = working_shape(x.shape[2], x.shape[3], config)
+    if (height, width) == tuple(x.shape[2:]):
+        return x
+    return F.interpolate(x, (height, width), mode="bilinear", antialias=True, align_corners=False).clamp_(0, 1)
+
+
+def working_shape(height: int, width: int, config: SegmentationConfig) -> tuple[int, int]:
+    """The h x w that the network sees of a picture of height x width pixels."""
+    if config.working_size is None:
+        return height, width
+    ratio = config.working_size / max(height, width)
+    return max(1, round(height * ratio)), max(1, round(width * ratio))
+
+
+def normalise(x: Tensor, config: SegmentationConfig) -> Tensor:
+    """Subtract the mean and divide by the standard deviation of each channel of (D,C,h,w)."""
+    mean = x.new_tensor(config.mean)[:, None, None]
+    std = x.new_tensor(config.std)[:, None, None]
+    return (x - mean) / std
+
+
+def restore(logits: Tensor, height: int, width: int) -> Tensor:
+    """Logits (D,K,h,w) at the size of the picture (D,K,H,W), bilinearly."""
+    if tuple(logits.shape[2:]) == (height, width):
+        return logits
+    return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
+
+
+def _match_channels(x: Tensor, image: Image, config: SegmentationConfig) -> Tensor:
+    got, expected = x.shape[1], len(config.channels)
+    if got == expected:
+        return x
+    if got == 1 and config.channels == ("red", "green", "blue"):
+        return x.expand(-1, 3, -1, -1)
+    if got == 3 and config.channels == ("gray",):
+        weights = x.new_tensor(LUMINANCE)[:, None, None]
+        return (x * weights).sum(dim=1, keepdim=True)
+    raise ValueError(
+        f"{image.name} has {got} channel{'s' * (got != 1)}, expected {expected} ({', '.join(config.channels)})"
+    )

@@ -1,0 +1,75 @@
+"""The views as RGB arrays (H,W,3), uint8: arrays and a config in, no files, no page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .config import SegmentationConfig, hex_to_rgb
+
+View = Literal["probability", "thresholded", "argmax", "overlay"]
+VIEWS: tuple[View, ...] = get_args(View)
+
+RGB = NDArray[np.uint8]
+
+
+def probability(probabilities: NDArray[np.float32], channel: int | None) -> RGB:
+    """Probabilities (K,H,W) as grey, black 0 and white 1: one channel, or the winner's for None."""
+    one = probabilities.max(axis=0) if channel is None else probabilities[channel]
+    return _grey(np.rint(one * 255).astype(np.uint8))
+
+
+def thresholded(
+    probabilities: NDArray[np.float32], thresholds: Sequence[float], config: SegmentationConfig, channel: int | None
+) -> RGB:
+    """Where probabilities (K,H,W) reach their thresholds: 0/255 for one channel, else each claim in its colour.
+
+    Without a channel a pixel claimed by several classes gets the mean of their colours; by none, black.
+    """
+    claims = probabilities >= np.asarray(thresholds, dtype=np.float32)[:, None, None]  # (K,H,W)
+    if channel is not None:
+        return _grey(claims[channel].astype(np.uint8) * 255)
+    colors = palette(config)[-len(config.outputs) :].astype(np.float32)  # (K,3)
+    total = np.einsum("khw,kc->hwc", claims.astype(np.float32), colors)
+    means: RGB = np.rint(total / np.maximum(claims.sum(axis=0), 1)[..., None]).astype(np.uint8)
+    return means
+
+
+def colourised(labels: NDArray[np.uint8], config: SegmentationConfig) -> RGB:
+    """A label map (H,W) in the palette's colours."""
+    return palette(config)[labels]
+
+
+def overlay(picture: RGB, labels: NDArray[np.uint8], config: SegmentationConfig, opacity: float = 0.45) -> RGB:
+    """The labels (H,W) in colour over the picture (H,W,3); a background stays as it is."""
+    colors = palette(config).astype(np.float32)
+    weights = np.full((len(colors), 1), opacity, dtype=np.float32)
+    if config.background is not None:
+        weights[0] = 0
+    mixed = picture * (1 - weights)[labels] + (colors * weights)[labels]
+    return np.rint(mixed).astype(np.uint8)
+
+
+def as_rgb(scaled: Tensor) -> RGB:
+    """Scaled pictures (D,C,H,W) from 0 to 1 as (D,H,W,3): grey repeated, else the first three channels."""
+    pixels = (scaled[:, :3] * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (D,H,W,<=3)
+    return pixels if pixels.shape[3] == 3 else np.repeat(pixels[..., :1], 3, axis=3)
+
+
+def resized(picture: RGB, height: int, width: int) -> RGB:
+    """A picture (H,W,3) at another size, antialiased."""
+    return np.asarray(PIL.Image.fromarray(picture).resize((width, height), PIL.Image.Resampling.BOX))
+
+
+def palette(config: SegmentationConfig) -> RGB:
+    """The colours of the labels (L,3), in order of id."""
+    return np.array([hex_to_rgb(color) for color in config.palette], dtype=np.uint8)
+
+
+def _grey(values: NDArray[np.uint8]) -> RGB:
+    return np.repeat(values[..., None], 3, axis=2)

@@ -1,0 +1,91 @@
+"""What logits mean: labels to targets, logits to probabilities, logits to labels.
+
+Two kinds of output. *Exclusive* (`multiclass`): one softmax over all labels, label i is channel i. *Independent*
+(`binary`, `one-vs-rest`): one sigmoid per class; with a background, label 0 is the background and class k is
+label k + 1; without one, class k is label k. `IGNORE` (255) marks pixels that no loss and no score sees.
+
+Shapes: B batch (or slices), K output channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .config import IGNORE, SegmentationConfig
+
+
+def encode(labels: Tensor, config: SegmentationConfig) -> tuple[Tensor, Tensor]:
+    """Turn a label map into what the loss wants: (target, valid).
+
+    labels: integer (B,H,W), ids of `config.labels` or IGNORE.
+    target: exclusive, the ids themselves, int64 (B,H,W), IGNORE kept (CrossEntropyLoss one-hots inside and takes
+        `ignore_index`); independent, float32 (B,K,H,W), the shape of the output, 0 where ignored.
+    valid: bool (B,H,W), False where ignored.
+    Raises ValueError for any other id.
+    """
+    labels = labels.long()
+    valid = labels != IGNORE
+    wrong = labels[valid & ((labels < 0) | (labels >= len(config.labels)))]
+    if wrong.numel():
+        raise ValueError(
+            f"label map holds the ids {sorted(set(wrong.tolist()))[:8]}, expected 0..{len(config.labels) - 1} "
+            f"({', '.join(config.labels)}) or {IGNORE} for ignore"
+        )
+    if config.exclusive:
+        return labels, valid
+    first = 0 if config.background is None else 1
+    ids = torch.arange(first, first + len(config.classes), device=labels.device)
+    return (labels[:, None] == ids[:, None, None]).float(), valid  # (B,K,H,W), (B,H,W)
+
+
+def activate(logits: Tensor, config: SegmentationConfig) -> Tensor:
+    """Calibrated probabilities of logits (B,K,H,W): softmax over K, or a sigmoid each."""
+    scaled = _tempered(logits, config)
+    return scaled.softmax(dim=1) if config.exclusive else scaled.sigmoid()
+
+
+def decode(logits: Tensor, config: SegmentationConfig, thresholds: Sequence[float] | None = None) -> Tensor:
+    """The decision that is scored, saved and called *the labels*: uint8 (B,H,W) of logits (B,K,H,W).
+
+    Exclusive: argmax; thresholds don't touch it. Independent with a background: the likeliest class whose
+    probability reaches its own threshold, else the background. Independent without one: plain argmax.
+    thresholds: one per output channel; None takes those of the config.
+    """
+    thresholds = checked_thresholds(thresholds, config)
+    if config.exclusive:
+        return logits.argmax(dim=1).to(torch.uint8)
+    scaled = _tempered(logits, config)
+    if config.background is None:
+        return scaled.argmax(dim=1).to(torch.uint8)
+    claimed = scaled.sigmoid() >= scaled.new_tensor(thresholds)[:, None, None]
+    # ranked by logit, not by probability: sigmoids that saturate at 1.0 tie
+    best, index = scaled.masked_fill(~claimed, -torch.inf).max(dim=1)
+    return torch.where(best > -torch.inf, index + 1, 0).to(torch.uint8)
+
+
+def argmax(logits: Tensor, config: SegmentationConfig) -> Tensor:
+    """The index of the largest logit as a label map, uint8 (B,H,W); no activation, temperature or threshold.
+
+    An independent task with a background gets a zero logit for it first: for binary that is p > 0.5.
+    """
+    if not config.exclusive and config.background is not None:
+        logits = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)  # (B,1+K,H,W)
+    return logits.argmax(dim=1).to(torch.uint8)
+
+
+def checked_thresholds(thresholds: Sequence[float] | None, config: SegmentationConfig) -> tuple[float, ...]:
+    """One threshold per output channel in 0..1, those of the config for None; ValueError otherwise."""
+    if thresholds is None:
+        return config.thresholds
+    if len(thresholds) != len(config.outputs) or not all(0 <= t <= 1 for t in thresholds):
+        raise ValueError(
+            f"thresholds need one number from 0 to 1 for each of {', '.join(config.outputs)}, got {list(thresholds)}"
+        )
+    return tuple(thresholds)
+
+
+def _tempered(logits: Tensor, config: SegmentationConfig) -> Tensor:
+    return logits / logits.new_tensor(config.temperatures)[:, None, None]
