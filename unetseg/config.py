@@ -39,7 +39,7 @@ class SegmentationConfig(BaseModel):
         view only.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     format: Literal[1] = 1
     task: Task
@@ -84,17 +84,18 @@ class SegmentationConfig(BaseModel):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"label names must differ, got {list(self.labels)}")
         temperatures = 1 if self.exclusive else len(self.classes)
+        ranges = self.value_range
         for name, got, expected, what in (
             ("palette", len(self.palette), len(self.labels), "label"),
             ("mean", len(self.mean), len(self.channels), "channel"),
             ("std", len(self.std), len(self.channels), "channel"),
             ("temperatures", len(self.temperatures), temperatures, "softmax or sigmoid"),
             ("thresholds", len(self.thresholds), len(self.outputs), "output channel"),
-            ("value_range", len(self.value_range or self.channels), len(self.channels), "channel"),
+            ("value_range", len(self.channels if ranges is None else ranges), len(self.channels), "channel"),
         ):
             if got != expected:
                 raise ValueError(f"{name} needs one entry per {what}: expected {expected}, got {got}")
-        for low, high in [*(self.value_range or ()), *([self.window] if self.window else [])]:
+        for low, high in [*(ranges or ()), *([self.window] if self.window else [])]:
             if not low < high:
                 raise ValueError(f"a range goes from low to high, got [{low}, {high}]")
         return self

@@ -26,15 +26,18 @@ def find(name: str | Path) -> Path:
 
     Raises FileNotFoundError that lists the names there are.
     """
-    shipped = checkpoints_folder()
-    for folder in (Path(name), shipped / name):
+    for folder in (Path(name), checkpoints_folder() / name):
         if (folder / CONFIG).is_file():
             return folder
-    there = sorted(path.parent.name for path in shipped.glob(f"*/{CONFIG}"))
     raise FileNotFoundError(
         f"no checkpoint {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, "
-        f"or one of the names {', '.join(there) or '(none)'} in checkpoints/"
+        f"or one of the names {', '.join(shipped()) or '(none)'} in checkpoints/"
     )
+
+
+def shipped() -> list[str]:
+    """The names under `checkpoints/` beside the package, sorted."""
+    return sorted(path.parent.name for path in checkpoints_folder().glob(f"*/{CONFIG}"))
 
 
 def load(folder: Path) -> tuple[SegmentationConfig, dict[str, Tensor]]:
@@ -80,7 +83,7 @@ def save(
     files: what else belongs into it by name, e.g. README.md, split.json.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
+    if folder.is_file() or (folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).is_file()):
         raise ValueError(f"{folder} exists and is no checkpoint; choose another folder or empty it")
     new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")

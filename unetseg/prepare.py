@@ -5,6 +5,7 @@ Shapes: D slices, C channels of the config, H x W as stored, h x w as the networ
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,8 +23,8 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
     Hounsfield units go through the config's window, which every other image has already been through.
     Raises ValueError where channels or values don't fit.
     """
-    x = torch.from_numpy(image.pixels.copy() if not image.pixels.flags.writeable else image.pixels)
-    x = x.to(torch.float32).permute(0, 3, 1, 2)  # (D,C,H,W)
+    # copied by NumPy: torch takes no flipped views and no foreign byte order
+    x = torch.from_numpy(image.pixels.astype(np.float32, order="C")).permute(0, 3, 1, 2)  # (D,C,H,W)
     x = _match_channels(x, image, config)
     if image.hounsfield:
         if config.window is None:
@@ -39,7 +40,8 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
         low, high = x.min().item(), x.max().item()
         if low < 0 or high > 1:
             raise ValueError(
-                f"{image.name} holds floats from {low:g} to {high:g}, expected 0 to 1; give value_range=(low, high)"
+                f"{image.name} holds floats from {low:g} to {high:g}, expected 0 to 1; "
+                "if it is a picture and no measurement, give value_range=(low, high)"
             )
         return x
     lows, highs = torch.tensor(ranges, dtype=torch.float32).T[..., None, None].unbind()  # (C,1,1) each

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -14,7 +14,7 @@ from ..config import SegmentationConfig
 from ..formats import as_image
 from ..predictor import Predictor
 from ..render import View
-from ..samples import aerial_scene, ct_phantom
+from ..samples import SampleKind, draw_sample
 from .recipe import Card, Recipe
 
 SPLIT_NAMES = {"val": "validation", "test": "test", "synthetic": "generated samples (synthetic)"}
@@ -77,9 +77,9 @@ def card_text(config: SegmentationConfig, recipe: Recipe, measured: dict[str, di
     return "\n".join(parts)
 
 
-def views_picture(predictor: Predictor, kind: Literal["ct", "aerial"], seed: int = 0) -> bytes:
+def views_picture(predictor: Predictor, kind: SampleKind, seed: int = 0) -> bytes:
     """A generated picture and its three views side by side, as a PNG."""
-    pixels, _ = ct_phantom(seed) if kind == "ct" else aerial_scene(seed, 384)
+    pixels, _ = draw_sample(kind, seed, 256)
     segmentation = predictor(as_image(pixels))
     views: tuple[View, ...] = ("probability", "thresholded", "argmax")
     gap = np.full((pixels.shape[0], 8, 3), 255, dtype=np.uint8)

@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from ..config import IGNORE, SegmentationConfig, hex_to_rgb
 from ..formats import as_image, read_image, read_mask
 from ..prepare import at_working_size, normalise, scale
-from ..samples import aerial_scene, ct_phantom
+from ..samples import ct_phantom, draw_sample
 from .augment import random_crop, random_intensity
 from .recipe import IGNORE_NAME, Data, Recipe
 
@@ -154,10 +154,9 @@ class Pictures:
         return image, resized
 
     def _generated(self, seed: int) -> tuple[Tensor, NDArray[np.uint8]]:
-        if self.recipe.train.synthetic == "ct":
-            pixels, labels = ct_phantom(seed, liver=seed % 4 != 0)
-        else:
-            pixels, labels = aerial_scene(seed)
+        kind = self.recipe.train.synthetic or "ct"
+        # every fourth slice shows no liver: most of a scan is like that, and hardly any real training slice
+        pixels, labels = ct_phantom(seed, liver=False) if kind == "ct" and seed % 4 == 0 else draw_sample(kind, seed)
         return scale(as_image(pixels), self.config)[0], labels
 
 

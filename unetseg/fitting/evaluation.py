@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from tqdm import tqdm
 
@@ -12,7 +11,7 @@ from ..config import SegmentationConfig
 from ..formats import as_image
 from ..metrics import ConfusionMatrix
 from ..predictor import Predictor
-from ..samples import aerial_scene, ct_phantom
+from ..samples import SampleKind, draw_sample
 from .dataset import Example, check_sizes, read_labels
 from .recipe import Data
 
@@ -30,13 +29,11 @@ def evaluate(
     return groups
 
 
-def evaluate_synthetic(
-    predictor: Predictor, kind: Literal["ct", "aerial"], count: int = 40
-) -> dict[str, ConfusionMatrix]:
+def evaluate_synthetic(predictor: Predictor, kind: SampleKind, count: int = 40) -> dict[str, ConfusionMatrix]:
     """Counts per generated picture, seeds 0 to count - 1; training draws from other seeds."""
     groups = {}
     for seed in range(count):
-        pixels, truth = ct_phantom(seed) if kind == "ct" else aerial_scene(seed)
+        pixels, truth = draw_sample(kind, seed)
         groups[f"synthetic {seed}"] = matrix = ConfusionMatrix(predictor.config)
         matrix.update(truth, predictor(as_image(pixels)).labels()[0])
     return groups

@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import math
-import os
 import platform
 import signal
 import threading
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 from .. import hub
 from ..config import SegmentationConfig
+from ..files import whole
 from ..metrics import scores
 from ..model import UNet
 from ..predictor import Predictor, best_device, has_bfloat16
@@ -231,9 +231,8 @@ class Table:
         writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-        temporary.replace(self.path)
+        with whole(self.path) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
 @contextlib.contextmanager

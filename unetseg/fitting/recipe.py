@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..config import Color, Probability, SegmentationConfig, Task, explain
+from ..samples import SampleKind
 
 IGNORE_NAME = "ignore"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Data(_Section):
@@ -49,6 +51,17 @@ class Data(_Section):
     group_pattern: str | None = None
     val: tuple[str, ...] | Probability = 0.2
     test: tuple[str, ...] | Probability = 0.0
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _group_pattern_has_a_group(cls, pattern: str | None) -> str | None:
+        try:
+            brackets = pattern is None or re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"it is no regular expression ({error})") from None
+        if not brackets:
+            raise ValueError("the regular expression needs a bracket around the group")
+        return pattern
 
     @model_validator(mode="after")
     def _mask_values_fit(self) -> Data:
@@ -124,7 +137,7 @@ class Train(_Section):
     clip_norm: float = Field(1, gt=0)
     keep: Literal["best", "last"] = "best"
     validate_every: int = Field(1, ge=1)
-    synthetic: Literal["ct", "aerial"] | None = None
+    synthetic: SampleKind | None = None
     synthetic_share: float = Field(0, ge=0, le=1)
     workers: int = Field(0, ge=0)
     cache_gb: float = Field(4, ge=0)
@@ -135,7 +148,7 @@ class Card(_Section):
     """`[card]`: what the model card says beyond what the run measures.
 
     license: of the weights, an identifier of the hub. data: where the pictures come from, as Markdown.
-    limits: where the model fails, as Markdown. datasets: names of data sets on the hub.
+    limits: where the model fails, as Markdown. tags: of the model on the hub, beside the general ones.
     """
 
     title: str
@@ -166,7 +179,7 @@ class Recipe(_Section):
             raise ValueError(f"{path} is not valid TOML: {error}") from None
         try:
             # through JSON: its validation takes lists for tuples and is strict otherwise
-            recipe = cls.model_validate_json(json.dumps(fields))
+            recipe = cls.model_validate_json(json.dumps(fields, default=str))  # str: TOML's dates
             recipe.config(mean=(0.0,) * len(recipe.data.channels), std=(1.0,) * len(recipe.data.channels))
         except ValidationError as error:
             raise ValueError(f"{path}: {explain(error, cls)}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from ..files import whole
 
 
 @dataclass
@@ -34,14 +35,10 @@ def save_state(
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": v for k, v in moments.items()}
     metadata = {"position": json.dumps(asdict(position)), "recipe": recipe}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # copies: safetensors refuses memory shared between names and channels_last
-        save_file({k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()},
-                  temporary, metadata)  # fmt: skip
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # copies: safetensors refuses channels_last and memory shared between names
+    tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+    with whole(path) as temporary:
+        save_file(tensors, temporary, metadata)
 
 
 def load_state(

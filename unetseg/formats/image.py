@@ -31,6 +31,8 @@ class Image:
                 f"{self.name}: got pixels of shape {self.pixels.shape}, expected (slices, height, width, channels), "
                 "none of them 0"
             )
+        if self.value_range is not None and not -np.inf < self.value_range[0] < self.value_range[1] < np.inf:
+            raise ValueError(f"{self.name}: value_range goes from low to high, got {self.value_range}")
 
 
 def as_image(array: NDArray[Any], *, value_range: tuple[float, float] | None = None, name: str = "array") -> Image:
@@ -40,6 +42,7 @@ def as_image(array: NDArray[Any], *, value_range: tuple[float, float] | None = N
     """
     if array.ndim not in (2, 3):
         raise ValueError(f"{name}: got an array of shape {array.shape}, expected (height, width[, channels])")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
         value_range = value_range or (0, 1)
@@ -50,7 +53,7 @@ def as_image(array: NDArray[Any], *, value_range: tuple[float, float] | None = N
             raise ValueError(f"{name}: holds values that are not finite; replace them before segmentation")
     elif array.dtype.kind not in "iu":
         raise ValueError(f"{name}: got an array of {array.dtype}, expected numbers")
-    elif value_range is None:
+    elif value_range is None and array.size:
         raise ValueError(
             f"{name}: {array.dtype} values from {array.min()} to {array.max()} have no natural black and white; "
             "give value_range=(low, high)"

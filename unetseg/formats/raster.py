@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ImageOps
 
 from ..config import hex_to_rgb
+from ..files import whole
 from .image import Image, as_image
 
 MAX_PIXELS = 64_000_000
@@ -38,22 +38,29 @@ def read_image(
     Raises ValueError in one sentence for anything that is not a readable picture of at most `max_pixels`.
     """
     picture, name = _open(source, name, max_pixels)
+    is_pnm = picture.format == "PPM"
     notices = []
+    transparent = f"{name} is partly transparent; what is transparent is read as black"
     frames = getattr(picture, "n_frames", 1)
     if frames > 1:
         notices.append(f"{name} has {frames} frames; the first is used")
     picture = _decoded(picture, name)
-    if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
+    sixteen_bits = picture.mode.startswith("I;16")
+    if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or ("transparency" in picture.info and not sixteen_bits):
         picture = picture.convert("RGBA")
         if np.asarray(picture.getchannel("A")).min() < 255:
-            notices.append(f"{name} is partly transparent; what is transparent is read as black")
+            notices.append(transparent)
         black = PIL.Image.new("RGBA", picture.size, "black")
         picture = PIL.Image.alpha_composite(black, picture).convert("RGB")
     elif picture.mode not in AS_STORED:
         picture = picture.convert("RGB")
     array = np.asarray(picture)
-    if picture.mode.startswith("I;16"):
-        array = array.astype(np.uint16)  # native byte order
+    if sixteen_bits or (is_pnm and picture.mode == "I"):
+        array = array.astype(np.uint16)  # native byte order; Pillow spreads PNM of more than 8 bits over 16
+    # converted like the other modes, 16 bits would be clipped to 8
+    if sixteen_bits and (hidden := array == picture.info.get("transparency")).any():
+        array[hidden] = 0
+        notices.append(transparent)
     image = as_image(array, value_range=value_range, name=name)
     return Image(image.pixels, image.value_range, name=name, notices=(*notices, *image.notices))
 
@@ -64,7 +71,7 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     Raises ValueError for a file that is no picture, and for JPEG, which does not keep label values.
     """
     picture, name = _open(path, None, max_pixels)
-    if picture.format == "JPEG":
+    if picture.format in ("JPEG", "MPO"):
         raise ValueError(f"{name} is a JPEG, which blurs label values; save masks as PNG")
     picture = _decoded(picture, name)
     if picture.mode in ("LA", "PA"):
@@ -79,14 +86,12 @@ def write_labels(path: Path, labels: NDArray[np.uint8], palette: Sequence[str]) 
     """Write a label map (H,W) as an indexed PNG: pixel values are ids, colours are the palette's."""
     if path.suffix.lower() != ".png":
         raise ValueError(f"label maps are written as .png, got {path.name!r}; choose a name that ends in .png")
+    if labels.max() >= len(palette):
+        raise ValueError(f"the label map holds the id {labels.max()}, but the palette ends at {len(palette) - 1}")
     picture = PIL.Image.fromarray(labels)
     picture.putpalette([part for color in palette for part in hex_to_rgb(color)])
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole(path) as temporary:
         picture.save(temporary, format="PNG")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -1,0 +1,41 @@
+"""The page: a picture in, probability, thresholded and argmax-colourised output."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from ..hub import shipped
+from ..predictor import Predictor
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve the page with the named checkpoints, or with all that are shipped."""
+    parser = argparse.ArgumentParser(description="Open the page in a browser at the address it prints.")
+    parser.add_argument(
+        "--model", action="append", metavar="NAME", help="a checkpoint folder, or a name under checkpoints/; repeatable"
+    )
+    parser.add_argument("--host", help="address to listen on; 127.0.0.1 unless given")
+    parser.add_argument("--port", type=int, help="port to listen on; the first free one from 7860 unless given")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
+    options = parser.parse_args(arguments)
+    names = options.model or shipped()
+    if not names:
+        parser.error("there is no checkpoint in checkpoints/; name one with --model, or train one: training/train.py")
+    try:
+        predictors = {_title(name): Predictor.from_pretrained(name, device=options.device) for name in names}
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    # before gradio is imported, which is slow too: no look-ups on the network
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from .layout import launch
+
+    launch(predictors, host=options.host, port=options.port)
+
+
+def _title(name: str) -> str:
+    """`checkpoints/liver-unet/` is called liver-unet; `runs/mine/checkpoint` keeps the folder that tells it apart."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    return "/".join(parts[-2:]) if parts[-1] == "checkpoint" else parts[-1]
