@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="the folder of images and masks that the recipe describes")
     parser.add_argument("--run-dir", type=Path, help="where the run is kept; runs/RECIPE unless given")
     parser.add_argument("--resume", action="store_true", help="go on where a stopped run left off")
+    parser.add_argument("--init", help="start from the weights of this checkpoint, a folder or a name")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
     options = parser.parse_args(arguments)
     if options.recipe is not None and options.data is None:
@@ -38,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         if data is None:
             data = run_dir / "data"
             write_samples(data, "ct", count=160, size=128)
-        checkpoint = fit(recipe, data, run_dir, resume=options.resume, device=options.device)
-    except ValueError as error:
+        checkpoint = fit(recipe, data, run_dir, resume=options.resume, init=options.init, device=options.device)
+    except (ValueError, OSError) as error:
         logging.error("error: %s", error)
         return 1
     except Stopped as stopped:

@@ -6,9 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-import safetensors
+import safetensors.torch
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .config import SegmentationConfig
@@ -54,7 +53,7 @@ def load(folder: Path) -> tuple[SegmentationConfig, dict[str, Tensor]]:
         hint = f"; {', '.join(others)} is a pickle, which is never opened: convert it to safetensors" if others else ""
         raise ValueError(f"{folder} has no {WEIGHTS}{hint or '; save the checkpoint again'}")
     try:
-        weights = load_file(path)
+        weights = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error}); get or save it again") from None
     with torch.device("meta"):
@@ -92,7 +91,8 @@ def save(
         for name, content in {CONFIG: config.to_json(), **(files or {})}.items():
             (new / name).write_bytes(content.encode() if isinstance(content, str) else content)
         # contiguous: safetensors refuses channels_last
-        save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, new / WEIGHTS)
+        data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in weights.items()})
+        (new / WEIGHTS).write_bytes(data)  # not save_file, whose files only their owner can read
         if folder.exists():
             folder.rename(old)
         new.rename(folder)

@@ -19,7 +19,7 @@ from . import render, task
 from .config import SegmentationConfig
 from .formats import Image, as_image, read_image, write_labels
 from .model import UNet, fused
-from .prepare import at_working_size, normalise, restore, scale
+from .prepare import prepare, restore, scale
 from .tiling import tiled
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -136,12 +136,12 @@ class Predictor:
             image = read_image(image)
         elif not isinstance(image, Image):
             image = as_image(np.asarray(image))
-        scaled = scale(image, self.config)  # (D,C,H,W)
-        height, width = scaled.shape[2:]
-        x = normalise(at_working_size(scaled, self.config), self.config)  # (D,C,h,w)
-        with torch.inference_mode():
-            logits = torch.stack([restore(self._run(s)[None], height, width)[0] for s in x])  # (D,K,H,W)
-        return Segmentation(logits.clone(), render.as_rgb(scaled), self.config, image.name, image.notices)
+        height, width = image.pixels.shape[1:3]
+        x = prepare(image, self.config)  # (D,C,h,w)
+        with torch.no_grad():
+            logits = torch.cat([restore(self._run(slice_)[None], height, width) for slice_ in x])  # (D,K,H,W)
+        picture = render.as_rgb(scale(image, self.config))
+        return Segmentation(logits, picture, self.config, image.name, image.notices)
 
     def _run(self, x: Tensor) -> Tensor:
         def network(part: Tensor) -> Tensor:

@@ -51,7 +51,9 @@ def random_intensity(image: Tensor, settings: Augment, generator: torch.Generato
     """The same scene under another window, light, colour, haze, sharpness and noise: (C,h,w), values 0..1."""
     draw = _Draw(generator)
     if settings.narrow_window and draw.chance(0.5):
-        low, high = draw.between(0, settings.narrow_window), 1 - draw.between(0, settings.narrow_window / 2)
+        # squared: a cut that hides the object itself is rare
+        low = draw.between(0, 1) ** 2 * settings.narrow_window
+        high = 1 - draw.between(0, 1) ** 2 * settings.narrow_window
         image = ((image - low) / (high - low)).clamp(0, 1)
     if settings.blur and draw.chance(0.3):
         image = _blurred(image, draw.between(0.2, max(settings.blur, 0.2)))

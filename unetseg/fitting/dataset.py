@@ -249,7 +249,7 @@ def _manifest(data: Data, folder: Path) -> dict[str, dict[str, str]] | None:
         return None
     path = _inside(folder, data.manifest)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
             rows = list(reader)
@@ -258,16 +258,22 @@ def _manifest(data: Data, folder: Path) -> dict[str, dict[str, str]] | None:
     for column in ("stem", data.group_column, data.split_column):
         if column is not None and column not in columns:
             raise ValueError(f"{path.name} has no column {column!r}; it has {', '.join(sorted(columns))}")
-    return {row["stem"]: row for row in rows}
+    by_stem = {row["stem"]: row for row in rows}
+    if len(by_stem) < len(rows):
+        stem = Counter(row["stem"] for row in rows).most_common(1)[0][0]
+        raise ValueError(f"{path.name} lists {stem!r} twice; every picture has one row")
+    return by_stem
 
 
 def _group(stem: str, data: Data, rows: dict[str, dict[str, str]] | None) -> str:
     if rows is not None and data.group_column is not None:
+        if not rows[stem][data.group_column]:
+            raise ValueError(f"{data.manifest} gives {stem!r} no {data.group_column}; every picture needs one")
         return rows[stem][data.group_column]
     if data.group_pattern is None:
         return stem
     match = re.search(data.group_pattern, stem)
-    if match is None or not match.groups():
+    if match is None or match.group(1) is None:
         raise ValueError(f"group_pattern {data.group_pattern!r} finds no group in the name {stem!r}")
     return match.group(1)
 
@@ -295,7 +301,8 @@ def _split_groups(groups: list[str], data: Data, seed: int) -> dict[str, Split]:
     order = list(groups)
     random.Random(seed).shuffle(order)
     splits: dict[str, Split] = dict.fromkeys(groups, "train")
-    held_out: tuple[tuple[Split, tuple[str, ...] | float], ...] = (("test", data.test), ("val", data.val))
+    held_out: list[tuple[Split, tuple[str, ...] | float]] = [("test", data.test), ("val", data.val)]
+    held_out.sort(key=lambda item: isinstance(item[1], float))  # names first: a share must not take them
     for split, wanted in held_out:
         free = [group for group in order if splits[group] == "train"]
         if isinstance(wanted, float):

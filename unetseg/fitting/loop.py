@@ -30,7 +30,7 @@ from ..metrics import scores
 from ..model import UNet
 from ..predictor import Predictor, best_device, has_bfloat16
 from .card import Facts, card_text, views_picture
-from .dataset import SPLITS, Crops, Example, Pictures, Split, find_examples, measure
+from .dataset import SPLITS, Crops, Example, Pictures, Split, find_examples, measure, read_example
 from .evaluation import evaluate, evaluate_synthetic
 from .losses import segmentation_loss
 from .recipe import Recipe, Train
@@ -41,17 +41,26 @@ class Stopped(Exception):  # noqa: N818, it is no error
     """The run was asked to stop and has saved its state."""
 
 
-def fit(recipe: Recipe, data: Path, run_dir: Path, *, resume: bool = False, device: str = "auto") -> Path:
+def fit(
+    recipe: Recipe,
+    data: Path,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    init: str | Path | None = None,
+    device: str = "auto",
+) -> Path:
     """Train by a recipe on the pictures in `data`; the checkpoint's path, `run_dir/checkpoint`.
 
     run_dir: gets metrics.csv, state.safetensors and the checkpoint. resume: go on where a stopped run left off.
+    init: start from the weights of this checkpoint, which must fit the recipe's network, instead of random ones.
     Ctrl-C or SIGTERM saves the state after the step at hand and raises Stopped.
     Raises ValueError for data or a run folder that don't fit.
     """
     state_path, checkpoint = run_dir / "state.safetensors", run_dir / "checkpoint"
     if state_path.exists() and not resume:
         raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
-    train = recipe.train
+    train, place = recipe.train, _device(device)
     examples = find_examples(recipe.data, data, train.seed)
     by_split: dict[Split, list[Example]] = {s: [e for e in examples if e.split == s] for s in SPLITS}
     for split in ("train", "val"):
@@ -61,24 +70,31 @@ def fit(recipe: Recipe, data: Path, run_dir: Path, *, resume: bool = False, devi
             )
     pictures = Pictures(by_split["train"], recipe)
     mean, std, _ = measure(pictures)
+    for example in (*by_split["val"], *by_split["test"]):
+        read_example(example, recipe.data, pictures.config)  # what doesn't fit is told now, not after hours
     config = recipe.config(mean, std)
     crops = Crops(pictures, config)
 
     torch.manual_seed(train.seed)
-    place = torch.device(best_device() if device == "auto" else device)
-    network = UNet(config).to(place)
+    network = UNet(config)
+    if init is not None:
+        network.load_state_dict(_weights(init, config))
+    network = network.to(place)
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay)
-    recipe_text = recipe.model_dump_json()
+    stems = _stems(by_split)
+    # all that the weights come from; a card, and settings of the machine, may change between stop and resume
+    fields = recipe.model_dump(mode="json", exclude={"card": True, "train": {"workers", "cache_gb"}})
+    told = {**fields, "pictures": stems}
     position = Position()
     if resume:
-        position = load_state(state_path, recipe_text, network, average, optimizer)
+        position = load_state(state_path, told, network, average, optimizer)
     run_dir.mkdir(parents=True, exist_ok=True)
     table = Table(run_dir / "metrics.csv", position.epoch)
 
     def save() -> None:
-        save_state(state_path, position, recipe_text, network, average, optimizer)
+        save_state(state_path, position, told, network, average, optimizer)
 
     per_epoch = len(crops.batches(0))
     started = time.monotonic() - position.seconds
@@ -93,7 +109,7 @@ def fit(recipe: Recipe, data: Path, run_dir: Path, *, resume: bool = False, devi
                     group["lr"] = rate
                 loss = _step(network, images, labels, optimizer, config, train, place)
                 if not math.isfinite(loss):
-                    names = [_name(crops, i) for _, i in batches[position.batch]]
+                    names = [_name(crops, i) for _, i in crops.batches(epoch, position.batch)[0]]
                     raise ValueError(
                         f"the loss became {loss} at step {position.step} on {', '.join(names)}; "
                         "lower learning_rate, or look at these pictures"
@@ -117,7 +133,9 @@ def fit(recipe: Recipe, data: Path, run_dir: Path, *, resume: bool = False, devi
             if last or (epoch + 1) % train.validate_every == 0:
                 result = scores(evaluate(Predictor(average, device=str(place)), by_split["val"], recipe.data))
                 score = float(str(result["mean_group_dice"] or 0.0))
-                row |= {key: f"{result[key]:.5f}" for key in ("mean_group_dice", "miou", "accuracy")}
+                # None where neither masks nor labels hold any class
+                numbers = {key: result[key] for key in ("mean_group_dice", "miou", "accuracy")}
+                row |= {key: "" if value is None else f"{value:.5f}" for key, value in numbers.items()}
                 if train.keep == "last" or score > position.best:
                     position.best = score
                     hub.save(checkpoint, config, average.state_dict())
@@ -126,8 +144,17 @@ def fit(recipe: Recipe, data: Path, run_dir: Path, *, resume: bool = False, devi
             table.add({**row, "seconds": f"{position.seconds:.0f}"})
             position = replace(position, epoch=epoch + 1, batch=0, loss_sum=0.0)
             save()
-    _finish(checkpoint, recipe, by_split, position, device)
+    _finish(checkpoint, recipe, by_split, stems, position, device)
     return checkpoint
+
+
+def _weights(init: str | Path, config: SegmentationConfig) -> dict[str, Tensor]:
+    theirs, weights = hub.load(hub.find(init))
+    for field in ("task", "classes", "background", "channels", "widths"):
+        got, expected = getattr(theirs, field), getattr(config, field)
+        if got != expected:
+            raise ValueError(f"--init {init} has {field} {got}, the recipe {expected}; start from one that fits")
+    return weights
 
 
 def _step(
@@ -144,7 +171,9 @@ def _step(
     # half the memory traffic and, where hardware has it, twice the speed; weights and losses stay float32
     with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
         logits = network(images)
-    loss = segmentation_loss(logits, labels.to(device), config, dice_weight=train.dice_weight)
+    loss = segmentation_loss(
+        logits, labels.to(device), config, dice_weight=train.dice_weight, batch_dice=train.batch_dice
+    )
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     clip_grad_norm_(network.parameters(), train.clip_norm)
@@ -156,7 +185,7 @@ def _learning_rate(step: int, per_epoch: int, train: Train) -> float:
     """Linear warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
     warmup, total = train.warmup_epochs * per_epoch, train.epochs * per_epoch
     if step < warmup:
-        return train.learning_rate * (step + 1) / warmup
+        return train.learning_rate * min(1, (step + 1) / warmup)
     return train.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
@@ -171,14 +200,37 @@ def _update_average(average: UNet, network: UNet, decay: float, step: int) -> No
             mine.copy_(new)
 
 
+def _device(name: str) -> torch.device:
+    try:
+        place = torch.device(best_device() if name == "auto" else name)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError):  # for an unknown name; for one that this build of torch can't use
+        raise ValueError(f"device {name!r} can't be used here; {best_device()!r} can") from None
+    return place
+
+
 def _name(crops: Crops, i: int) -> str:
     index = crops.order[i]
     examples = crops.pictures.examples
     return examples[index].image.name if index < len(examples) else f"synthetic picture {index - len(examples)}"
 
 
+def _stems(by_split: dict[Split, list[Example]]) -> dict[Split, dict[str, list[str]]]:
+    """The names of the pictures of each split by group, as `split.json` holds them."""
+    stems: dict[Split, dict[str, list[str]]] = {split: {} for split in SPLITS}
+    for split, examples in by_split.items():
+        for example in examples:
+            stems[split].setdefault(example.group, []).append(example.image.stem)
+    return stems
+
+
 def _finish(
-    checkpoint: Path, recipe: Recipe, by_split: dict[Split, list[Example]], position: Position, device: str
+    checkpoint: Path,
+    recipe: Recipe,
+    by_split: dict[Split, list[Example]],
+    stems: dict[Split, dict[str, list[str]]],
+    position: Position,
+    device: str,
 ) -> None:
     """Score the checkpoint on validation and test, and write the files that say so beside the weights."""
     config, weights = hub.load(checkpoint)
@@ -189,10 +241,6 @@ def _finish(
             measured[split] = scores(evaluate(predictor, by_split[split], recipe.data, progress=True))
     if recipe.train.synthetic:
         measured["synthetic"] = scores(evaluate_synthetic(predictor, recipe.train.synthetic))
-    stems: dict[Split, dict[str, list[str]]] = {split: {} for split in SPLITS}
-    for split, examples in by_split.items():
-        for example in examples:
-            stems[split].setdefault(example.group, []).append(example.image.stem)
     facts = Facts(
         steps=position.step,
         minutes=position.seconds / 60,

@@ -15,10 +15,12 @@ from ..config import IGNORE, SegmentationConfig
 from ..task import encode
 
 
-def segmentation_loss(logits: Tensor, labels: Tensor, config: SegmentationConfig, *, dice_weight: float) -> Tensor:
+def segmentation_loss(
+    logits: Tensor, labels: Tensor, config: SegmentationConfig, *, dice_weight: float, batch_dice: bool = True
+) -> Tensor:
     """Cross entropy plus dice_weight times soft Dice loss, a scalar.
 
-    logits: (B,K,H,W). labels: ids (B,H,W), IGNORE where unknown.
+    logits: (B,K,H,W). labels: ids (B,H,W), IGNORE where unknown. batch_dice: see `soft_dice_loss`.
     """
     logits = logits.float()
     target, valid = encode(labels, config)
@@ -34,15 +36,20 @@ def segmentation_loss(logits: Tensor, labels: Tensor, config: SegmentationConfig
         probabilities = logits.sigmoid()
     if dice_weight == 0:
         return entropy
-    return entropy + dice_weight * soft_dice_loss(probabilities, target, valid)
+    return entropy + dice_weight * soft_dice_loss(probabilities, target, valid, batch=batch_dice)
 
 
-def soft_dice_loss(probabilities: Tensor, target: Tensor, valid: Tensor, smooth: float = 1.0) -> Tensor:
-    """1 - Dice of probabilities (B,K,H,W), pooled over the batch, averaged over the K channels.
+def soft_dice_loss(
+    probabilities: Tensor, target: Tensor, valid: Tensor, *, batch: bool = True, smooth: float = 1.0
+) -> Tensor:
+    """1 - Dice of probabilities (B,K,H,W), averaged over the K channels.
 
-    `smooth` pixels are added to both sides, so that a channel absent from target and prediction counts as right.
+    batch: pool the pixels of the batch; else each picture counts alone, so that one with little or nothing of a
+    class weighs as much as one that is full of it. `smooth` pixels are added to both sides, so that a channel
+    absent from target and prediction counts as right.
     """
     mask = valid[:, None].float()
-    hits = (probabilities * target * mask).sum(dim=(0, 2, 3))  # (K,)
-    sizes = ((probabilities + target) * mask).sum(dim=(0, 2, 3))  # (K,)
+    pooled = (0, 2, 3) if batch else (2, 3)
+    hits = (probabilities * target * mask).sum(dim=pooled)  # (K,) or (B,K)
+    sizes = ((probabilities + target) * mask).sum(dim=pooled)
     return 1 - ((2 * hits + smooth) / (sizes + smooth)).mean()

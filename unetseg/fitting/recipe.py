@@ -92,7 +92,7 @@ class Augment(_Section):
 
     flip: which ways a picture may be mirrored. rotate: at most so many degrees either way.
     scale: zoom between 1 / scale and scale. translate: shift by at most this share of the crop.
-    narrow_window: at most this share of the grey range is cut from black, and half of it from white.
+    narrow_window: at most this share of the grey range is cut from black, and as much from white; mostly less.
     gamma, contrast: factors between 1 / x and x. brightness: at most so much is added to values 0..1.
     color: a factor for each channel between 1 / x and x. haze: mixes in at most this share of light grey.
     noise: standard deviation of added Gaussian noise. blur: standard deviation of a Gaussian blur in pixels.
@@ -119,6 +119,7 @@ class Train(_Section):
     crop: side in pixels of what the network trains on. batch_size: crops per step.
     learning_rate: the peak of AdamW's, after `warmup_epochs` of linear rise, then falling as a cosine to 0.
     dice_weight: how much soft Dice is added to the cross entropy (0 is cross entropy alone).
+    batch_dice: soft Dice pools the crops of a batch; false: each counts alone, which weighs small objects more.
     ema: decay per step of the moving average of weights that is validated and saved; 0 is none.
     keep: the checkpoint with the best mean group Dice on validation, or the last.
     validate_every: in epochs. synthetic: kind of generated pictures mixed in, as many as
@@ -133,12 +134,13 @@ class Train(_Section):
     weight_decay: float = Field(1e-2, ge=0)
     warmup_epochs: float = Field(1, ge=0)
     dice_weight: float = Field(1, ge=0)
+    batch_dice: bool = True
     ema: float = Field(0.995, ge=0, lt=1)
     clip_norm: float = Field(1, gt=0)
     keep: Literal["best", "last"] = "best"
     validate_every: int = Field(1, ge=1)
     synthetic: SampleKind | None = None
-    synthetic_share: float = Field(0, ge=0, le=1)
+    synthetic_share: float = Field(0, ge=0)
     workers: int = Field(0, ge=0)
     cache_gb: float = Field(4, ge=0)
     seed: int = 0

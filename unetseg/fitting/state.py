@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,15 +27,19 @@ class Position:
     best: float = -1.0
 
 
+Told = dict[str, dict[str, Any]]
+"""What a run was told, section by section: the recipe, and the pictures of each split."""
+
+
 def save_state(
-    path: Path, position: Position, recipe: str, network: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW
+    path: Path, position: Position, told: Told, network: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW
 ) -> None:
-    """Write weights, their average, the optimizer's moments and the position; `recipe` is kept as text."""
+    """Write weights, their average, the optimizer's moments, the position and what the run was told."""
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": v for k, v in moments.items()}
-    metadata = {"position": json.dumps(asdict(position)), "recipe": recipe}
+    metadata = {"position": json.dumps(asdict(position)), "recipe": json.dumps(told)}
     # copies: safetensors refuses channels_last and memory shared between names
     tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
     with whole(path) as temporary:
@@ -42,26 +47,29 @@ def save_state(
 
 
 def load_state(
-    path: Path, recipe: str, network: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW
+    path: Path, told: Told, network: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW
 ) -> Position:
     """Put a saved state back in place and return its position.
 
-    Raises ValueError if there is none, if it is damaged, or if it belongs to another recipe.
+    Raises ValueError if there is none, if it is damaged, or if it belongs to another recipe or other pictures.
     """
     if not path.is_file():
         raise ValueError(f"nothing to resume: {path} is not there; start without --resume")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, not a dict
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}); start again without --resume") from None
-    if metadata["recipe"] != recipe:
-        old, new = json.loads(metadata["recipe"]), json.loads(recipe)
-        changed = [f"{s}.{k}" for s in new for k in new[s] or {} if (old.get(s) or {}).get(k) != new[s][k]]
+        raise ValueError(f"{path} is damaged ({error}); start again with another --run-dir") from None
+    if not {"recipe", "position"} <= metadata.keys():
+        raise ValueError(f"{path} is damaged (it is not the state of a run); start again with another --run-dir")
+    old, new = json.loads(metadata["recipe"]), json.loads(json.dumps(told))
+    # what only one of them has comes from another version of this package
+    shared = ((s, k) for s in new if s in old for k in new[s] if k in old[s])
+    if changed := [f"{s}.{k}" for s, k in shared if old[s][k] != new[s][k]]:
         raise ValueError(
-            f"the recipe has changed since this run began ({', '.join(changed) or 'other fields'}); "
-            "resume with the same recipe, or start anew with another --run-dir"
+            f"{', '.join(changed)} changed since this run began; resume with the same recipe and pictures, "
+            "or start anew with another --run-dir"
         )
     network.load_state_dict(_part(tensors, "network."))
     average.load_state_dict(_part(tensors, "average."))

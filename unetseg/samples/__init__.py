@@ -24,9 +24,9 @@ SampleKind = Literal["ct", "aerial"]
 def draw_sample(kind: SampleKind, seed: int, size: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Picture and labels of either kind, at its usual size (256 for CT, 512 for aerial) unless given."""
     if kind == "ct":
-        return ct_phantom(seed, size or 256)
+        return ct_phantom(seed, 256 if size is None else size)
     if kind == "aerial":
-        return aerial_scene(seed, size or 512)
+        return aerial_scene(seed, 512 if size is None else size)
     raise ValueError(f"kind is {kind!r}; expected 'ct' or 'aerial'")
 
 

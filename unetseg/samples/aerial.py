@@ -27,7 +27,7 @@ def aerial_scene(seed: int, size: int = 512) -> tuple[NDArray[np.uint8], NDArray
     rng = generator(seed, size)
     tint = rng.uniform(-0.05, 0.06)  # from yellowish to bluish
     sand = rng.uniform(140, 205) * np.array([1.0, 1 + tint / 2, 1 + tint])
-    green = np.array([1.0, 1.07, 0.88]) * rng.uniform(50, 90)
+    green = np.array([0.82, 1.08, 0.72]) * rng.uniform(60, 95)
     picture = Image.new("RGB", (2 * size, 2 * size), tuple(sand.astype(int).tolist()))
     labels = Image.new("L", picture.size, LAND)
     crowns = np.stack([blob(rng, 0.25)[::4] for _ in range(8)])  # (8, 16, 2)
@@ -40,7 +40,7 @@ def aerial_scene(seed: int, size: int = 512) -> tuple[NDArray[np.uint8], NDArray
     drift -= 40 * (fine * (1 + 0.5 * value_noise(rng, size, 9)) > 1.6)  # pits and shrubs
     grain = 0.6 * fine + 0.6 * rng.standard_normal((size, size), np.float32)
     weight = np.array([0.2, 1.0, 0.4, 0.7, 0.1], np.float32)[ids]
-    strength = np.array([14, 12, 8, 22, 2.5], np.float32)[ids]
+    strength = np.array([10, 10, 7, 14, 2.5], np.float32)[ids]
     image = image + (weight * drift + strength * grain)[..., None]
     haze, cast = float(rng.uniform(0, 0.10)), rng.uniform(0.98, 1.02, 3).astype(np.float32)
     image = image * (cast * (1 - haze)) + 190 * haze
@@ -84,7 +84,7 @@ class _Scene:
         """Scatter trees and bushes around a place, on free ground."""
         for spot in middle + self.rng.normal(0, 0.6 * radius, (count, 2)):
             if self.is_free(spot[None]):
-                crown = self.crowns[self.rng.integers(8)] * self.rng.uniform(0.003, 0.009) + spot
+                crown = self.crowns[self.rng.integers(8)] * self.rng.uniform(0.008, 0.02) + spot
                 self.paint(crown, self.green * self.rng.uniform(0.75, 1.15), VEGETATION)
 
 
@@ -99,7 +99,7 @@ def _draw_city(scene: _Scene, sand: Points) -> None:
     for _ in range(rng.integers(1, 4)):  # parks and scrub
         middle, radius = rng.uniform(0, 1, 2), rng.uniform(0.05, 0.13)
         scene.paint(blob(rng, 0.35) * radius + middle, scene.green, VEGETATION)
-        scene.plant(middle, radius, 40)
+        scene.plant(middle, radius, 15)
     turn, bend, phase = rng.uniform(0, pi / 2), rng.uniform(0, 0.07, 2), rng.uniform(0, 2 * pi, 2)
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
 
@@ -136,7 +136,7 @@ def _draw_city(scene: _Scene, sand: Points) -> None:
                 box = (left + 0.014, top + 0.014, right - 0.014, bottom - 0.014)
                 _draw_block(scene, placed, box, shadow, sand)
     for spot in rng.uniform(0, 1, (25, 2)):
-        scene.plant(spot, rng.uniform(0.01, 0.04), 12)
+        scene.plant(spot, rng.uniform(0.01, 0.04), 5)
 
 
 def _draw_water(scene: _Scene, sand: Points) -> None:
@@ -167,10 +167,11 @@ def _draw_block(
     corners = placed(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
     if scene.is_free(corners):  # paved or dug ground
         scene.paint(corners, sand * rng.uniform(0.75, 1.05), LAND)
-    kinds = ((0.026, 0.022, 0.4), (0.11, 0.045, 0.5), (0.055, 0.05, 1.6))
+    kinds = ((0.05, 0.04, 0.4), (0.12, 0.055, 0.5), (0.075, 0.065, 1.2))
     wide, deep, height = kinds[rng.choice(3, p=(0.6, 0.2, 0.2))]
-    tint = np.array([1.0, rng.uniform(0.96, 1.01), rng.uniform(0.88, 1.02)])
-    roof, dark = tint * rng.choice([110, 150, 195, 240]), np.array([48.0, 46.0, 50.0])
+    # tiles, white plaster, dark sheet metal: none of them the tone of sand
+    roofs = np.array([(178.0, 122.0, 96.0), (238.0, 236.0, 228.0), (92.0, 100.0, 118.0)])
+    roof, dark = roofs[rng.choice(3, p=(0.4, 0.4, 0.2))], np.array([48.0, 46.0, 50.0])
     across = np.arange(left + wide / 2, right - wide / 2, wide * 1.2)
     along = np.arange(top + deep / 2, bottom - deep / 2, deep * 1.4)
     middles = np.stack(np.meshgrid(across, along), axis=-1).reshape(-1, 1, 2)  # (N, 1, 2)
@@ -181,7 +182,7 @@ def _draw_block(
     units = placed(square * 0.004 + halves * rng.uniform(-0.7, 0.7, middles.shape) + middles)
     for house, slope, unit in zip(houses, slopes, units, strict=True):
         if rng.random() < 0.15 or not scene.is_free(house):
-            scene.plant(house[0], wide / 2, 4)
+            scene.plant(house[0], wide / 2, 2)
             continue
         tone = roof * rng.uniform(0.8, 1.1)
         for part in (0.5 * height, height):

@@ -1,0 +1,191 @@
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from unetseg.config import IGNORE
+from unetseg.fitting.augment import random_crop, random_intensity
+from unetseg.fitting.recipe import Augment
+
+seeds = st.integers(0, 2**32)
+intensities = st.builds(
+    Augment,
+    narrow_window=st.floats(0, 0.5),
+    gamma=st.floats(1, 4),
+    contrast=st.floats(1, 4),
+    brightness=st.floats(0, 0.5),
+    color=st.floats(1, 4),
+    haze=st.floats(0, 0.9),
+    noise=st.floats(0, 0.5),
+    blur=st.floats(0, 4),
+)
+places = st.builds(
+    Augment,
+    flip=st.sampled_from([(), ("horizontal",), ("vertical",), ("horizontal", "vertical")]),
+    rotate=st.floats(0, 180),
+    scale=st.floats(1, 4),
+    translate=st.floats(0, 0.5),
+)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=generator(0))
+
+
+def label_noise(*shape: int) -> Tensor:
+    """Labels 0 to 2 and, inside the picture, IGNORE."""
+    return torch.tensor([0, 1, 2, IGNORE], dtype=torch.uint8)[torch.randint(4, shape, generator=generator(1))]
+
+
+def test_without_augmentation_a_crop_of_the_pictures_size_is_the_picture() -> None:
+    picture, known = noise(3, 20, 20), label_noise(20, 20)
+    image, labels = random_crop(picture, known, 20, Augment(), generator(5))
+    torch.testing.assert_close(image, picture, atol=1e-5, rtol=0)
+    assert torch.equal(labels, known)
+    torch.testing.assert_close(random_intensity(picture, Augment(), generator(5)), picture, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("flip", "possible"), [(("horizontal",), "-h"), (("vertical",), "-v"), (None, "-hvb")])
+def test_a_mirrored_crop_is_the_picture_mirrored(flip: tuple[str, ...] | None, possible: str) -> None:
+    picture, known = noise(2, 16, 16), label_noise(16, 16)
+    mirrored = {
+        known.numpy().tobytes(): ("-", picture),
+        known.flip(1).numpy().tobytes(): ("h", picture.flip(2)),
+        known.flip(0).numpy().tobytes(): ("v", picture.flip(1)),
+        known.rot90(2).numpy().tobytes(): ("b", picture.rot90(2, dims=(1, 2))),  # both: turned by 180 degrees
+    }
+    mirrored_by = Augment(flip=flip or ("horizontal", "vertical"))  # type: ignore[arg-type]
+    seen = set()
+    for seed in range(40):
+        image, labels = random_crop(picture, known, 16, mirrored_by, generator(seed))
+        name, expected = mirrored[labels.numpy().tobytes()]
+        torch.testing.assert_close(image, expected, atol=1e-5, rtol=0)
+        seen.add(name)
+    assert seen == set(possible)
+
+
+def test_outside_the_picture_is_black_and_ignored() -> None:
+    picture, known = noise(1, 8, 12) + 1, label_noise(8, 12)
+    image, labels = random_crop(picture, known, 16, Augment(), generator(0))
+    inside = torch.zeros(16, 16, dtype=torch.bool)
+    inside[4:12, 2:14] = True
+    torch.testing.assert_close(image[:, inside].view(1, 8, 12), picture, atol=1e-5, rtol=0)
+    assert torch.equal(labels[inside].view(8, 12), known)
+    assert image[:, ~inside].max() < 1e-5
+    assert (labels[~inside] == IGNORE).all()
+
+
+def blobs(height: int, width: int) -> Tensor:
+    """Two labels in large patches, uint8 (height,width)."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return ((x / 9).sin() + (y / 7 + x / 20).cos() > 0).to(torch.uint8)
+
+
+@given(chosen=places, seed=seeds)
+def test_image_and_labels_stay_aligned(chosen: Augment, seed: int) -> None:
+    known = blobs(50, 70)
+    image, labels = random_crop(known[None].float(), known, 32, chosen, generator(seed))
+    assert set(labels.unique().tolist()) <= {0, 1, IGNORE}
+    inside = labels != IGNORE
+    assert (image[0, ~inside] <= 0.5).all()  # the border itself may be half inside
+    # where no edge is blurred in, the picture of the labels is the labels
+    clear = inside & ((image[0] < 0.02) | (image[0] > 0.98))
+    assert torch.equal(image[0, clear] > 0.5, labels[clear] == 1)
+    assert clear.sum() >= 0.4 * inside.sum()
+
+
+@given(seed=seeds, rotate=st.floats(0, 180), scale=st.floats(1, 4), translate=st.floats(0, 0.5))
+def test_turn_zoom_and_shift_stay_within_the_settings(seed: int, rotate: float, scale: float, translate: float) -> None:
+    """Read off a crop of two ramps, whose values are the coordinates of the picture."""
+    size = 200
+    y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
+    chosen = Augment(rotate=rotate, scale=scale, translate=translate)
+    image, labels = random_crop(torch.stack([x, y]), torch.zeros(size, size), 8, chosen, generator(seed))
+    right = (image[:, 4, 4] - image[:, 4, 3]).tolist()  # one crop pixel to the right, in stored pixels
+    down = (image[:, 4, 4] - image[:, 3, 4]).tolist()
+    assume((labels == 0).all())  # a corner may reach out of the picture
+    assert down == pytest.approx([-right[1], right[0]], abs=1e-3)
+    assert 1 / scale - 1e-3 <= math.hypot(*right) <= scale + 1e-3
+    assert abs(math.degrees(math.atan2(right[1], right[0]))) <= rotate + 0.1
+    for centre in image[:, 3:5, 3:5].mean(dim=(1, 2)).tolist():
+        half = 4 * math.hypot(*right)
+        assert half - translate * 8 - 0.01 <= centre <= size - half + translate * 8 + 0.01
+
+
+def test_turn_zoom_and_shift_reach_both_ways() -> None:
+    size = 400
+    y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
+    turns, zooms, centres = [], [], []
+    for seed in range(60):
+        chosen = Augment(rotate=30, scale=2)
+        image, _ = random_crop(torch.stack([x, y]), torch.zeros(size, size), 8, chosen, generator(seed))
+        right = (image[:, 4, 4] - image[:, 4, 3]).tolist()
+        turns.append(math.degrees(math.atan2(right[1], right[0])))
+        zooms.append(math.log2(math.hypot(*right)))
+        centres.append(image[0, 3:5, 3:5].mean().item())
+    for values, low, high in ((turns, -30, 30), (zooms, -1, 1), (centres, 0, size)):
+        assert min(values) < low + 0.15 * (high - low)
+        assert max(values) > high - 0.15 * (high - low)
+
+
+@given(chosen=intensities, seed=seeds)
+def test_intensities_stay_between_0_and_1_and_come_from_the_generator_alone(chosen: Augment, seed: int) -> None:
+    picture = noise(3, 12, 10)
+    before = picture.clone()
+    image = random_intensity(picture, chosen, generator(seed))
+    assert image.shape == picture.shape
+    assert image.isfinite().all()
+    assert 0 <= image.min() <= image.max() <= 1
+    assert torch.equal(picture, before)  # it may be the one in the cache
+    torch.rand(1)
+    assert torch.equal(random_intensity(picture, chosen, generator(seed)), image)
+
+
+def spread(image: Tensor) -> float:
+    return image.std().item()
+
+
+def level(image: Tensor) -> float:
+    return image.mean().item()
+
+
+def tint(image: Tensor) -> float:
+    return (image[0] - image[1]).mean().item()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "measure", "lower", "higher"),
+    [
+        (Augment(narrow_window=0.5), spread, False, True),
+        (Augment(gamma=2), level, True, True),
+        (Augment(contrast=2), spread, True, True),
+        (Augment(brightness=0.3), level, True, True),
+        (Augment(color=1.5), tint, True, True),
+        (Augment(haze=0.9), spread, True, False),
+        (Augment(noise=0.3), spread, False, True),
+        (Augment(blur=2), spread, True, False),
+    ],
+    ids=["narrow_window", "gamma", "contrast", "brightness", "color", "haze", "noise", "blur"],
+)
+def test_each_setting_changes_what_it_is_named_for(
+    chosen: Augment, measure: Callable[[Tensor], float], lower: bool, higher: bool
+) -> None:
+    picture = 0.3 + 0.4 * noise(2, 32, 32)
+    before = measure(picture)
+    after = [measure(random_intensity(picture, chosen, generator(seed))) for seed in range(60)]
+    assert (min(after) < before - 0.02) == lower
+    assert (max(after) > before + 0.02) == higher
+
+
+def test_a_blur_keeps_an_even_tone_and_the_edges_of_the_picture() -> None:
+    flat = torch.full((1, 9, 9), 0.7)
+    for seed in range(20):
+        torch.testing.assert_close(random_intensity(flat, Augment(blur=4), generator(seed)), flat)

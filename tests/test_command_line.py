@@ -1,0 +1,107 @@
+"""`python -m unetseg`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from unetseg import Predictor
+from unetseg.fitting import Recipe, fit
+from unetseg.samples import draw_sample, write_samples
+
+RECIPE = """
+[data]
+task = "multiclass"
+classes = ["building", "land", "road", "vegetation", "water"]
+palette = ["#d1495b", "#e9c46a", "#6c757d", "#2a9d5c", "#3a86ff"]
+mask_values = { 0 = "building", 1 = "land", 2 = "road", 3 = "vegetation", 4 = "water" }
+val = 0.4
+[model]
+widths = [4, 8]
+[train]
+epochs = 1
+crop = 32
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data/, recipe.toml and run/checkpoint."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_samples(folder / "data", "aerial", count=5, size=64)
+    (folder / "recipe.toml").write_text(RECIPE)
+    fit(Recipe.from_file(folder / "recipe.toml"), folder / "data", folder / "run")
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "unetseg", *arguments], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_predict_writes_labels_and_views_and_goes_on_after_a_bad_picture(trained: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    PIL.Image.fromarray(draw_sample("aerial", 3, 50)[0]).save(good)
+    bad.write_text("no picture")
+    checkpoint = str(trained / "run" / "checkpoint")
+    done = run(tmp_path, "predict", checkpoint, str(bad), str(good), "--out", "out")
+    assert done.returncode == 1
+    assert "error: bad.png is not a readable picture" in done.stderr
+    assert "Traceback" not in done.stderr
+    own = Predictor.from_pretrained(checkpoint)(good)
+    np.testing.assert_array_equal(np.asarray(PIL.Image.open(tmp_path / "out" / "good_labels.png")), own.labels()[0])
+    done = run(tmp_path, "predict", checkpoint, str(good), "--view", "probability", "--class", "water")
+    assert done.returncode == 0, done.stderr
+    view = np.asarray(PIL.Image.open(tmp_path / "good_probability.png"))
+    np.testing.assert_array_equal(view, own.view("probability", class_name="water"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "good.png", "good_probability.png", "out"]
+
+
+def test_evaluate_writes_the_scores_that_the_run_measured(trained: Path, tmp_path: Path) -> None:
+    target = tmp_path / "scores.json"
+    recipe, data = str(trained / "recipe.toml"), str(trained / "data")
+    checkpoint = trained / "run" / "checkpoint"
+    done = run(
+        tmp_path,
+        "evaluate",
+        str(checkpoint),
+        "--recipe",
+        recipe,
+        "--data",
+        data,
+        "--split",
+        "val",
+        "--json",
+        str(target),
+    )
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(target.read_text())
+    assert set(scores) == {"dice", "iou", "miou", "accuracy", "group_dice", "mean_group_dice"}
+    assert scores["miou"] == pytest.approx(
+        json.loads((checkpoint / "scores.json").read_text())["val"]["miou"], abs=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["predict", "nobody", "x.png"], "error: no checkpoint 'nobody'"),
+        (["predict", "{checkpoint}", "missing.png"], "error: missing.png can't be read"),
+        (["predict", "{checkpoint}", "a/x.png", "b/x.png"], "error: two of the pictures have the same name"),
+        (["evaluate", "{checkpoint}", "--recipe", "none.toml", "--data", "."], "error: none.toml can't be read"),
+        (["evaluate", "{checkpoint}", "--recipe", "{recipe}", "--data", "{data}", "--split", "test"], "test split of"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(trained: Path, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    paths = {"checkpoint": trained / "run" / "checkpoint", "recipe": trained / "recipe.toml", "data": trained / "data"}
+    done = run(tmp_path, *(argument.format(**paths) for argument in arguments))
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

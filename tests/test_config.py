@@ -1,0 +1,118 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from configs import RGB, config_for
+from pydantic import ValidationError
+
+from unetseg import SegmentationConfig
+
+
+def written(path: Path, **changes: Any) -> Path:  # noqa: ANN401, any JSON
+    """A config.json of a binary task with some fields replaced; None of `...` stands for a field left out."""
+    fields = {**json.loads(config_for("binary").to_json()), **changes}
+    path.write_text(json.dumps({name: value for name, value in fields.items() if value is not ...}))
+    return path
+
+
+def test_json_round_trip(config: SegmentationConfig, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    full = {"window": (-160.0, 240.0), "orientation": "LPS", "working_size": 256, "value_range": ((0.0, 4095.0),)}
+    for one in (config, config.model_copy(update=full)):
+        path.write_text(one.to_json())
+        assert SegmentationConfig.from_file(path) == one
+
+
+def test_json_has_a_line_for_each_field() -> None:
+    text = config_for("one-vs-rest", **RGB).to_json()
+    assert len(text.splitlines()) == 2 + len(SegmentationConfig.model_fields)
+    assert '  "channels": ["red", "green", "blue"],\n' in text
+
+
+def test_labels_and_outputs() -> None:
+    binary, merged = config_for("binary"), config_for("one-vs-rest with background")
+    assert (binary.labels, binary.outputs) == (("background", "liver"), ("liver",))
+    assert (merged.labels, merged.outputs) == (("nothing", "cat", "dog", "bird"), ("cat", "dog", "bird"))
+    exclusive = config_for("multiclass with background")
+    assert exclusive.labels == exclusive.outputs == ("nothing", "cat", "dog")
+
+
+def test_a_config_does_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        config_for("binary").thresholds = (0.1,)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": [0.5], "thresholds": ...}, "unknown field 'threshold'; did you mean 'thresholds'?"),
+        ({"working_sise": 256}, "unknown field 'working_sise'; did you mean 'working_size'?"),
+        ({"zzz": 1}, "unknown field 'zzz'; known are format, task, "),
+        ({"format": 2}, "field 'format': input should be 1, got 2"),
+        ({"task": "multilabel"}, "field 'task': input should be 'binary', 'multiclass' or 'one-vs-rest'"),
+        ({"palette": ["#000000", "red"]}, "field 'palette.1': "),
+        ({"palette": ["#000000", "#12345g"]}, "field 'palette.1': "),
+        ({"mean": ["0.4"]}, "field 'mean.0': input should be a valid number, got '0.4'"),
+        ({"std": [0.0]}, "field 'std.0': input should be greater than 0"),
+        ({"thresholds": [1.5]}, "field 'thresholds.0': input should be less than or equal to 1"),
+        ({"working_size": 8}, "field 'working_size': input should be greater than or equal to 16"),
+        ({"widths": [4]}, "field 'widths': "),
+        ({"background": None}, "a binary task has exactly one class and a background"),
+        ({"classes": ["background"]}, "label names must differ"),
+        ({"window": [240.0, -160.0]}, "a range goes from low to high, got [240.0, -160.0]"),
+    ],
+)
+def test_a_wrong_field_is_one_sentence_that_names_it(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = written(tmp_path / "config.json", **changes)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: {re.escape(message)}[^\n]*$"):
+        SegmentationConfig.from_file(path)
+
+
+@pytest.mark.parametrize("field", list(SegmentationConfig.model_fields))
+def test_no_field_may_be_missing(tmp_path: Path, field: str) -> None:
+    path = written(tmp_path / "config.json", **{field: ...})
+    with pytest.raises(ValueError, match=f"lacks {field}; every field"):
+        SegmentationConfig.from_file(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\xff\xfe"])
+def test_a_file_that_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"config\.json (is not a readable JSON file|holds a list)"):
+        SegmentationConfig.from_file(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("palette", ("#000000",), 2),
+        ("mean", (0.1, 0.2), 1),
+        ("std", (0.1, 0.2, 0.3), 1),
+        ("temperatures", (), 1),
+        ("thresholds", (0.5, 0.5), 1),
+        ("value_range", (), 1),
+        ("value_range", ((0.0, 1.0), (0.0, 1.0)), 1),
+    ],
+)
+def test_a_wrong_length_is_refused(field: str, value: tuple[Any, ...], expected: int) -> None:
+    with pytest.raises(ValidationError, match=f"{field} needs one entry per .*: expected {expected}, got {len(value)}"):
+        config_for("binary", **{field: value})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("field", ["mean", "std", "temperatures", "thresholds", "window", "value_range"])
+def test_numbers_are_finite(field: str, value: float) -> None:
+    pair = (min(value, 0.0), max(value, 0.0))
+    shaped = {"window": pair, "value_range": (pair,)}.get(field, (value,))
+    with pytest.raises(ValidationError, match=field):
+        config_for("binary", **{field: shaped})
+
+
+def test_a_multiclass_task_has_one_temperature_and_a_threshold_for_each_label() -> None:
+    with pytest.raises(ValidationError, match="temperatures needs one entry per softmax or sigmoid: expected 1, got 3"):
+        config_for("multiclass with background", temperatures=(1.0,) * 3)
+    with pytest.raises(ValidationError, match="thresholds needs one entry per output channel: expected 3, got 2"):
+        config_for("multiclass with background", thresholds=(0.5,) * 2)

@@ -1,0 +1,197 @@
+"""How a network's logits, its targets, its loss and its labels belong together, a lesson at a time.
+
+B pictures in a batch, K output channels, H x W pixels. The tests use PyTorch's own losses first, and then show
+that the project's loss is the same thing, minus the pixels that nobody labelled.
+"""
+
+import numpy as np
+import pytest
+import torch
+from configs import config_for
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from torch import Tensor
+from torch.nn import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss
+
+from unetseg import IGNORE, ConfusionMatrix, SegmentationConfig
+from unetseg.fitting.losses import segmentation_loss, soft_dice_loss
+from unetseg.task import argmax, decode, encode
+
+B, H, W = 2, 5, 6
+
+
+def random_logits(channels: int) -> Tensor:
+    return torch.randn(B, channels, H, W, generator=torch.Generator().manual_seed(channels))
+
+
+def random_labels(config: SegmentationConfig, *, ignored: float = 0.3) -> Tensor:
+    """A label map (B,H,W), some of its pixels unknown."""
+    generator = torch.Generator().manual_seed(7)
+    labels = torch.randint(len(config.labels), (B, H, W), generator=generator)
+    return labels.masked_fill(torch.rand(B, H, W, generator=generator) < ignored, IGNORE)
+
+
+# --- one class: a sigmoid ---------------------------------------------------------------------------------------
+
+
+def test_bce_with_logits_is_a_sigmoid_and_a_bce() -> None:
+    """The network of a binary task ends with a convolution; the loss brings the sigmoid along."""
+    logits = random_logits(1)
+    liver = (random_labels(config_for("binary"), ignored=0) == 1)[:, None].float()  # (B,1,H,W)
+    torch.testing.assert_close(BCEWithLogitsLoss()(logits, liver), BCELoss()(logits.sigmoid(), liver))
+
+
+def test_in_one_step_a_network_that_is_surely_wrong_still_learns() -> None:
+    """In two steps the sigmoid rounds to 1, its slope to 0, and nothing is learnt from the worst mistakes."""
+    wrong, target = torch.tensor([200.0], requires_grad=True), torch.tensor([0.0])
+    BCELoss()(wrong.sigmoid(), target).backward()
+    assert wrong.grad is not None
+    assert wrong.grad.item() == 0
+    wrong.grad = None
+    BCEWithLogitsLoss()(wrong, target).backward()
+    assert wrong.grad.item() == 1
+
+
+def test_the_target_of_a_binary_task_has_the_shape_and_type_of_the_output() -> None:
+    """One channel of floats (B,1,H,W); a map (B,H,W) does not fit."""
+    config = config_for("binary")
+    labels = random_labels(config)
+    target, valid = encode(labels, config)
+    logits = random_logits(1)
+    assert (target.shape, target.dtype) == (logits.shape, logits.dtype)
+    assert (valid.shape, valid.dtype) == ((B, H, W), torch.bool)
+    with pytest.raises(ValueError, match="must be the same"):
+        BCEWithLogitsLoss()(logits, target[:, 0])
+
+
+def test_one_sigmoid_is_a_softmax_over_two_channels_of_which_one_is_zero() -> None:
+    """A binary task needs no second channel: p(liver) = softmax([0, z])[1]."""
+    z = random_logits(1)
+    both = torch.cat([torch.zeros_like(z), z], dim=1).softmax(dim=1)  # (B,2,H,W)
+    torch.testing.assert_close(z.sigmoid(), both[:, 1:])
+    config = config_for("binary")
+    assert torch.equal(argmax(z, config), both.argmax(dim=1).byte())
+
+
+# --- several classes, of which each pixel has one: a softmax ----------------------------------------------------
+
+
+def test_cross_entropy_takes_ids_and_does_softmax_and_one_hot_itself() -> None:
+    """The same number, first by hand, then as everyone should write it."""
+    logits, labels = random_logits(3), random_labels(config_for("multiclass"), ignored=0)
+    one_hot = torch.eye(3)[labels].movedim(-1, 1)  # (B,3,H,W)
+    by_hand = -(one_hot * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(CrossEntropyLoss()(logits, labels), by_hand)
+
+
+def test_a_softmax_before_cross_entropy_is_one_too_many() -> None:
+    """It runs, and it can never get near zero: even a perfect network is told that it is wrong."""
+    perfect, label = torch.tensor([[100.0, 0.0, 0.0]]), torch.tensor([0])
+    assert CrossEntropyLoss()(perfect, label).item() == 0
+    assert CrossEntropyLoss()(perfect.softmax(dim=1), label).item() > 0.5
+
+
+def test_the_target_of_a_multiclass_task_is_a_map_of_integers() -> None:
+    """No channel and no one-hot: (B,H,W) of ids, with 255 where nobody knows."""
+    config = config_for("multiclass")
+    labels = random_labels(config)
+    target, _ = encode(labels.byte(), config)
+    assert (target.shape, target.dtype) == ((B, H, W), torch.int64)
+    assert torch.equal(target, labels)
+
+
+@given(arrays(np.float64, (4, 3), elements=st.integers(-12, 12).map(float)))
+def test_softmax_does_not_change_the_argmax(pixels: np.ndarray) -> None:
+    """It keeps the order, so the labels can be read from the logits."""
+    logits = torch.from_numpy(pixels)
+    winners = logits == logits.max(dim=1, keepdim=True).values
+    probabilities = logits.softmax(dim=1)
+    assert torch.equal(winners, probabilities == probabilities.max(dim=1, keepdim=True).values)
+
+
+# --- several classes, each a yes or no: K sigmoids --------------------------------------------------------------
+
+
+def test_one_vs_rest_is_k_binary_tasks_side_by_side() -> None:
+    """Its target has a channel for each class, and its loss is the mean of their losses."""
+    config = config_for("one-vs-rest with background")
+    labels, logits = random_labels(config, ignored=0), random_logits(3)
+    target, _ = encode(labels, config)
+    assert target.shape == logits.shape
+    each = [BCEWithLogitsLoss()(logits[:, k], (labels == k + 1).float()) for k in range(3)]
+    torch.testing.assert_close(BCEWithLogitsLoss()(logits, target), torch.stack(each).mean())
+
+
+def test_k_sigmoids_are_merged_into_one_label_map() -> None:
+    """Two claims: the surer one wins. No claim: the background."""
+    config = config_for("one-vs-rest with background")  # 0 nothing, 1 cat, 2 dog, 3 bird
+    cat = torch.tensor([[4.0, 1.0], [-2.0, -5.0]])
+    dog = torch.tensor([[2.0, 3.0], [-1.0, 6.0]])
+    bird = torch.tensor([[-3.0, -3.0], [-3.0, 5.0]])
+    merged = decode(torch.stack([cat, dog, bird])[None], config)
+    assert merged.tolist() == [[[1, 2], [0, 2]]]
+
+
+# --- the project's loss -----------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_pytorchs_own_on_the_valid_pixels(config: SegmentationConfig) -> None:
+    logits, labels = random_logits(len(config.outputs)), random_labels(config)
+    target, valid = encode(labels, config)
+    if config.exclusive:
+        expected = CrossEntropyLoss(ignore_index=IGNORE)(logits, labels)
+    else:
+        expected = BCEWithLogitsLoss()(logits.movedim(1, -1)[valid], target.movedim(1, -1)[valid])
+    torch.testing.assert_close(segmentation_loss(logits, labels, config, dice_weight=0), expected)
+
+
+@pytest.mark.parametrize("dice_weight", [0, 1])
+def test_nothing_is_learnt_from_ignored_pixels(config: SegmentationConfig, dice_weight: float) -> None:
+    """255 is no class: its pixels have no gradient, and every other pixel has one."""
+    logits, labels = random_logits(len(config.outputs)).requires_grad_(), random_labels(config)
+    segmentation_loss(logits, labels, config, dice_weight=dice_weight).backward()
+    assert logits.grad is not None
+    touched = (logits.grad != 0).any(dim=1)  # (B,H,W)
+    assert torch.equal(touched, labels != IGNORE)
+
+
+@pytest.mark.parametrize("dice_weight", [0, 1])
+def test_a_picture_without_any_label_teaches_nothing_and_breaks_nothing(
+    config: SegmentationConfig, dice_weight: float
+) -> None:
+    """A mean over no pixels would be nan, and one nan spoils all weights."""
+    logits = random_logits(len(config.outputs)).requires_grad_()
+    loss = segmentation_loss(logits, torch.full((B, H, W), IGNORE), config, dice_weight=dice_weight)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+# --- the score --------------------------------------------------------------------------------------------------
+
+
+def test_accuracy_compares_the_argmax_with_the_labels() -> None:
+    """Not the probabilities, and not the ignored pixels."""
+    config = config_for("multiclass")
+    logits, labels = random_logits(3), random_labels(config)
+    right = logits.argmax(dim=1) == labels
+    matrix = ConfusionMatrix(config)
+    matrix.update(labels.byte().numpy(), decode(logits, config).numpy())
+    assert matrix.accuracy == pytest.approx(right[labels != IGNORE].float().mean().item())
+
+
+def test_dice_can_pool_a_batch_or_take_each_picture_alone() -> None:
+    """Pooled, a small object hardly counts beside a large one; alone, it counts as much."""
+    target = torch.zeros(2, 1, 8, 8)
+    target[0], target[1, :, 0, 0] = 1, 1  # a full picture, and one pixel
+    found_only_the_large = target.clone()
+    found_only_the_large[1] = 0
+    valid = torch.ones(2, 8, 8, dtype=torch.bool)
+    pooled = soft_dice_loss(found_only_the_large, target, valid)
+    alone = soft_dice_loss(found_only_the_large, target, valid, batch=False)
+    assert pooled < 0.01
+    assert alone == pytest.approx((0 + 0.5) / 2)  # 1 - (0 + 1) / (1 + 1): smooth adds a pixel to both sides
+    each = [soft_dice_loss(found_only_the_large[i : i + 1], target[i : i + 1], valid[i : i + 1]) for i in range(2)]
+    torch.testing.assert_close(alone, torch.stack(each).mean())

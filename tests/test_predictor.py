@@ -1,0 +1,266 @@
+"""A picture in, a Segmentation out: the one path of every prediction."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from configs import RGB, config_for, network_for
+from numpy.typing import NDArray
+
+from unetseg import Predictor, Segmentation, SegmentationConfig, read_image
+from unetseg.formats import as_image, read_mask
+from unetseg.prepare import prepare, restore
+from unetseg.render import View
+from unetseg.task import activate, argmax, decode
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (37, 53), dtype=np.uint8)
+VIEWS_OF_PIXELS: tuple[View, ...] = ("probability", "thresholded", "argmax")
+
+
+def predictor_for(config: SegmentationConfig, **options: Any) -> Predictor:  # noqa: ANN401, those of Predictor
+    return Predictor(network_for(config), device="cpu", precision="float32", **options)
+
+
+def segmentation_of(config: SegmentationConfig, height: int, width: int, slices: int = 1) -> Segmentation:
+    """Logits without two alike, so that a pixel of a view can be told from every other."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (slices, len(config.outputs), height, width)
+    logits = torch.randperm(int(np.prod(shape)), generator=generator).reshape(shape).float()
+    picture = np.random.default_rng(0).integers(0, 256, (slices, height, width, 3), dtype=np.uint8)
+    return Segmentation((logits - logits.mean()) / logits.std() * 3, picture, config)
+
+
+# --- the path ---------------------------------------------------------------------------------------------------
+
+
+def test_the_path_is_prepare_network_restore(config: SegmentationConfig) -> None:
+    network = network_for(config)
+    picture = PICTURE[:32, :48]
+    with torch.no_grad():
+        expected = network(prepare(as_image(picture), config))
+    result = Predictor(network, device="cpu", precision="float32")(picture)
+    torch.testing.assert_close(result.logits, expected, atol=1e-4, rtol=1e-4)
+    assert len(np.unique(result.labels())) > 1
+
+
+def test_with_a_working_size_logits_come_back_at_the_stored_size() -> None:
+    config = config_for("binary", working_size=16)
+    network = network_for(config)
+    picture = PICTURE[:32, :]  # 32 x 53 pixels, 10 x 16 for the network
+    with torch.no_grad():
+        expected = restore(network(prepare(as_image(picture), config)), 32, 53)
+    result = Predictor(network, device="cpu", precision="float32")(picture)
+    assert result.logits.shape == (1, 1, 32, 53)
+    torch.testing.assert_close(result.logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_everything_is_derived_from_the_logits(config: SegmentationConfig) -> None:
+    result = predictor_for(config)(PICTURE)
+    assert result.logits.dtype == torch.float32
+    assert not result.logits.is_inference()
+    assert torch.equal(result.probabilities, activate(result.logits, config))
+    labels = result.labels()
+    assert (labels.dtype, labels.shape) == (np.uint8, (1, 37, 53))
+    assert (labels == decode(result.logits, config).numpy()).all()
+    other = [0.9] * len(config.outputs)
+    assert (result.labels(other) == decode(result.logits, config, other).numpy()).all()
+
+
+def test_a_path_an_array_and_an_image_give_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    PIL.Image.fromarray(PICTURE).save(path)
+    predictor = predictor_for(config_for("binary"))
+    expected = predictor(PICTURE)
+    assert expected.name == "array"
+    for source in (path, str(path), read_image(path), np.asfortranarray(PICTURE)):
+        result = predictor(source)
+        assert torch.equal(result.logits, expected.logits)
+        assert (result.picture == expected.picture).all()
+    assert predictor(path).name == "a.png"
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5000), (5000, 1), (33, 65), (7, 1)])
+@pytest.mark.parametrize("working_size", [None, 24])
+def test_pictures_of_any_size(height: int, width: int, working_size: int | None) -> None:
+    config = config_for("one-vs-rest with background", **RGB, working_size=working_size)
+    result = predictor_for(config, tile=32, overlap=8)(np.full((height, width, 3), 200, dtype=np.uint8))
+    assert result.logits.shape == (1, 3, height, width)
+    assert result.logits.isfinite().all()
+    assert result.picture.shape == (1, height, width, 3)
+    assert (result.picture == 200).all()
+
+
+def test_a_prediction_is_repeatable_and_leaves_the_network_alone() -> None:
+    network = network_for(config_for("multiclass")).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    first, second = (Predictor(network, device="cpu")(PICTURE) for _ in range(2))
+    assert torch.equal(first.logits, second.logits)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_half_the_bits_give_nearly_the_same_labels() -> None:
+    network = network_for(config_for("multiclass"))
+    full, half = (Predictor(network, device="cpu", precision=p)(PICTURE) for p in ("float32", "bfloat16"))
+    assert half.logits.dtype == torch.float32
+    assert (full.labels() == half.labels()).mean() > 0.95
+    assert not torch.equal(full.logits, half.logits)
+
+
+def test_small_tiles_change_little() -> None:
+    network = network_for(config_for("binary"))
+    whole, parts = (
+        Predictor(network, device="cpu", precision="float32", tile=tile, overlap=12)(PICTURE) for tile in (64, 32)
+    )
+    assert (whole.labels() == parts.labels()).mean() > 0.95
+    assert not torch.equal(whole.logits, parts.logits)
+
+
+def test_notices_reach_the_result(tmp_path: Path) -> None:
+    path = tmp_path / "dark.png"
+    PIL.Image.fromarray(PICTURE.astype(np.uint16)).save(path)
+    (notice,) = predictor_for(config_for("binary"))(path).notices
+    assert "dark.png is 16-bit but its values end at 255" in notice
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        ("missing.png", "missing.png can't be read"),
+        (np.zeros((4, 5, 4), np.uint8), "has 4 channels, expected 1"),
+        (np.zeros(7, np.uint8), "got an array of shape"),
+        (PICTURE.astype(np.float32), "holds floats from 0 to 255"),
+    ],
+)
+def test_what_does_not_fit_is_said(picture: str | NDArray[np.generic], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        predictor_for(config_for("binary"))(picture)
+
+
+# --- views ------------------------------------------------------------------------------------------------------
+
+
+def test_views_are_rgb_pictures(config: SegmentationConfig) -> None:
+    result = segmentation_of(config, 9, 11)
+    for kind in (*VIEWS_OF_PIXELS, "overlay"):
+        view = result.view(kind)
+        assert (view.dtype, view.shape) == (np.uint8, (9, 11, 3))
+
+
+def test_the_views_of_a_class_are_its_probability_and_its_threshold(config: SegmentationConfig) -> None:
+    result = segmentation_of(config, 9, 11)
+    thresholds = [0.2 + 0.1 * k for k in range(len(config.outputs))]
+    for k, name in enumerate(config.outputs):
+        p = result.probabilities[0, k].numpy()
+        assert (result.view("probability", class_name=name) == np.rint(p * 255)[..., None]).all()
+        claimed = p >= np.float32(thresholds[k])
+        assert 0 < claimed.mean() < 1
+        view = result.view("thresholded", class_name=name, thresholds=thresholds)
+        assert (view == 255 * claimed[..., None]).all()
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.95, 1.0])
+def test_a_binary_mask_is_its_labels_in_black_and_white(threshold: float) -> None:
+    result = segmentation_of(config_for("binary", temperatures=(2.0,)), 9, 11)
+    view = result.view("thresholded", thresholds=[threshold])
+    assert (view == 255 * result.labels([threshold])[0][..., None]).all()
+
+
+def test_the_argmax_view_paints_the_largest_logit(config: SegmentationConfig) -> None:
+    result = segmentation_of(config, 9, 11)
+    colors = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in config.palette])
+    assert (result.view("argmax") == colors[argmax(result.logits, config)[0].numpy()]).all()
+
+
+def test_the_overlay_shows_the_labels_at_the_thresholds_given() -> None:
+    result = segmentation_of(config_for("binary"), 9, 11)
+    for threshold in (0.1, 0.9):
+        changed = (result.view("overlay", thresholds=[threshold]) != result.picture[0]).any(axis=-1)
+        assert (changed == (result.labels([threshold])[0] == 1)).all()
+
+
+def test_each_slice_has_its_own_views() -> None:
+    result = segmentation_of(config_for("multiclass"), 4, 5, slices=2)
+    for kind in (*VIEWS_OF_PIXELS, "overlay"):
+        alone = Segmentation(result.logits[1:], result.picture[1:], result.config)
+        assert (result.view(kind, index=1) == alone.view(kind)).all()
+        assert (result.view(kind, index=1) != result.view(kind)).any()
+
+
+def test_unknown_views_and_classes_are_answered_with_the_known_ones() -> None:
+    result = segmentation_of(config_for("one-vs-rest with background"), 2, 2)
+    with pytest.raises(
+        ValueError, match="unknown view 'heat'; choose one of probability, thresholded, argmax, overlay"
+    ):
+        result.view("heat")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown class 'nothing'; choose one of cat, dog, bird"):
+        result.view("probability", class_name="nothing")
+    with pytest.raises(ValueError, match="one number from 0 to 1 for each of cat, dog, bird"):
+        result.view("thresholded", thresholds=[0.5])
+
+
+# --- the reduced copy -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "small"), [(40, 60, (13, 20)), (61, 33, (20, 11)), (1, 100, (1, 20)), (21, 20, (20, 19))]
+)
+def test_views_of_the_reduced_copy_are_pixels_of_the_full_views(
+    config: SegmentationConfig, height: int, width: int, small: tuple[int, int]
+) -> None:
+    full = segmentation_of(config, height, width)
+    reduced = full.reduced(20)
+    assert reduced.logits.shape[2:] == small
+    assert reduced.picture.shape == (1, *small, 3)
+    # no two logits are alike, so each tells the pixel that it came from
+    pixel_of = {value: number for number, value in enumerate(full.logits[0, 0].flatten().tolist())}
+    pixels = np.vectorize(pixel_of.__getitem__)(reduced.logits[0, 0].numpy())
+    rows, columns = pixels[:, 0] // width, pixels[0] % width
+    assert (pixels == rows[:, None] * width + columns).all()
+    for indices, size, count in ((rows, height, small[0]), (columns, width, small[1])):
+        middles = (np.arange(count) + 0.5) * size / count
+        assert np.abs(indices + 0.5 - middles).max() <= 1
+    for kind in VIEWS_OF_PIXELS:
+        assert (reduced.view(kind) == full.view(kind)[rows][:, columns]).all()
+
+
+def test_a_small_result_is_not_reduced() -> None:
+    result = segmentation_of(config_for("binary"), 20, 12)
+    assert result.reduced(20) is result
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+
+def test_saved_labels_come_back(config: SegmentationConfig, tmp_path: Path) -> None:
+    result = segmentation_of(config, 9, 11)
+    path = result.save(tmp_path / "labels.png")
+    assert (read_mask(path) == result.labels()[0]).all()
+    thresholds = [0.99] * len(config.outputs)
+    assert (read_mask(result.save(str(path), thresholds)) == result.labels(thresholds)[0]).all()
+
+
+def test_labels_are_saved_as_png_only(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"written as \.png, got 'labels\.jpg'"):
+        segmentation_of(config_for("binary"), 2, 2).save(tmp_path / "labels.jpg")
+    assert not list(tmp_path.iterdir())
+
+
+# --- the files beside the repository ----------------------------------------------------------------------------
+
+
+def test_a_real_photograph_is_segmented_at_its_size(real_data: Path) -> None:
+    path = min((real_data / "satellite" / "images").iterdir(), key=lambda path: path.stat().st_size)
+    with PIL.Image.open(path) as picture:
+        width, height = picture.size
+    result = predictor_for(config_for("one-vs-rest", **RGB, working_size=64))(path)
+    assert result.labels().shape == (1, height, width)
+    assert (result.picture[0] == read_image(path).pixels[0]).all()
+
+
+def test_a_real_elevation_model_is_no_picture(real_data: Path) -> None:
+    with pytest.raises(ValueError, match=r"dsm_float32_nodata\.tif"):
+        predictor_for(config_for("binary"))(real_data / "uploads" / "dsm_float32_nodata.tif")

@@ -1,0 +1,51 @@
+"""What the README promises, taken from the README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from unetseg.fitting import Recipe, fit
+from unetseg.samples import draw_sample, write_samples
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+
+
+def test_the_gate_runs_the_readmes_test_command() -> None:
+    (command,) = (block for block in blocks("sh") if block.rstrip().endswith("pytest"))
+    gate = (ROOT / ".ci" / "run").read_text().replace(" -q --disable-pip-version-check", "")
+    assert f"{command.strip()} -p no:cacheprovider" in gate
+
+
+def test_the_lines_of_python_segment_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    PIL.Image.fromarray(draw_sample("ct", 7)[0]).save("slice.png")
+    (code,) = blocks("python")
+    assert len([line for line in code.splitlines() if line]) == 3
+    exec(code, {})
+    labels = PIL.Image.open("labels.png")
+    assert labels.size == (256, 256)
+    assert set(np.unique(np.asarray(labels))) == {0, 1}
+
+
+def test_the_recipe_trains_on_a_plain_folder(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    write_samples(tmp_path / "folder", "ct", count=5, size=32)
+    small = "\n[model]\nwidths = [4, 8]\n[train]\nepochs = 1\ncrop = 32\nbatch_size = 2\n"
+    (tmp_path / "crack.toml").write_text(text + small)
+    checkpoint = fit(Recipe.from_file(tmp_path / "crack.toml"), tmp_path / "folder", tmp_path / "run")
+    assert (checkpoint / "model.safetensors").is_file()
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

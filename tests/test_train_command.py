@@ -1,0 +1,204 @@
+import csv
+import importlib.util
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from safetensors import safe_open
+
+from unetseg import hub
+from unetseg.samples import write_samples
+
+SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
+# -I: the package is found without being installed, named in PYTHONPATH or lying in the working directory
+COMMAND = [sys.executable, "-I", "-W", "error", str(SCRIPT)]
+# one thread, so that two runs add numbers in the same order
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PATH": ""}
+RECIPE = """
+[data]
+task = "binary"
+classes = ["liver"]
+background = "background"
+palette = ["#000000", "#e4572e"]
+channels = ["gray"]
+mask_values = { 0 = "background", 255 = "liver" }
+
+[model]
+widths = [4, 8]
+working_size = 32
+
+[augment]
+rotate = 20
+noise = 0.05
+
+[train]
+epochs = 4
+batch_size = 2
+crop = 16
+learning_rate = 1e-2
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a recipe and data: 20 pictures for training, in 4 crops each, so 40 steps an epoch."""
+    folder = tmp_path_factory.mktemp("train")
+    write_samples(folder / "data", "ct", count=25, size=32)
+    (folder / "tiny.toml").write_text(RECIPE)
+    return folder
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",  # reading may begin within a character of the bar
+    )
+
+
+def train(folder: Path, *arguments: str) -> tuple[int, list[str]]:
+    """Exit code and lines of stderr."""
+    with start(folder, *arguments) as process:
+        _, errors = process.communicate()
+    return process.returncode, errors.splitlines()
+
+
+def wait_for(process: subprocess.Popen[str], pattern: str) -> None:
+    """Read the progress bar until it shows a pattern."""
+    assert process.stderr is not None
+    seen = ""
+    while not re.search(pattern, seen):
+        character = process.stderr.read(1)
+        assert character, seen
+        seen += character
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """training/train.py as a module, where a process of its own would show nothing more."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    spec = importlib.util.spec_from_file_location("train_command", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_run_that_is_stopped_killed_and_resumed_ends_with_the_bytes_of_an_uninterrupted_one(folder: Path) -> None:
+    """In a working directory of its own, by relative paths, with the run folder named by the recipe."""
+    tiny = ("tiny.toml", "--data", "data")
+    run, whole = folder / "runs" / "tiny", folder / "whole"
+
+    for number, epoch, resume in ((signal.SIGTERM, 1, ()), (signal.SIGINT, 2, ("--resume",))):
+        with start(folder, *tiny, *resume) as process:
+            wait_for(process, rf"epoch {epoch}/4: +[1-9]\d?%")
+            process.send_signal(number)
+            _, errors = process.communicate()
+        assert process.returncode == 130
+        last = errors.splitlines()[-1]
+        assert re.fullmatch(r"stopped at step \d+ of 160; go on with --resume", last)
+        assert not (run / "checkpoint" / "scores.json").exists()
+
+    with start(folder, *tiny, "--resume") as process:
+        wait_for(process, r"epoch 3/4: +[1-9]\d?%")
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    with safe_open(run / "state.safetensors", framework="pt") as state:
+        assert json.loads(state.metadata()["position"])["epoch"] == 2
+    hub.load(run / "checkpoint")
+    with (run / "metrics.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+    code, lines = train(folder, *tiny)
+    assert code == 1
+    assert lines == [f"error: {Path('runs/tiny')} holds a run already; go on with --resume, or name another --run-dir"]
+
+    code, lines = train(folder, *tiny, "--resume")
+    assert code == 0
+    assert f"checkpoint: {Path('runs/tiny/checkpoint')}" in lines
+    assert train(folder, *tiny, "--run-dir", "whole")[0] == 0
+    for name in ("model.safetensors", "config.json", "scores.json", "split.json"):
+        assert (run / "checkpoint" / name).read_bytes() == (whole / "checkpoint" / name).read_bytes()
+    assert sorted(path.name for path in run.iterdir()) == sorted(path.name for path in whole.iterdir())
+
+
+def test_without_arguments_it_trains_on_samples_that_it_generates(
+    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe is a smaller one than that of samples.toml; all else is as a newcomer's first run."""
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "samples.toml"
+    recipe.write_text(RECIPE.replace("epochs = 4", "epochs = 1").replace("crop = 16", "crop = 32"))
+    assert command.SAMPLES.is_file()
+    monkeypatch.setattr(command, "SAMPLES", recipe)
+    assert command.main([]) == 0
+    assert len(list((tmp_path / "runs" / "samples" / "data" / "images").iterdir())) == 160
+    config, _ = hub.load(tmp_path / "runs" / "samples" / "checkpoint")
+    assert config.classes == ("liver",)
+    assert command.main([]) == 1  # the folder is in use
+    assert command.main(["--resume"]) == 0
+
+
+def test_an_error_is_one_line_and_exit_code_1(folder: Path) -> None:
+    """Also while a progress bar is open."""
+    (folder / "wild.toml").write_text(RECIPE.replace("1e-2", "1e12"))
+    code, lines = train(folder, "wild.toml", "--data", "data")
+    assert code == 1
+    assert lines[-1].startswith("error: the loss became nan at step")
+    assert "Traceback" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("none.toml", "--data", "data"), "none.toml can't be read"),
+        (("tiny.toml", "--data", "nowhere"), "no folder"),
+        (("tiny.toml", "--data", "data", "--resume"), "nothing to resume"),
+        (("tiny.toml", "--data", "data", "--run-dir", "tiny.toml/run"), "tiny.toml"),
+        (("tiny.toml", "--data", "data", "--device", "abacus"), "abacus"),
+        (("tiny.toml", "--data", "data", "--device", "cuda:99"), "cuda:99"),
+    ],
+)
+def test_what_does_not_fit_is_an_error_that_names_it(
+    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...],
+    words: str, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    shutil.copytree(folder / "data", tmp_path / "data")
+    shutil.copy(folder / "tiny.toml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert command.main(list(arguments)) == 1
+    (message,) = caplog.messages
+    assert message.startswith("error: ")
+    assert words in message
+    assert "\n" not in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "tiny.toml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tiny.toml"], "a recipe needs --data"),
+        (["--data", "data"], "--data needs a recipe"),
+        (["--epochs", "3"], "--epochs"),
+    ],
+)
+def test_a_wrong_usage_is_told_with_exit_code_2(
+    command: ModuleType, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command.main(arguments)
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
