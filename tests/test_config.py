@@ -62,6 +62,7 @@ def test_a_config_does_not_change() -> None:
         ({"background": None}, "a binary task has exactly one class and a background"),
         ({"classes": ["background"]}, "label names must differ"),
         ({"window": [240.0, -160.0]}, "a range goes from low to high, got [240.0, -160.0]"),
+        ({"value_range": [[5.0, 5.0]]}, "a range goes from low to high, got [5.0, 5.0]"),
     ],
 )
 def test_a_wrong_field_is_one_sentence_that_names_it(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -50,6 +50,17 @@ def test_no_part_of_the_network_is_idle() -> None:
         assert parameter.grad.any(), name
 
 
+def test_a_block_gets_the_skip_connection_first_and_then_what_comes_from_below() -> None:
+    """The other order has weights of the same names and shapes, and reads every checkpoint wrongly."""
+    network = network_for(config_for("binary"))  # widths 4 and 8
+    x = torch.randn(1, 1, 12, 12)
+    with torch.no_grad():
+        network.upsampling[0].weight.zero_()  # nothing comes from below but a constant
+        assert network(x).std() > 0.01
+        network.expanding[0][0].weight[:, :4] = 0
+        assert network(x)[..., 2:-2, 2:-2].std() < 1e-5
+
+
 def test_the_names_of_the_weights_are_those_of_every_published_checkpoint() -> None:
     """Renaming a module makes all of them unreadable."""
 

@@ -182,8 +182,17 @@ def test_logits_come_back_at_the_stored_size(height: int, width: int, h: int, w:
     restored = restore(logits, height, width)
     assert restored.shape == (1, 2, height, width)
     torch.testing.assert_close(restored[:, 0], torch.full((1, height, width), -3.0))
-    # the middle stays in the middle, so nothing moves by half a pixel
+    # left and right are treated alike
     torch.testing.assert_close(restored[0, 1] + restored[0, 1].flip(1), torch.full((height, width), w - 1.0))
+
+
+def test_nothing_moves_on_the_way_to_the_network_and_back() -> None:
+    """A slope reduced and restored is the same slope; half a pixel to the side would show."""
+    slope = torch.arange(64).float().expand(1, 1, 64, 64) / 64
+    config = config_for("binary", working_size=16)
+    for picture in (slope, slope.mT):
+        back = restore(at_working_size(picture, config), 64, 64)
+        torch.testing.assert_close(back[..., 12:-12, 12:-12], picture[..., 12:-12, 12:-12], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("height", "width", "seen"), [(1, 1, (32, 32)), (1, 5000, (1, 32)), (5000, 1, (32, 1))])

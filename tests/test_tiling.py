@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unetseg.tiling import tiled
 
@@ -31,19 +32,21 @@ def coordinates(height: int, width: int) -> Tensor:
 
 
 @given(height=SIDES, width=SIDES, tile=TILES, data=st.data())
-def test_a_network_that_looks_at_single_pixels_gives_the_same_tiled(
+def test_a_network_that_looks_at_single_pixels_or_pools_them_gives_the_same_tiled(
     height: int, width: int, tile: int, data: st.DataObject
 ) -> None:
-    """Each pixel exactly once: the weights of its tiles add up to 1."""
+    """The weights of a pixel's tiles add up to 1, and tiles lie on the grid of the pooling."""
     overlap = data.draw(st.integers(0, tile - 1))
     x = coordinates(height, width)
 
     def network(part: Tensor) -> Tensor:
-        return torch.cat([part + 1, part.square()], dim=1)
+        pooled = F.interpolate(F.max_pool2d(part, STRIDE), scale_factor=STRIDE)
+        return torch.cat([part + 1, pooled], dim=1)
 
     result = tiled(network, x, channels=4, stride=STRIDE, tile=tile, overlap=overlap)
     assert (result.dtype, result.device.type) == (torch.float32, "cpu")
-    torch.testing.assert_close(result, network(x[None])[0])
+    torch.testing.assert_close(result[:2], x + 1)
+    torch.testing.assert_close(result, tiled(network, x, channels=4, stride=STRIDE, tile=80, overlap=0))
 
 
 @given(height=SIDES, width=SIDES, tile=TILES, data=st.data())
