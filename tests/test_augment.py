@@ -120,20 +120,23 @@ def test_turn_zoom_and_shift_stay_within_the_settings(seed: int, rotate: float, 
         assert half - translate * 8 - 0.01 <= centre <= size - half + translate * 8 + 0.01
 
 
-def test_turn_zoom_and_shift_reach_both_ways() -> None:
+def test_place_turn_zoom_and_shift_use_all_of_their_range() -> None:
     size = 400
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
-    turns, zooms, centres = [], [], []
+    turns, zooms, places, shifts = [], [], [], []
     for seed in range(60):
         chosen = Augment(rotate=30, scale=2)
         image, _ = random_crop(torch.stack([x, y]), torch.zeros(size, size), 8, chosen, generator(seed))
         right = (image[:, 4, 4] - image[:, 4, 3]).tolist()
         turns.append(math.degrees(math.atan2(right[1], right[0])))
         zooms.append(math.log2(math.hypot(*right)))
-        centres.append(image[0, 3:5, 3:5].mean().item())
-    for values, low, high in ((turns, -30, 30), (zooms, -1, 1), (centres, 0, size)):
-        assert min(values) < low + 0.15 * (high - low)
-        assert max(values) > high - 0.15 * (high - low)
+        places.append(image[0, 3:5, 3:5].mean().item())
+        # a crop as large as the picture has one place, so that nothing but the shift moves it
+        image, _ = random_crop(x[None, :40, :40], torch.zeros(40, 40), 40, Augment(translate=0.25), generator(seed))
+        shifts.append(image[0, 19:21, 19:21].mean().item() - 20)
+    for values, low, high in ((turns, -30, 30), (zooms, -1, 1), (places, 0, size), (shifts, -10, 10)):
+        assert low - 0.01 <= min(values) < low + 0.15 * (high - low)
+        assert high + 0.01 >= max(values) > high - 0.15 * (high - low)
 
 
 @given(chosen=intensities, seed=seeds)

@@ -117,3 +117,8 @@ def test_a_multiclass_task_has_one_temperature_and_a_threshold_for_each_label() 
         config_for("multiclass with background", temperatures=(1.0,) * 3)
     with pytest.raises(ValidationError, match="thresholds needs one entry per output channel: expected 3, got 2"):
         config_for("multiclass with background", thresholds=(0.5,) * 2)
+
+
+def test_one_class_without_a_background_is_refused() -> None:
+    with pytest.raises(ValueError, match="name the background"):
+        config_for("one-vs-rest", classes=("land",), palette=("#102030",), temperatures=(1.0,), thresholds=(0.5,))

@@ -185,19 +185,23 @@ def test_the_same_seed_gives_the_same_bytes_wherever_it_runs(folder: Path, unint
     assert outcome(tmp_path / "other")["model.safetensors"] != outcome(uninterrupted)["model.safetensors"]
 
 
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
 @pytest.mark.parametrize("stops", [(1,), (2, 2), (3,), (4, 1, 1), (9,)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_stopped_at_any_step_and_resumed_ends_with_the_same_bytes(
     stops: tuple[int, ...], number: signal.Signals, folder: Path, uninterrupted: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    before = signal.getsignal(number)
+    before = handlers()
     for count, stop in enumerate(stops):
         with monkeypatch.context() as patch:
             stop_at(patch, stop, number)
             with pytest.raises(Stopped, match=rf"step {sum(stops[: count + 1])} of 9; go on with --resume"):
                 train(recipe_for(), folder, tmp_path, resume=count > 0)
-        assert signal.getsignal(number) is before
+        assert handlers() == before
         position = json.loads(state_of(tmp_path)[1]["position"])
         assert position["epoch"] * PER_EPOCH + position["batch"] == position["step"] == sum(stops[: count + 1])
     train(recipe_for(), folder, tmp_path, resume=True)
@@ -440,6 +444,42 @@ def test_an_empty_split_is_refused(val: tuple[str, ...], empty: str, folder: Pat
     assert f"the {empty} split" in message
     assert "10 pictures in all" in message
     assert not (tmp_path / "run").exists()
+
+
+def test_every_step_follows_the_schedule_and_the_table_holds_the_mean_loss(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts, rates, losses = [], [], []
+    compute = loop._step
+
+    def noted(network: UNet, *arguments: Any) -> float:  # noqa: ANN401
+        starts.append(network.head.weight.clone())
+        rates.append(arguments[2].param_groups[0]["lr"])
+        losses.append(compute(network, *arguments))
+        return losses[-1]
+
+    monkeypatch.setattr(loop, "_step", noted)
+    recipe = recipe_for()
+    train(recipe, folder, tmp_path / "run")
+    assert rates == [loop._learning_rate(step, PER_EPOCH, recipe.train) for step in range(9)]
+    means = [np.mean(losses[i : i + PER_EPOCH]) for i in range(0, 9, PER_EPOCH)]
+    assert [float(row["train_loss"]) for row in metrics(tmp_path / "run")] == pytest.approx(means, abs=1e-5)
+    train(recipe_for(seed=1, epochs=1), folder, tmp_path / "other")
+    assert not torch.equal(starts[0], starts[9])  # another seed, other random weights to begin with
+
+
+def test_a_step_clips_the_gradient_of_its_own_batch_and_updates_the_batch_norms() -> None:
+    config, settings = config_for("binary"), Train(clip_norm=0.01)
+    network = UNet(config).eval()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0)
+    images, labels = torch.randn(2, 1, 16, 16), torch.randint(0, 2, (2, 16, 16))
+    gradients = []
+    for _ in range(2):
+        loop._step(network, images, labels, optimizer, config, settings, torch.device("cpu"))
+        gradients.append([parameter.grad.clone() for parameter in network.parameters()])  # type: ignore[union-attr]
+    assert torch.stack([gradient.norm() for gradient in gradients[0]]).norm() == pytest.approx(0.01, rel=1e-3)
+    torch.testing.assert_close(gradients[0], gradients[1])
+    assert network.contracting[0][1].running_mean.any()  # type: ignore[index, operator, union-attr]
 
 
 @given(warmup=st.floats(0, 5), epochs=st.integers(1, 6), per_epoch=st.integers(1, 30))

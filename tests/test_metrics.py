@@ -114,3 +114,7 @@ def test_pixels_are_pooled_within_a_group_and_groups_are_averaged() -> None:
 def test_no_groups_no_scores() -> None:
     with pytest.raises(ValueError, match="no pictures"):
         scores({})
+
+
+def test_without_a_pixel_there_is_no_accuracy() -> None:
+    assert scores({"empty": ConfusionMatrix(config_for("binary"))})["accuracy"] is None

@@ -264,3 +264,8 @@ def test_a_real_photograph_is_segmented_at_its_size(real_data: Path) -> None:
 def test_a_real_elevation_model_is_no_picture(real_data: Path) -> None:
     with pytest.raises(ValueError, match=r"dsm_float32_nodata\.tif"):
         predictor_for(config_for("binary"))(real_data / "uploads" / "dsm_float32_nodata.tif")
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown precision 'half'"):
+        Predictor(network_for(config_for("binary")), precision="half")  # type: ignore[arg-type]

@@ -202,3 +202,10 @@ def test_extreme_sizes(height: int, width: int, seen: tuple[int, int]) -> None:
     assert x.shape == (1, 1, *seen)
     torch.testing.assert_close(x, torch.full((1, 1, *seen), (1 - 0.4) / 0.25))
     assert restore(x, height, width).shape == (1, 1, height, width)
+
+
+def test_a_picture_that_cannot_reach_the_models_range_is_refused() -> None:
+    config = config_for("binary", value_range=((0.0, 4095.0),))
+    with pytest.raises(ValueError, match="values up to 255, the model was trained on"):
+        scale(as_image(np.zeros((4, 4), np.uint8)), config)
+    assert scale(as_image(np.full((4, 4), 4095, np.uint16)), config).min() == 1

@@ -81,6 +81,8 @@ class SegmentationConfig(BaseModel):
             )
         if self.task == "multiclass" and len(self.labels) < 2:
             raise ValueError("a multiclass task needs at least two labels; one class is a binary task")
+        if self.task == "one-vs-rest" and len(self.labels) < 2:
+            raise ValueError("one class without a background leaves nothing to decide; name the background")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"label names must differ, got {list(self.labels)}")
         temperatures = 1 if self.exclusive else len(self.classes)

@@ -79,7 +79,7 @@ def scores(groups: dict[str, ConfusionMatrix]) -> dict[str, object]:
         "dice": total.dice,
         "iou": total.iou,
         "miou": mean(list(total.iou.values())),
-        "accuracy": total.accuracy,
+        "accuracy": total.accuracy if total.counts.any() else None,
         "group_dice": group_dice,
         "mean_group_dice": mean([v for v in group_dice.values() if v is not None]),
     }

@@ -120,7 +120,9 @@ class Predictor:
         self.device = torch.device(best_device() if device == "auto" else device)
         if precision == "auto":
             precision = "bfloat16" if has_bfloat16(self.device) else "float32"
-        self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"unknown precision {precision!r}; choose auto, float32 or bfloat16")
+        self.dtype = torch.float32 if precision == "float32" else torch.bfloat16
         self.tile, self.overlap, self.stride = tile, overlap, network.stride
         self.network = fused(network).to(self.device, self.dtype)
         convert_conv2d_weight_memory_format(self.network, torch.channels_last)

@@ -34,6 +34,11 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
         ranges = (config.window,) * len(config.channels)
     elif config.value_range is not None:
         ranges = config.value_range
+        if image.value_range is not None and image.value_range[1] < min(high for _, high in ranges):
+            raise ValueError(
+                f"{image.name} has values up to {image.value_range[1]:g}, the model was trained on {list(ranges)}; "
+                "give a picture of the same kind"
+            )
     elif image.value_range is not None:
         ranges = (image.value_range,) * len(config.channels)
     else:

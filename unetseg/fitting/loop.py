@@ -192,7 +192,7 @@ def _learning_rate(step: int, per_epoch: int, train: Train) -> float:
 @torch.no_grad()
 def _update_average(average: UNet, network: UNet, decay: float, step: int) -> None:
     """Exponential moving average of weights; early on it forgets faster, so that no random start remains."""
-    decay = min(decay, step / (step + 10)) if decay else 0.0
+    decay = min(decay, step / (step + 10))
     for mine, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if mine.is_floating_point():
             mine.lerp_(new, 1 - decay)
