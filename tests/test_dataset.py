@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from unetseg.config import IGNORE
-from unetseg.fitting.dataset import SPLITS, Crops, Pictures, find_examples, measure, read_example, read_labels
+from unetseg.fitting.dataset import Crops, Pictures, measure
+from unetseg.fitting.folder import SPLITS, find_examples, read_example, read_labels
 from unetseg.fitting.recipe import Augment, Data, Model, Recipe, Train
 from unetseg.samples import aerial_scene, ct_phantom
 

@@ -6,8 +6,8 @@ from configs import KINDS, config_for, network_for
 from PIL import Image
 
 from unetseg import Predictor, SegmentationConfig
-from unetseg.fitting.dataset import Example
 from unetseg.fitting.evaluation import check_same_labels, evaluate, evaluate_synthetic
+from unetseg.fitting.folder import Example
 from unetseg.fitting.recipe import IGNORE_NAME, Data
 from unetseg.samples import ct_phantom
 

@@ -90,8 +90,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from .fitting import Recipe
-    from .fitting.dataset import find_examples
     from .fitting.evaluation import check_same_labels, evaluate
+    from .fitting.folder import find_examples
 
     recipe = Recipe.from_file(options.recipe)
     predictor = Predictor.from_pretrained(options.checkpoint, device=options.device)

@@ -47,6 +47,31 @@ def random_crop(
     return image, labels
 
 
+def random_background(
+    image: Tensor, labels: Tensor, settings: Augment, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """For `background_crop` of the pictures, a window of them that holds only label 0; else the picture itself.
+
+    The window is enlarged to the size of the picture, so that what is left to see is as large as an object could be.
+    """
+    draw = _Draw(generator)
+    if not settings.background_crop or not draw.chance(settings.background_crop):
+        return image, labels
+    height, width = labels.shape
+    for _ in range(10):  # a picture full of objects may have no such window
+        share = draw.between(0.3, 0.8)
+        window_height, window_width = math.ceil(height * share), math.ceil(width * share)
+        top = int(draw.between(0, height - window_height + 1))
+        left = int(draw.between(0, width - window_width + 1))
+        window = (slice(top, top + window_height), slice(left, left + window_width))
+        if not labels[window].any():
+            enlarged = F.interpolate(
+                image[:, *window][None], (height, width), mode="bilinear", antialias=True, align_corners=False
+            )[0]
+            return enlarged, torch.zeros_like(labels)
+    return image, labels
+
+
 def random_intensity(image: Tensor, settings: Augment, generator: torch.Generator) -> Tensor:
     """The same scene under another window, light, colour, haze, sharpness and noise: (C,h,w), values 0..1."""
     draw = _Draw(generator)
@@ -61,6 +86,9 @@ def random_intensity(image: Tensor, settings: Augment, generator: torch.Generato
     gains = torch.tensor([draw.factor(settings.color) for _ in image])[:, None, None]
     image = (image - 0.5) * draw.factor(settings.contrast) + 0.5 + draw.around(settings.brightness)
     image = image * gains
+    if settings.saturation > 1:
+        gray = image.mean(dim=0)
+        image = gray + (image - gray) * draw.factor(settings.saturation)
     if settings.haze and draw.chance(0.3):
         share = draw.between(0, settings.haze)
         image = image * (1 - share) + share * draw.between(0.5, 0.9)

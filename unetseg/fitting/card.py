@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..formats import as_image
 from ..predictor import Predictor
 from ..render import View
 from ..samples import SampleKind, draw_sample
+from .folder import Split
 from .recipe import Card, Recipe
 
 SPLIT_NAMES = {"val": "validation", "test": "test", "synthetic": "generated samples (synthetic)"}
@@ -28,12 +30,17 @@ class Facts:
     minutes: float
     threads: int
     processor: str
-    parameters: int
-    pictures: dict[Any, int]
-    groups: dict[Any, int]
 
 
-def card_text(config: SegmentationConfig, recipe: Recipe, measured: dict[str, dict[str, Any]], facts: Facts) -> str:
+def card_text(
+    config: SegmentationConfig,
+    recipe: Recipe,
+    measured: dict[str, dict[str, Any]],
+    facts: Facts,
+    names: Mapping[Split, Mapping[str, Sequence[str]]],
+    *,
+    parameters: int,
+) -> str:
     """The whole card; without a `[card]` in the recipe it says plainly that nobody described the data."""
     card = recipe.card or Card(
         title="A U-Net trained with unetseg",
@@ -57,14 +64,14 @@ def card_text(config: SegmentationConfig, recipe: Recipe, measured: dict[str, di
         + ", ".join(f"{i} {name}" for i, name in enumerate(config.labels))
         + f". Input: {', '.join(config.channels)}, "
         + (f"longer side resized to {config.working_size} pixels" if config.working_size else "at its own resolution")
-        + f". A U-Net of widths {', '.join(map(str, config.widths))}, {facts.parameters / 1e6:.1f} million numbers.\n",
+        + f". A U-Net of widths {', '.join(map(str, config.widths))}, {parameters / 1e6:.1f} million numbers.\n",
         "## Scores\n",
-        _table(config, measured, facts),
+        _table(config, measured, names),
         "Dice and IoU are pooled over all pixels of a split, at the size the pictures are stored in. *Mean group Dice* "
         "pools the pixels of a group (patient, tile), takes the mean over its classes, then over groups. Probabilities "
         "are not calibrated; thresholds are 0.5.\n",
         f"## Training\n\n{card.data}\n",
-        f"{facts.pictures['train']} pictures of {facts.groups['train']} groups; `split.json` names them. "
+        f"{sum(map(len, names['train'].values()))} pictures of {len(names['train'])} groups; `split.json` names them. "
         f"{facts.steps} steps of {recipe.train.batch_size} crops of {recipe.train.crop} pixels, "
         f"{facts.minutes:.0f} minutes on {facts.threads} threads ({facts.processor}), seed {recipe.train.seed}. "
         + (
@@ -122,14 +129,16 @@ def _front_matter(card: Card, measured: dict[str, dict[str, Any]]) -> str:
     return "---\n" + "\n".join(lines) + "\n---\n"
 
 
-def _table(config: SegmentationConfig, measured: dict[str, dict[str, Any]], facts: Facts) -> str:
+def _table(
+    config: SegmentationConfig, measured: dict[str, dict[str, Any]], names: Mapping[Split, Mapping[str, Sequence[str]]]
+) -> str:
     def shown(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}"
 
     heads, rows = [], []
     for split in measured:
-        count = f", {facts.pictures[split]} pictures" if split in facts.pictures else ""
-        heads.append(SPLIT_NAMES[split] + count)
+        pictures = sum(len(stems) for key, group in names.items() if key == split for stems in group.values())
+        heads.append(SPLIT_NAMES[split] + (f", {pictures} pictures" if pictures else ""))
     for key, name in (("mean_group_dice", "mean group Dice"), ("miou", "mean IoU"), ("accuracy", "accuracy")):
         rows.append([name, *(shown(result[key]) for result in measured.values())])
     for class_name in config.classes:

@@ -12,7 +12,7 @@ from ..formats import as_image
 from ..metrics import ConfusionMatrix
 from ..predictor import Predictor
 from ..samples import SampleKind, draw_sample
-from .dataset import Example, check_sizes, read_labels
+from .folder import Example, check_sizes, read_labels
 from .recipe import Data
 
 

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import csv
 import io
-import json
 import math
 import platform
 import signal
@@ -29,11 +28,13 @@ from ..files import whole
 from ..metrics import scores
 from ..model import UNet
 from ..predictor import Predictor, best_device, has_bfloat16
-from .card import Facts, card_text, views_picture
-from .dataset import SPLITS, Crops, Example, Pictures, Split, find_examples, measure, read_example
-from .evaluation import evaluate, evaluate_synthetic
+from .card import Facts
+from .dataset import Crops, Pictures, measure
+from .evaluation import evaluate
+from .folder import SPLITS, Example, Split, find_examples, names_by_split, read_example
 from .losses import segmentation_loss
 from .recipe import Recipe, Train
+from .report import complete
 from .state import Position, load_state, save_state
 
 
@@ -83,7 +84,7 @@ def fit(
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay)
-    stems = _stems(by_split)
+    stems = names_by_split(examples)
     # all that the weights come from; a card, and settings of the machine, may change between stop and resume
     fields = recipe.model_dump(mode="json", exclude={"card": True, "train": {"workers", "cache_gb"}})
     told = {**fields, "pictures": stems}
@@ -144,7 +145,13 @@ def fit(
             table.add({**row, "seconds": f"{position.seconds:.0f}"})
             position = replace(position, epoch=epoch + 1, batch=0, loss_sum=0.0)
             save()
-    _finish(checkpoint, recipe, by_split, stems, position, device)
+    facts = Facts(
+        steps=position.step,
+        minutes=position.seconds / 60,
+        threads=torch.get_num_threads(),
+        processor=torch.cuda.get_device_name(place) if place.type == "cuda" else platform.machine() + " CPU",
+    )
+    complete(checkpoint, recipe, examples, facts, device=str(place))
     return checkpoint
 
 
@@ -213,51 +220,6 @@ def _name(crops: Crops, i: int) -> str:
     index = crops.order[i]
     examples = crops.pictures.examples
     return examples[index].image.name if index < len(examples) else f"synthetic picture {index - len(examples)}"
-
-
-def _stems(by_split: dict[Split, list[Example]]) -> dict[Split, dict[str, list[str]]]:
-    """The names of the pictures of each split by group, as `split.json` holds them."""
-    stems: dict[Split, dict[str, list[str]]] = {split: {} for split in SPLITS}
-    for split, examples in by_split.items():
-        for example in examples:
-            stems[split].setdefault(example.group, []).append(example.image.stem)
-    return stems
-
-
-def _finish(
-    checkpoint: Path,
-    recipe: Recipe,
-    by_split: dict[Split, list[Example]],
-    stems: dict[Split, dict[str, list[str]]],
-    position: Position,
-    device: str,
-) -> None:
-    """Score the checkpoint on validation and test, and write the files that say so beside the weights."""
-    config, weights = hub.load(checkpoint)
-    predictor = Predictor.from_pretrained(checkpoint, device=device)
-    measured: dict[str, dict[str, object]] = {}
-    for split in ("val", "test"):
-        if by_split[split]:
-            measured[split] = scores(evaluate(predictor, by_split[split], recipe.data, progress=True))
-    if recipe.train.synthetic:
-        measured["synthetic"] = scores(evaluate_synthetic(predictor, recipe.train.synthetic))
-    facts = Facts(
-        steps=position.step,
-        minutes=position.seconds / 60,
-        threads=torch.get_num_threads(),
-        processor=torch.cuda.get_device_name() if predictor.device.type == "cuda" else platform.machine() + " CPU",
-        parameters=sum(v.numel() for v in weights.values()),
-        pictures={s: len(e) for s, e in by_split.items()},
-        groups={s: len(g) for s, g in stems.items()},
-    )
-    files: dict[str, str | bytes] = {
-        "split.json": json.dumps(stems, indent=1) + "\n",
-        "scores.json": json.dumps(measured, indent=1) + "\n",
-        "README.md": card_text(config, recipe, measured, facts),
-    }
-    if recipe.train.synthetic:
-        files["views.png"] = views_picture(predictor, recipe.train.synthetic)
-    hub.save(checkpoint, config, weights, files)
 
 
 class Table:

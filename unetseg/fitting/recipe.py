@@ -94,8 +94,11 @@ class Augment(_Section):
     scale: zoom between 1 / scale and scale. translate: shift by at most this share of the crop.
     narrow_window: at most this share of the grey range is cut from black, and as much from white; mostly less.
     gamma, contrast: factors between 1 / x and x. brightness: at most so much is added to values 0..1.
-    color: a factor for each channel between 1 / x and x. haze: mixes in at most this share of light grey.
+    color: a factor for each channel between 1 / x and x. saturation: a factor for the distance from grey, likewise.
+    haze: mixes in at most this share of light grey.
     noise: standard deviation of added Gaussian noise. blur: standard deviation of a Gaussian blur in pixels.
+    background_crop: for so large a share of the crops, a window of the picture without a pixel of any class is
+        looked for and enlarged, so that the network meets pictures that show nothing to be found.
     """
 
     flip: tuple[Literal["horizontal", "vertical"], ...] = ()
@@ -107,9 +110,11 @@ class Augment(_Section):
     contrast: float = Field(1, ge=1, le=4)
     brightness: float = Field(0, ge=0, le=0.5)
     color: float = Field(1, ge=1, le=4)
+    saturation: float = Field(1, ge=1, le=4)
     haze: float = Field(0, ge=0, le=0.9)
     noise: float = Field(0, ge=0, le=0.5)
     blur: float = Field(0, ge=0, le=4)
+    background_crop: Probability = 0
 
 
 class Train(_Section):
@@ -188,6 +193,8 @@ class Recipe(_Section):
         stride = 2 ** (len(recipe.model.widths) - 1)
         if recipe.train.crop % stride:
             raise ValueError(f"{path}: crop is {recipe.train.crop}, expected a multiple of {stride} for these widths")
+        if recipe.augment.background_crop and recipe.data.background is None:
+            raise ValueError(f"{path}: background_crop needs a background, and [data] names none; leave it out")
         return recipe
 
     def config(self, mean: tuple[float, ...], std: tuple[float, ...]) -> SegmentationConfig:
