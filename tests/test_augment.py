@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unetseg.config import IGNORE
-from unetseg.fitting.augment import random_crop, random_intensity
+from unetseg.fitting.augment import Cut, carry_out, collate, draw_crop
 from unetseg.fitting.recipe import Augment
 
 seeds = st.integers(0, 2**32)
@@ -19,6 +19,7 @@ intensities = st.builds(
     contrast=st.floats(1, 4),
     brightness=st.floats(0, 0.5),
     color=st.floats(1, 4),
+    saturation=st.floats(1, 4),
     haze=st.floats(0, 0.9),
     noise=st.floats(0, 0.5),
     blur=st.floats(0, 4),
@@ -34,6 +35,22 @@ places = st.builds(
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def random_crop(
+    picture: Tensor, known: Tensor, size: int, chosen: Augment, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """One crop, through a batch of one."""
+    batch = collate([draw_crop(picture, known, size, chosen, generator)])
+    images, labels = carry_out(batch, size, chosen)
+    return images[0], labels[0]
+
+
+def random_intensity(picture: Tensor, chosen: Augment, generator: torch.Generator) -> Tensor:
+    """A crop of the whole of a square picture."""
+    return random_crop(picture, torch.zeros(picture.shape[1:], dtype=torch.uint8), picture.shape[1], chosen, generator)[
+        0
+    ]
 
 
 def noise(*shape: int) -> Tensor:
@@ -73,7 +90,7 @@ def test_a_mirrored_crop_is_the_picture_mirrored(flip: tuple[str, ...] | None, p
 
 
 def test_outside_the_picture_is_black_and_ignored() -> None:
-    picture, known = noise(1, 8, 12) + 1, label_noise(8, 12)
+    picture, known = 0.5 + noise(1, 8, 12) / 2, label_noise(8, 12)
     image, labels = random_crop(picture, known, 16, Augment(), generator(0))
     inside = torch.zeros(16, 16, dtype=torch.bool)
     inside[4:12, 2:14] = True
@@ -108,7 +125,9 @@ def test_turn_zoom_and_shift_stay_within_the_settings(seed: int, rotate: float, 
     size = 200
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
     chosen = Augment(rotate=rotate, scale=scale, translate=translate)
-    image, labels = random_crop(torch.stack([x, y]), torch.zeros(size, size), 8, chosen, generator(seed))
+    unknown = torch.zeros(size, size, dtype=torch.uint8)
+    image, labels = random_crop(torch.stack([x, y]) / size, unknown, 8, chosen, generator(seed))
+    image *= size
     right = (image[:, 4, 4] - image[:, 4, 3]).tolist()  # one crop pixel to the right, in stored pixels
     down = (image[:, 4, 4] - image[:, 3, 4]).tolist()
     assume((labels == 0).all())  # a corner may reach out of the picture
@@ -123,17 +142,20 @@ def test_turn_zoom_and_shift_stay_within_the_settings(seed: int, rotate: float, 
 def test_place_turn_zoom_and_shift_use_all_of_their_range() -> None:
     size = 400
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
+    unknown = torch.zeros(size, size, dtype=torch.uint8)
     turns, zooms, places, shifts = [], [], [], []
     for seed in range(60):
         chosen = Augment(rotate=30, scale=2)
-        image, _ = random_crop(torch.stack([x, y]), torch.zeros(size, size), 8, chosen, generator(seed))
+        image, _ = random_crop(torch.stack([x, y]) / size, unknown, 8, chosen, generator(seed))
+        image *= size
         right = (image[:, 4, 4] - image[:, 4, 3]).tolist()
         turns.append(math.degrees(math.atan2(right[1], right[0])))
         zooms.append(math.log2(math.hypot(*right)))
         places.append(image[0, 3:5, 3:5].mean().item())
         # a crop as large as the picture has one place, so that nothing but the shift moves it
-        image, _ = random_crop(x[None, :40, :40], torch.zeros(40, 40), 40, Augment(translate=0.25), generator(seed))
-        shifts.append(image[0, 19:21, 19:21].mean().item() - 20)
+        ramp, chosen = x[None, :40, :40] / 40, Augment(translate=0.25)
+        image, _ = random_crop(ramp, unknown[:40, :40], 40, chosen, generator(seed))
+        shifts.append(image[0, 19:21, 19:21].mean().item() * 40 - 20)
     for values, low, high in ((turns, -30, 30), (zooms, -1, 1), (places, 0, size), (shifts, -10, 10)):
         assert low - 0.01 <= min(values) < low + 0.15 * (high - low)
         assert high + 0.01 >= max(values) > high - 0.15 * (high - low)
@@ -141,7 +163,7 @@ def test_place_turn_zoom_and_shift_use_all_of_their_range() -> None:
 
 @given(chosen=intensities, seed=seeds)
 def test_intensities_stay_between_0_and_1_and_come_from_the_generator_alone(chosen: Augment, seed: int) -> None:
-    picture = noise(3, 12, 10)
+    picture = noise(3, 12, 12)
     before = picture.clone()
     image = random_intensity(picture, chosen, generator(seed))
     assert image.shape == picture.shape
@@ -160,6 +182,10 @@ def level(image: Tensor) -> float:
     return image.mean().item()
 
 
+def colourfulness(image: Tensor) -> float:
+    return image.std(dim=0).mean().item()
+
+
 def tint(image: Tensor) -> float:
     return (image[0] - image[1]).mean().item()
 
@@ -172,11 +198,12 @@ def tint(image: Tensor) -> float:
         (Augment(contrast=2), spread, True, True),
         (Augment(brightness=0.3), level, True, True),
         (Augment(color=1.5), tint, True, True),
+        (Augment(saturation=2), colourfulness, True, True),
         (Augment(haze=0.9), spread, True, False),
         (Augment(noise=0.3), spread, False, True),
         (Augment(blur=2), spread, True, False),
     ],
-    ids=["narrow_window", "gamma", "contrast", "brightness", "color", "haze", "noise", "blur"],
+    ids=["narrow_window", "gamma", "contrast", "brightness", "color", "saturation", "haze", "noise", "blur"],
 )
 def test_each_setting_changes_what_it_is_named_for(
     chosen: Augment, measure: Callable[[Tensor], float], lower: bool, higher: bool
@@ -192,3 +219,61 @@ def test_a_blur_keeps_an_even_tone_and_the_edges_of_the_picture() -> None:
     flat = torch.full((1, 9, 9), 0.7)
     for seed in range(20):
         torch.testing.assert_close(random_intensity(flat, Augment(blur=4), generator(seed)), flat)
+
+
+def changes_of(count: int, chosen: Augment) -> list[Cut]:
+    """Crops of 16 x 16 pixels of one picture, each with a generator of its own."""
+    picture, known = noise(3, 40, 50), label_noise(40, 50)
+    return [draw_crop(picture, known, 16, chosen, generator(seed)) for seed in range(count)]
+
+
+@given(one=intensities, other=places)
+def test_a_crop_does_not_depend_on_the_others_of_its_batch(one: Augment, other: Augment) -> None:
+    chosen = one.model_copy(update=other.model_dump(include={"flip", "rotate", "scale", "translate"}))
+    cuts = changes_of(4, chosen)
+    images, labels = carry_out(collate(cuts), 16, chosen)
+    for i, cut in enumerate(cuts):
+        image, alone = carry_out(collate([cut]), 16, chosen)
+        torch.testing.assert_close(images[i], image[0], atol=2e-4, rtol=0)
+        assert (labels[i] != alone[0]).float().mean() < 0.02  # a pixel centre on an edge may fall either way
+
+
+def test_only_the_part_of_a_picture_that_a_crop_needs_is_passed_on() -> None:
+    for image, labels, changes in changes_of(20, Augment(rotate=180, scale=1.5)):
+        assert image.shape[1:] == labels.shape
+        reach = changes.place[:, :2].norm() * math.sqrt(2)  # of a corner from the centre, at least
+        assert max(labels.shape) <= 2 * reach + 5
+    sizes = {labels.shape for _, labels, _ in changes_of(20, Augment())}
+    assert all(16 <= side <= 20 for size in sizes for side in size)
+
+
+def test_a_batch_moves_to_a_device_with_all_of_its_changes() -> None:
+    batch = collate(changes_of(2, Augment(noise=0.1))).to(torch.device("meta"))
+    assert {x.device.type for x in (batch.images, batch.labels, *batch.changes)} == {"meta"}
+
+
+def test_a_background_crop_shows_an_enlarged_window_without_any_class() -> None:
+    """A square in the corner is the class; the ramp tells where a crop looks and how much it is enlarged."""
+    size = 60
+    x = (torch.arange(size) + 0.5).expand(size, size) / size
+    known = torch.zeros(size, size, dtype=torch.uint8)
+    known[:20, :20] = 1
+    zooms = set()
+    for seed in range(60):
+        image, labels = random_crop(x[None], known, size, Augment(background_crop=1), generator(seed))
+        enlargement = 1 / ((image[0, 30, 40] - image[0, 30, 20]).item() * size / 20)
+        if labels.any():  # ten tries found no such window: the picture itself
+            assert enlargement == pytest.approx(1, abs=1e-3)
+        else:
+            assert (labels == 0).all()
+            assert 1 / 0.83 <= enlargement <= 1 / 0.29
+            zooms.add(round(enlargement, 1))
+    assert len(zooms) > 8
+    whole = [random_crop(x[None], known, size, Augment(background_crop=0.3), generator(s))[1].any() for s in range(100)]
+    assert 0.55 < sum(map(bool, whole)) / 100 < 0.9
+
+
+def test_a_picture_full_of_objects_has_no_background_crop() -> None:
+    full = torch.ones(30, 30, dtype=torch.uint8)
+    _, labels = random_crop(noise(1, 30, 30), full, 30, Augment(background_crop=1), generator(0))
+    assert (labels == 1).all()

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from unetseg.config import IGNORE
+from unetseg.fitting.augment import collate
 from unetseg.fitting.dataset import Crops, Pictures, measure
 from unetseg.fitting.folder import SPLITS, find_examples, read_example, read_labels
 from unetseg.fitting.recipe import Augment, Data, Model, Recipe, Train
@@ -259,6 +260,12 @@ def crops(folder: Path, augment: Augment | None = None, **train: Any) -> Crops: 
     return Crops(found, found.recipe.config((0.5,), (0.25,)))
 
 
+def crop(found: Crops, epoch: int, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """One finished crop: image (C,crop,crop) and labels (crop,crop)."""
+    images, labels = found.finished(collate([found[epoch, i]]))
+    return images[0], labels[0]
+
+
 def test_mean_deviation_and_pixel_counts_are_those_of_all_training_pictures(tmp_path: Path) -> None:
     data = described(mask_values={"0": "ground", "1": "road", "2": "house", "9": "ignore"})
     for name, pixels, mask in (("a", [[0, 51]], [[0, 1]]), ("b", [[102, 102], [255, 0]], [[2, 9], [1, 1]])):
@@ -283,15 +290,15 @@ def test_a_crop_depends_on_seed_epoch_and_number_alone(tmp_path: Path) -> None:
     keys = [(epoch, i) for epoch in range(3) for i in range(4)]
     one, other = crops(tmp_path, ALL_AUGMENTATION), crops(tmp_path, ALL_AUGMENTATION)
     torch.manual_seed(1)
-    forth = {key: one[key] for key in keys}
+    forth = {key: crop(one, *key) for key in keys}
     torch.manual_seed(2)
-    back = {key: other[key] for key in reversed(keys)}
+    back = {key: crop(other, *key) for key in reversed(keys)}
     for key in keys:
         for mine, again in zip(forth[key], back[key], strict=True):
             assert torch.equal(mine, again)
     assert len({image.numpy().tobytes() for image, _ in forth.values()}) == len(keys)
     reseeded = crops(tmp_path, ALL_AUGMENTATION, seed=1)
-    assert not any(torch.equal(forth[key][0], reseeded[key][0]) for key in keys)
+    assert not any(torch.equal(forth[key][0], crop(reseeded, *key)[0]) for key in keys)
 
 
 def test_the_batches_of_an_epoch_are_a_permutation_and_start_continues_it(tmp_path: Path) -> None:
@@ -317,10 +324,10 @@ def test_a_large_picture_is_seen_in_as_many_crops_as_cover_it(tmp_path: Path) ->
     add(tmp_path, "small", size=(8, 8))
     found = crops(tmp_path)
     assert [found.pictures.examples[i].image.stem for i in found.order] == ["large"] * 15 + ["small"]
-    places = {found[0, i][0].numpy().tobytes() for i in range(15)}
+    places = {crop(found, 0, i)[0].numpy().tobytes() for i in range(15)}
     assert len(places) == 15
     for i in range(16):
-        image, labels = found[0, i]
+        image, labels = crop(found, 0, i)
         assert image.shape == (1, 16, 16)
         assert labels.shape == (16, 16)
         assert labels.dtype == torch.uint8

@@ -1,15 +1,24 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from configs import KINDS, config_for, network_for
+from numpy.typing import NDArray
 from PIL import Image
 
-from unetseg import Predictor, SegmentationConfig
-from unetseg.fitting.evaluation import check_same_labels, evaluate, evaluate_synthetic
-from unetseg.fitting.folder import Example
+from unetseg import IGNORE, Predictor, SegmentationConfig
+from unetseg.calibration import trust
+from unetseg.fitting import evaluation
+from unetseg.fitting.evaluation import Case, assess, cases, check_same_labels, collect, evaluate, synthetic_cases
+from unetseg.fitting.folder import Example, read_labels
 from unetseg.fitting.recipe import IGNORE_NAME, Data
+from unetseg.predictor import Segmentation
 from unetseg.samples import ct_phantom
+from unetseg.surface import SurfaceScores
+
+Labels = NDArray[Any]
 
 MASK_VALUE_OF_IGNORE = 99
 
@@ -68,13 +77,99 @@ def test_the_counts_are_those_of_the_saved_labels_against_the_mask_files(
 def test_generated_pictures_are_counted_one_by_one() -> None:
     config = config_for("binary", working_size=32)
     predictor = Predictor(network_for(config), device="cpu")
-    found = evaluate_synthetic(predictor, "ct", count=3)
+    found = assess(synthetic_cases(predictor, "ct", count=3), config).groups
     assert list(found) == ["synthetic 0", "synthetic 1", "synthetic 2"]
     image, truth = ct_phantom(2)
     labels = predictor(image).labels()[0]
     assert found["synthetic 2"].counts.tolist() == [
         [((truth == i) & (labels == j)).sum() for j in (0, 1)] for i in (0, 1)
     ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_pass_counts_what_is_counted_alone(kind: str, tmp_path: Path) -> None:
+    config = config_for(kind, working_size=24)
+    predictor = Predictor(network_for(config), device="cpu")
+    examples = write_examples(tmp_path, config)
+    found = assess(cases(predictor, examples, data_for(config)), config)
+    counts = evaluate(predictor, examples, data_for(config))
+    assert {g: m.counts.tolist() for g, m in found.groups.items()} == {g: m.counts.tolist() for g, m in counts.items()}
+    assert found.pictures == {"a": 2, "b": 1}
+    pixels = collect([(predictor, examples)], data_for(config))
+    assert found.after is not None
+    assert found.after.summary() == trust(pixels, config).summary()
+    distances = SurfaceScores(config)
+    for example in examples[::2]:
+        distances.update(read_labels(example.mask, data_for(config), config), predictor(example.image).labels()[0])
+    assert found.surfaces["a"].summary() == distances.summary()
+
+
+def test_labels_and_reliability_follow_the_config_that_is_asked_for(tmp_path: Path) -> None:
+    config = config_for("binary")
+    predictor = Predictor(network_for(config), device="cpu")
+    examples = write_examples(tmp_path, config)
+    other = config.model_copy(update={"temperatures": (3.0,), "thresholds": (0.9,)})
+    one, two = (assess(cases(predictor, examples, data_for(config)), c) for c in (config, other))
+    assert all(a is not None for a in (one.before, one.after, two.before, two.after))
+    assert one.before.summary() == one.after.summary() == two.before.summary()  # type: ignore[union-attr]
+    assert two.after.summary() != two.before.summary()  # type: ignore[union-attr]
+    assert sum(m.counts[:, 1].sum() for m in two.groups.values()) < sum(
+        m.counts[:, 1].sum() for m in one.groups.values()
+    )
+
+
+def case(name: str, truth: Labels, probability: Labels | float, config: SegmentationConfig) -> Case:
+    """A picture whose network says `probability` everywhere, or where the truth has the class."""
+    p = np.clip(np.broadcast_to(probability, truth.shape), 1e-4, 1 - 1e-4)
+    logits = torch.from_numpy(np.log(p / (1 - p)).astype(np.float32))[None, None]
+    picture = np.zeros((1, *truth.shape, 3), dtype=np.uint8)
+    return Case(name, name, Segmentation(logits, picture, config), truth)
+
+
+def test_false_alarms_are_pictures_without_a_class_that_get_more_than_a_few_pixels_of_it() -> None:
+    config = config_for("binary", working_size=32)
+    empty, some = np.zeros((64, 64), dtype=np.uint8), np.zeros((64, 64), dtype=np.uint8)
+    some[:10, :10] = 1
+    few, many = np.zeros((64, 64)), np.zeros((64, 64))
+    few[: 2 * 5, : 2 * 10], many[: 2 * 5, : 2 * 11] = 1, 1  # 50 and 55 pixels of 32 x 32
+    ignored = np.where(many > 0, IGNORE, 0).astype(np.uint8)
+    found = assess(
+        [
+            case("few", empty, few, config),
+            case("many", empty, many, config),
+            case("ignored", ignored, many, config),
+            case("some", some, many, config),
+        ],
+        config,
+    )
+    assert (found.without_class, found.false_alarms) == (3, 1)
+
+
+def test_the_worst_pictures_come_first_and_those_without_any_class_not_at_all() -> None:
+    config = config_for("binary")
+    truth = np.zeros((10, 10), dtype=np.uint8)
+    truth[:5] = 1
+    pictures = [case(f"right to {n}", truth, np.where(np.arange(10)[:, None] < n, 1.0, 0.0), config) for n in range(6)]
+    nothing = case("nothing", np.zeros_like(truth), 0.0, config)
+    invented = case("invented", np.zeros_like(truth), 1.0, config)
+    found = assess([*pictures[::-1], nothing, invented], config)
+    assert [w.name for w in found.worst] == ["invented", "right to 0", "right to 1", "right to 2"]
+    assert [w.dice for w in found.worst] == pytest.approx([0, 0, 2 / 6, 4 / 7])
+
+
+def test_pixels_for_calibration_stay_within_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_for("one-vs-rest with background")
+    predictor = Predictor(network_for(config), device="cpu")
+    examples = write_examples(tmp_path, config)
+    whole = collect([(predictor, examples)], data_for(config))
+    monkeypatch.setattr(evaluation, "LOGITS_IN_MEMORY", 900)
+    less = collect([(predictor, examples)], data_for(config))
+    assert whole.logits.numel() > 3000
+    assert 300 < less.logits.numel() <= 900
+    # logits are those of the bare network, whatever a checkpoint was calibrated to
+    predictor.config = config.model_copy(update={"temperatures": (3.0, 0.5, 1.0)})
+    again = collect([(predictor, examples)], data_for(config))
+    assert torch.equal(again.logits, less.logits)
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:

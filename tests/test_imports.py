@@ -12,7 +12,7 @@ PACKAGE = ROOT / "unetseg"
 # a part of the package imports parts of its own layer and of those before it
 LAYERS = (
     {"config", "files"},
-    {"model", "task", "prepare", "tiling", "render", "metrics", "calibration", "formats", "samples"},
+    {"model", "task", "prepare", "tiling", "render", "metrics", "surface", "calibration", "formats", "samples"},
     {"hub"},
     {"predictor"},
     {"fitting", "__main__", "demo"},

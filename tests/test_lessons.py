@@ -4,6 +4,11 @@ B pictures in a batch, K output channels, H x W pixels. The tests use PyTorch's 
 that the project's loss is the same thing, minus the pixels that nobody labelled.
 """
 
+import ast
+import math
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,12 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
-from torch.nn import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss
+from torch.nn import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 
-from unetseg import IGNORE, ConfusionMatrix, SegmentationConfig
+from unetseg import IGNORE, ConfusionMatrix, Predictor, SegmentationConfig
 from unetseg.fitting.losses import segmentation_loss, soft_dice_loss
-from unetseg.task import argmax, decode, encode
+from unetseg.formats import as_image
+from unetseg.samples import draw_sample
+from unetseg.task import activate, argmax, decode, encode
 
+ROOT = Path(__file__).resolve().parent.parent
 B, H, W = 2, 5, 6
 
 
@@ -53,6 +61,18 @@ def test_in_one_step_a_network_that_is_surely_wrong_still_learns() -> None:
     assert wrong.grad.item() == 1
 
 
+@pytest.mark.parametrize(("kind", "limit"), [(torch.float32, 16.7), (torch.float16, 8.4), (torch.bfloat16, 6.3)])
+def test_a_sigmoid_of_its_own_is_soon_sure_beyond_recovery(kind: torch.dtype, limit: float) -> None:
+    """From this logit on it is exactly 1, with a slope of 0; a tenth of the way back it is not."""
+    logits = torch.tensor([limit, limit * 0.9], dtype=kind, requires_grad=True)
+    probabilities = logits.sigmoid()
+    probabilities.sum().backward()
+    assert probabilities[0] == 1
+    assert probabilities[1] < 1
+    assert logits.grad is not None
+    assert logits.grad[0] == 0 < logits.grad[1]
+
+
 def test_the_target_of_a_binary_task_has_the_shape_and_type_of_the_output() -> None:
     """One channel of floats (B,1,H,W); a map (B,H,W) does not fit."""
     config = config_for("binary")
@@ -74,6 +94,32 @@ def test_one_sigmoid_is_a_softmax_over_two_channels_of_which_one_is_zero() -> No
     assert torch.equal(argmax(z, config), both.argmax(dim=1).byte())
 
 
+def test_of_two_channels_for_one_class_only_the_difference_counts() -> None:
+    """What one of them is told, the other is told with the opposite sign: twice the numbers, one decision."""
+    two = random_logits(2).requires_grad_()
+    liver = (random_labels(config_for("binary"), ignored=0) == 1).long()
+    loss = CrossEntropyLoss()(two, liver)
+    one = two[:, 1:] - two[:, :1]
+    torch.testing.assert_close(loss, BCEWithLogitsLoss()(one, liver[:, None].float()))
+    loss.backward()
+    assert two.grad is not None
+    torch.testing.assert_close(two.grad[:, 0], -two.grad[:, 1])
+
+
+def test_a_target_without_its_channel_is_multiplied_with_every_other_picture() -> None:
+    """PyTorch's losses refuse it; a Dice written by hand broadcasts (B,1,H,W) and (B,H,W) to (B,B,H,W) in silence."""
+    config = config_for("binary")
+    target, valid = encode(random_labels(config, ignored=0), config)
+    probabilities = random_logits(1).sigmoid()
+    assert (probabilities * target).shape == (B, 1, H, W)
+    assert (probabilities * target[:, 0]).shape == (B, B, H, W)
+    right = soft_dice_loss(probabilities, target, valid)
+    by_hand = 1 - (2 * (probabilities * target).sum() + 1) / (probabilities.sum() + target.sum() + 1)
+    wrong = 1 - (2 * (probabilities * target[:, 0]).sum() + 1) / (probabilities.sum() + target.sum() + 1)
+    torch.testing.assert_close(right, by_hand)
+    assert abs(wrong - right) > 0.1
+
+
 # --- several classes, of which each pixel has one: a softmax ----------------------------------------------------
 
 
@@ -90,6 +136,29 @@ def test_a_softmax_before_cross_entropy_is_one_too_many() -> None:
     perfect, label = torch.tensor([[100.0, 0.0, 0.0]]), torch.tensor([0])
     assert CrossEntropyLoss()(perfect, label).item() == 0
     assert CrossEntropyLoss()(perfect.softmax(dim=1), label).item() > 0.5
+
+
+@given(st.integers(2, 20))
+def test_a_softmax_too_many_leaves_a_floor_under_the_loss(classes: int) -> None:
+    """It can only offer the loss numbers from 0 to 1: log(1 + (K - 1) / e) remains of a perfect answer."""
+    perfect = torch.nn.functional.one_hot(torch.tensor([0]), classes).float()
+    loss = CrossEntropyLoss()(perfect, torch.tensor([0])).item()
+    assert loss == pytest.approx(math.log(1 + (classes - 1) / math.e), abs=1e-5)
+
+
+def test_of_pytorchs_losses_two_contain_the_activation_and_two_do_not() -> None:
+    """BCEWithLogits and CrossEntropy take logits; BCE takes probabilities, NLL log-probabilities."""
+    logits, labels = random_logits(3), random_labels(config_for("multiclass"), ignored=0)
+    torch.testing.assert_close(CrossEntropyLoss()(logits, labels), NLLLoss()(logits.log_softmax(dim=1), labels))
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        BCELoss()(logits, torch.zeros_like(logits))
+
+
+def test_a_one_hot_target_is_larger_than_the_map_that_it_comes_from() -> None:
+    """Five classes: 20 bytes a pixel as floats, 8 as the ids that the loss takes, 1 as they are stored and moved."""
+    labels = random_labels(config_for("multiclass"), ignored=0)
+    one_hot = torch.nn.functional.one_hot(labels, 5).movedim(-1, 1).float()
+    assert [tensor.nbytes // labels.numel() for tensor in (one_hot, labels, labels.byte())] == [20, 8, 1]
 
 
 def test_the_target_of_a_multiclass_task_is_a_map_of_integers() -> None:
@@ -131,6 +200,47 @@ def test_k_sigmoids_are_merged_into_one_label_map() -> None:
     bird = torch.tensor([[-3.0, -3.0], [-3.0, 5.0]])
     merged = decode(torch.stack([cat, dog, bird])[None], config)
     assert merged.tolist() == [[[1, 2], [0, 2]]]
+
+
+def test_k_binary_networks_are_merged_by_the_largest_of_their_logits() -> None:
+    """Side by side they are the K sigmoids of one network; every pixel gets a class, even one that all refuse."""
+    single = config_for("binary")
+    together = config_for("one-vs-rest")
+    each = [random_logits(1) + k - 2 for k in range(3)]
+    merged = torch.cat(each, dim=1)
+    assert torch.equal(decode(merged, together), merged.argmax(dim=1).byte())
+    torch.testing.assert_close(
+        activate(merged, together), torch.cat([activate(logits, single) for logits in each], dim=1)
+    )
+    refused = torch.stack([decode(logits, single) for logits in each]).sum(dim=0) == 0
+    assert refused.any()
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------
+
+
+@given(
+    arrays(np.float64, (4, 4), elements=st.integers(-6, 6).map(float)),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
+)
+def test_a_higher_threshold_only_takes_pixels_away_and_does_not_touch_the_argmax(
+    pixels: np.ndarray, thresholds: list[float]
+) -> None:
+    config = config_for("binary")
+    logits = torch.from_numpy(pixels)[None, None]
+    more, less = (decode(logits, config, [threshold]) for threshold in thresholds)
+    assert (less <= more).all()
+    half = decode(logits, config, [0.5])
+    # at exactly 0.5 the threshold says yes, the argmax of [0, z] takes the first
+    assert torch.equal(argmax(logits, config)[logits[0] != 0], half[logits[0] != 0])
+
+
+def test_thresholds_of_a_softmax_leave_pixels_to_nobody_and_its_argmax_none() -> None:
+    """Of five even probabilities none reaches 0.5; the largest of them is the label all the same."""
+    logits = torch.tensor([0.3, 0.1, 0.2])[None, :, None, None]
+    config = config_for("multiclass")
+    assert not (activate(logits, config) >= 0.5).any()
+    assert decode(logits, config).item() == 0
 
 
 # --- the project's loss -----------------------------------------------------------------------------------------
@@ -182,6 +292,17 @@ def test_accuracy_compares_the_argmax_with_the_labels() -> None:
     assert matrix.accuracy == pytest.approx(right[labels != IGNORE].float().mean().item())
 
 
+def test_accuracy_praises_a_network_that_finds_nothing() -> None:
+    """On 40 generated slices, 93.3 % of the pixels are background."""
+    config = config_for("binary")
+    matrix = ConfusionMatrix(config)
+    for seed in range(40):
+        _, truth = draw_sample("ct", seed)
+        matrix.update(truth, np.zeros_like(truth))
+    assert matrix.accuracy == pytest.approx(0.933, abs=0.0005)
+    assert matrix.dice == {"liver": 0}
+
+
 def test_dice_can_pool_a_batch_or_take_each_picture_alone() -> None:
     """Pooled, a small object hardly counts beside a large one; alone, it counts as much."""
     target = torch.zeros(2, 1, 8, 8)
@@ -195,3 +316,44 @@ def test_dice_can_pool_a_batch_or_take_each_picture_alone() -> None:
     assert alone == pytest.approx((0 + 0.5) / 2)  # 1 - (0 + 1) / (1 + 1): smooth adds a pixel to both sides
     each = [soft_dice_loss(found_only_the_large[i : i + 1], target[i : i + 1], valid[i : i + 1]) for i in range(2)]
     torch.testing.assert_close(alone, torch.stack(each).mean())
+
+
+# --- docs/lessons.md --------------------------------------------------------------------------------------------
+
+
+def test_every_test_and_command_that_the_lessons_name_exists() -> None:
+    text = (ROOT / "docs" / "lessons.md").read_text(encoding="utf-8")
+    tests = re.findall(r"(tests/\w+\.py)::(\w+)", text)
+    assert tests
+    functions = {
+        path: {
+            node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.FunctionDef)
+        }
+        for path, _ in tests
+    }
+    assert [f"{path}::{name}" for path, name in tests if name not in functions[path]] == []
+    files = [*re.findall(r"python (\S+\.py)", text), *re.findall(r"\]\(\.\./([^)#]+)\)", text)]
+    assert [path for path in files if not (ROOT / path).exists()] == []
+
+
+def test_the_thresholds_in_the_lessons_are_those_of_the_shipped_checkpoint() -> None:
+    """A new checkpoint needs a new table: python benchmarks/thresholds.py liver-unet."""
+    text = (ROOT / "docs" / "lessons.md").read_text(encoding="utf-8")
+    (seed,) = re.findall(r"Dice, slice (\d+) \|", text)
+    pixels, truth = draw_sample("ct", int(seed))
+    segmentation = Predictor.from_pretrained(ROOT / "checkpoints" / "liver-unet", precision="float32")(as_image(pixels))
+    rows = re.findall(r"^\| (0\.\d+) \| .* \| ([01]\.\d{3}) \|$", text, flags=re.MULTILINE)
+    assert len(rows) >= 7
+    for threshold, dice in rows:
+        matrix = ConfusionMatrix(segmentation.config)
+        matrix.update(truth, segmentation.labels([float(threshold)])[0])
+        assert matrix.dice["liver"] == pytest.approx(float(dice), abs=0.002)
+
+
+def test_every_lesson_is_shown_by_a_test_or_a_command() -> None:
+    text = (ROOT / "docs" / "lessons.md").read_text(encoding="utf-8")
+    lessons = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert len(lessons) >= 6
+    assert [
+        lesson.splitlines()[0] for lesson in lessons if not re.search(r"tests/\w+\.py::|python \S+\.py", lesson)
+    ] == []

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from unetseg import Predictor, UNet, hub
 from unetseg.fitting import Recipe, Stopped, fit, loop
+from unetseg.fitting.losses import segmentation_loss
 from unetseg.fitting.recipe import Augment, Card, Data, Model, Train
 
 GREY, LABELS = np.array([40, 230, 120]), ("ground", "square", "bar")
@@ -111,17 +112,17 @@ def state_of(run_dir: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, *numbers: signal.Signals) -> None:
     """Let signals arrive while that step (of a process) is computed."""
     done = 0
-    compute = loop._step
+    compute = loop.step
 
-    def stopping(*arguments: Any) -> float:  # noqa: ANN401
+    def stopping(*arguments: Any, **settings: Any) -> float:  # noqa: ANN401
         nonlocal done
         done += 1
         if done == step:
             for number in numbers:
                 signal.raise_signal(number)
-        return compute(*arguments)
+        return compute(*arguments, **settings)
 
-    monkeypatch.setattr(loop, "_step", stopping)
+    monkeypatch.setattr(loop, "step", stopping)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,8 @@ def test_an_easy_task_is_learnt_and_the_checkpoint_is_complete(task: str, folder
     checkpoint = train(recipe, folder, tmp_path / "run")
     assert checkpoint == tmp_path / "run" / "checkpoint"
     assert sorted(path.name for path in checkpoint.iterdir()) == [
-        "README.md", "config.json", "model.safetensors", "scores.json", "split.json",
+        "README.md", "calibration.json", "config.json", "model.safetensors", "reliability.png", "scores.json",
+        "split.json", "thresholds.png",
     ]  # fmt: skip
     rows = metrics(tmp_path / "run")
     assert [(row["epoch"], row["step"]) for row in rows] == [(str(i), str(i * 7)) for i in range(1, 9)]
@@ -231,7 +233,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_step(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(loop, "evaluate"), (hub, "save"), (loop.Table, "add"), (loop, "save_state")]
+    ("owner", "name"), [(loop, "evaluate"), (hub, "save"), (loop.Journal, "add"), (loop, "save_state")]
 )
 def test_a_run_that_dies_at_the_end_of_an_epoch_repeats_it(
     owner: object, name: str, folder: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -450,15 +452,16 @@ def test_every_step_follows_the_schedule_and_the_table_holds_the_mean_loss(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts, rates, losses = [], [], []
-    compute = loop._step
+    compute = loop.step
 
-    def noted(network: UNet, *arguments: Any) -> float:  # noqa: ANN401
-        starts.append(network.head.weight.clone())
-        rates.append(arguments[2].param_groups[0]["lr"])
-        losses.append(compute(network, *arguments))
+    def noted(*arguments: Any, **settings: Any) -> float:  # noqa: ANN401
+        optimizer = arguments[3]
+        starts.append(optimizer.param_groups[0]["params"][-2].clone())  # the weights of the head
+        rates.append(optimizer.param_groups[0]["lr"])
+        losses.append(compute(*arguments, **settings))
         return losses[-1]
 
-    monkeypatch.setattr(loop, "_step", noted)
+    monkeypatch.setattr(loop, "step", noted)
     recipe = recipe_for()
     train(recipe, folder, tmp_path / "run")
     assert rates == [loop._learning_rate(step, PER_EPOCH, recipe.train) for step in range(9)]
@@ -468,18 +471,56 @@ def test_every_step_follows_the_schedule_and_the_table_holds_the_mean_loss(
     assert not torch.equal(starts[0], starts[9])  # another seed, other random weights to begin with
 
 
-def test_a_step_clips_the_gradient_of_its_own_batch_and_updates_the_batch_norms() -> None:
-    config, settings = config_for("binary"), Train(clip_norm=0.01)
-    network = UNet(config).eval()
+def loss_of(network: UNet) -> loop.Loss:
+    return lambda images, labels: segmentation_loss(network(images), labels, network.config, dice_weight=0)
+
+
+def gradients_of(network: UNet, images: torch.Tensor, labels: torch.Tensor, **settings: Any) -> list[torch.Tensor]:  # noqa: ANN401
     optimizer = torch.optim.AdamW(network.parameters(), lr=0)
+    loop.step(loss_of(network), images, labels, optimizer, **settings)
+    return [parameter.grad.clone() for parameter in network.parameters()]  # type: ignore[union-attr]
+
+
+def test_a_step_clips_the_gradient_of_its_own_batch() -> None:
+    network = UNet(config_for("binary")).eval()
     images, labels = torch.randn(2, 1, 16, 16), torch.randint(0, 2, (2, 16, 16))
-    gradients = []
-    for _ in range(2):
-        loop._step(network, images, labels, optimizer, config, settings, torch.device("cpu"))
-        gradients.append([parameter.grad.clone() for parameter in network.parameters()])  # type: ignore[union-attr]
+    gradients = [gradients_of(network, images, labels, clip_norm=0.01) for _ in range(2)]
     assert torch.stack([gradient.norm() for gradient in gradients[0]]).norm() == pytest.approx(0.01, rel=1e-3)
     torch.testing.assert_close(gradients[0], gradients[1])
-    assert network.contracting[0][1].running_mean.any()  # type: ignore[index, operator, union-attr]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(parts: int) -> None:
+    """With batch norms that don't look at the batch, and a loss that is a mean over pixels."""
+    network = UNet(config_for("binary")).eval()
+    images, labels = torch.randn(4, 1, 16, 16), torch.randint(0, 2, (4, 16, 16))
+    whole = gradients_of(network, images, labels, clip_norm=1e9)
+    in_parts = gradients_of(network, images, labels, clip_norm=1e9, parts=parts)
+    torch.testing.assert_close(in_parts, whole, atol=1e-6, rtol=1e-4)
+
+
+def test_a_device_out_of_memory_gets_smaller_parts_until_they_fit(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network that can't hold more than one picture at a time, as a GPU might not."""
+    forward = UNet.forward
+
+    def hungry(network: UNet, x: torch.Tensor) -> torch.Tensor:
+        if network.training and len(x) > 1:
+            raise torch.OutOfMemoryError
+        return forward(network, x)
+
+    monkeypatch.setattr(UNet, "forward", hungry)
+    train(recipe_for(epochs=1, batch_size=4), folder, tmp_path)
+    assert "batches go through in 4 parts from now on" in capsys.readouterr().out
+    monkeypatch.setattr(UNet, "forward", lambda network, x: forward(network, x) if not network.training else out())
+    assert "too little memory for a batch of 4 crops of 32 pixels" in refusal(
+        recipe_for(epochs=1, batch_size=4), folder, tmp_path / "none"
+    )
+
+
+def out() -> torch.Tensor:
+    raise torch.OutOfMemoryError
 
 
 @given(warmup=st.floats(0, 5), epochs=st.integers(1, 6), per_epoch=st.integers(1, 30))
@@ -506,7 +547,7 @@ def test_the_average_is_one_of_all_networks_so_far(decay: float, steps: int) -> 
             net.contracting[0][1].num_batches_tracked.fill_(value)  # type: ignore[index, operator, union-attr]
     share = 1.0
     for step in range(1, steps + 1):
-        loop._update_average(average, network, decay, step)
+        loop.update_average(average, network, decay, step)
         share *= min(decay, step / (step + 10))
     state = average.state_dict()
     torch.testing.assert_close(state["head.weight"], torch.full_like(state["head.weight"], 1 - share))
@@ -520,5 +561,57 @@ def test_a_run_can_start_from_a_checkpoint_that_fits(folder: Path, uninterrupted
     checkpoint = fit(nearly_still, folder, tmp_path / "run", init=start, device="cpu")
     before, after = UNet.from_pretrained(start), UNet.from_pretrained(checkpoint)
     torch.testing.assert_close(after.head.weight, before.head.weight, atol=1e-6, rtol=0)
-    with pytest.raises(ValueError, match=r"has task binary, the recipe multiclass; start from one that fits"):
-        fit(recipe_for("multiclass"), folder, tmp_path / "other", init=start, device="cpu")
+
+
+def test_a_checkpoint_with_other_labels_gets_a_fresh_head_and_it_is_said(
+    folder: Path, uninterrupted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = uninterrupted / "checkpoint"
+    still = recipe_for("multiclass", epochs=1, learning_rate=1e-12, warmup_epochs=0, weight_decay=0, ema=0)
+    with caplog.at_level("INFO"):
+        checkpoint = fit(still, folder, tmp_path / "run", init=start, device="cpu")
+    assert "a fresh head" in caplog.text
+    assert "ground, square (binary)" in caplog.text
+    before, after = UNet.from_pretrained(start), UNet.from_pretrained(checkpoint)
+    assert after.head.weight.shape[0] == 3
+    for name, value in before.contracting.named_parameters():
+        torch.testing.assert_close(after.contracting.get_parameter(name), value, atol=1e-6, rtol=0)
+
+
+def test_a_checkpoint_of_another_shape_is_no_start(folder: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    wider = recipe_for(model=Model(widths=(4, 16)))
+    with pytest.raises(ValueError, match=r"has widths \[4, 8\], the recipe \[4, 16\]; start from one that fits"):
+        fit(wider, folder, tmp_path / "run", init=uninterrupted / "checkpoint", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_no_longer_improves_ends_early_also_when_resumed(folder: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(epochs=20, patience=2, learning_rate=1e-12, ema=0)
+    train(recipe, folder, tmp_path)
+    rows = metrics(tmp_path)
+    assert len(rows) < 20
+    best = max(range(len(rows)), key=lambda i: float(rows[i]["mean_group_dice"]))
+    assert len(rows) == best + 1 + 2
+    before = outcome(tmp_path)
+    train(recipe, folder, tmp_path, resume=True)
+    assert outcome(tmp_path) == before
+
+
+def test_the_state_is_saved_between_epochs_too(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+
+    def noted(path: Path, position: loop.Position, *arguments: Any) -> None:  # noqa: ANN401
+        steps.append(position.step)
+
+    monkeypatch.setattr(loop, "save_state", noted)
+    train(recipe_for(save_minutes=1e-9), folder, tmp_path)
+    assert steps == [1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9]
+
+
+def test_a_run_shows_its_curves_and_validation_pictures(uninterrupted: Path) -> None:
+    with Image.open(uninterrupted / "validation.png") as panel, Image.open(uninterrupted / "curves.png") as curves:
+        assert panel.width > 4 * 256
+        assert panel.height > 2 * 256
+        assert np.asarray(panel).std() > 10
+        assert curves.width > 2 * curves.height
+        assert len(curves.convert("RGB").getcolors(10**6)) > 10  # type: ignore[arg-type]

@@ -8,10 +8,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score, multiclass_jaccard_index
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_f1_score,
+    multiclass_jaccard_index,
+    multiclass_precision,
+    multiclass_recall,
+)
 
 from unetseg import IGNORE, ConfusionMatrix, SegmentationConfig
-from unetseg.metrics import scores
+from unetseg.metrics import intervals, scores
 
 Labels = NDArray[np.uint8]
 
@@ -118,3 +124,65 @@ def test_no_groups_no_scores() -> None:
 
 def test_without_a_pixel_there_is_no_accuracy() -> None:
     assert scores({"empty": ConfusionMatrix(config_for("binary"))})["accuracy"] is None
+
+
+@given(data=st.data())
+def test_precision_and_recall_are_those_of_torchmetrics(config: SegmentationConfig, data: st.DataObject) -> None:
+    truth, prediction = data.draw(pairs(config))
+    valid = truth != IGNORE
+    assume(valid.any())
+    matrix = counted(config, truth, prediction)
+    size = len(config.labels)
+    both = torch.from_numpy(prediction)[None].long(), torch.from_numpy(truth)[None].long()
+    for found, function, map_ in (
+        (matrix.precision, multiclass_precision, prediction),
+        (matrix.recall, multiclass_recall, truth),
+    ):
+        expected = function(*both, num_classes=size, average=None, ignore_index=IGNORE)
+        seen = set(map_[valid].tolist())
+        present = [i for i, name in enumerate(config.labels) if name in config.classes and i in seen]
+        assert found == pytest.approx({config.labels[i]: expected[i].item() for i in present})
+
+
+def several_groups(config: SegmentationConfig) -> dict[str, ConfusionMatrix]:
+    """Six groups, one of them without any class that is not in every picture."""
+    random = np.random.default_rng(3)
+    groups = {}
+    for number in range(5):
+        truth = random.integers(0, len(config.labels), (1, 30)).astype(np.uint8)
+        wrong = random.random(truth.shape) < 0.1 * number
+        groups[f"g{number}"] = counted(config, truth, np.where(wrong, 0, truth).astype(np.uint8))
+    return groups | {"empty": counted(config, line(0, 0), line(0, 0))}
+
+
+def test_intervals_are_those_of_scoring_each_resample_by_itself(config: SegmentationConfig) -> None:
+    groups = several_groups(config)
+    drawn = np.random.default_rng(7).multinomial(6, [1 / 6] * 6, size=60)
+    results = [
+        scores({f"{name} {i}": groups[name] for name, n in zip(groups, row, strict=True) for i in range(n)})
+        for row in drawn
+    ]
+    found = intervals(groups, resamples=60, seed=7)
+    for key in ("mean_group_dice", "miou", "accuracy"):
+        values = [result[key] for result in results if result[key] is not None]
+        assert found[key] == pytest.approx(tuple(np.percentile(values, (2.5, 97.5))))
+
+
+def test_intervals_hold_the_score_and_come_out_the_same_again() -> None:
+    groups = several_groups(config_for("binary"))
+    result, found = scores(groups), intervals(groups)
+    assert found == intervals(groups)
+    for key, interval in found.items():
+        assert interval is not None
+        assert interval[0] < float(str(result[key])) < interval[1]
+
+
+def test_one_group_alone_has_no_interval() -> None:
+    found = intervals({"one": counted(config_for("binary"), line(1, 0), line(1, 0))})
+    assert found == {"mean_group_dice": None, "miou": None, "accuracy": None}
+
+
+def test_groups_without_any_class_have_no_interval_of_dice() -> None:
+    nothing = counted(config_for("binary"), line(0, 0), line(0, 0))
+    found = intervals({"one": nothing, "two": nothing})
+    assert (found["mean_group_dice"], found["miou"], found["accuracy"]) == (None, None, (1.0, 1.0))

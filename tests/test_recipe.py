@@ -108,3 +108,24 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path) -
     assert "directory" in error(tmp_path)
     (tmp_path / "latin.toml").write_bytes(TEXT.replace("A title", "Größe").encode("latin-1"))
     assert "not valid TOML" in error(tmp_path / "latin.toml")
+
+
+def test_changes_replace_what_the_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(TEXT)
+    changes = {"train.epochs": "7", "augment.flip": '["vertical"]', "train.keep": "last", "card.title": "Two words"}
+    recipe = Recipe.from_file(path, changes)
+    assert (recipe.train.epochs, recipe.train.keep, recipe.augment.flip) == (7, "last", ("vertical",))
+    assert recipe.card is not None
+    assert recipe.card.title == "Two words"
+    assert recipe.train.crop == Recipe.from_file(path).train.crop
+    with pytest.raises(ValueError, match=r"'train.epochs': .*'many'"):
+        Recipe.from_file(path, {"train.epochs": "many"})
+
+
+def test_a_background_crop_needs_a_background(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    text = TEXT.replace('"binary"', '"multiclass"').replace('background = "background"\n', "")
+    text = text.replace('["liver"]', '["background", "liver"]')
+    path.write_text(text + "\n[augment]\nbackground_crop = 0.1\n")
+    assert "background_crop needs a background" in error(path)

@@ -13,6 +13,7 @@ import pytest
 from safetensors import safe_open
 
 from unetseg import hub
+from unetseg.fitting import Recipe
 from unetseg.samples import write_samples
 
 SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
@@ -147,6 +148,82 @@ def test_without_arguments_it_trains_on_samples_that_it_generates(
     assert len(list((tmp_path / "runs" / "samples" / "data" / "images").iterdir())) == 160
     config, _ = hub.load(tmp_path / "runs" / "samples" / "checkpoint")
     assert config.classes == ("liver",)
+
+
+def test_a_full_disk_is_told_and_the_last_good_state_stays(folder: Path, tmp_path: Path) -> None:
+    """A limit on the size of files, below that of the state, is what a full disk looks like to a process."""
+    tiny = ("tiny.toml", "--data", str(folder / "data"), "--run-dir", str(tmp_path / "run"), "--train.epochs")
+    shutil.copy(folder / "tiny.toml", tmp_path)
+    with start(tmp_path, *tiny, "4") as process:
+        wait_for(process, r"epoch 2/4: +[1-9]\d?%")
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    room = (tmp_path / "run" / "state.safetensors").stat().st_size // 2
+    limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); sys.argv = {1}; "
+    limited += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    arguments = [str(SCRIPT), *tiny, "4", "--resume", "--train.save_minutes", "1e-9"]
+    done = subprocess.run(
+        [*COMMAND[:-1], "-c", limited.format(room, arguments)],
+        cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: no room to write")
+    assert "state.safetensors" in last
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+    code, _ = train(tmp_path, *tiny, "4", "--resume")
+    assert code == 0
+
+
+def test_every_field_of_a_recipe_is_an_option(
+    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "tiny.toml", tmp_path)
+    given = (
+        "--train.epochs",
+        "1",
+        "--model.widths",
+        "[4, 4]",
+        "--augment.flip",
+        '["vertical"]',
+        "--train.keep",
+        "last",
+    )
+    arguments = ["tiny.toml", "--data", str(folder / "data"), *given]
+    assert command.main(arguments) == 0
+    config, _ = hub.load(tmp_path / "runs" / "tiny" / "checkpoint")
+    assert config.widths == (4, 4)
+    with (tmp_path / "runs" / "tiny" / "metrics.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    told = capsys.readouterr().out
+    for section, part in Recipe.sections().items():
+        assert all(f"--{section}.{field} VALUE" in told for field in part.model_fields)
+
+
+def test_folds_come_before_the_run_and_are_summed_up(
+    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "tiny.toml", tmp_path)
+    arguments = ["tiny.toml", "--data", str(folder / "data"), "--folds", "2", "--train.epochs", "1"]
+    assert command.main(arguments) == 0
+    run = tmp_path / "runs" / "tiny"
+    summary = json.loads((run / "cross_validation.json").read_text())
+    held_out = [set(fold["groups"]) for fold in summary["folds"]]
+    assert len(held_out) == 2
+    assert held_out[0].isdisjoint(held_out[1])
+    assert len(held_out[0] | held_out[1]) == 25
+    values = [fold["accuracy"] for fold in summary["folds"]]
+    assert summary["accuracy"]["mean"] == pytest.approx(sum(values) / 2)
+    for number, groups in enumerate(held_out, start=1):
+        split = json.loads((run / "folds" / str(number) / "checkpoint" / "split.json").read_text())
+        assert set(split["val"]) == groups
+    assert "out-of-fold predictions of 2 checkpoints" in (run / "checkpoint" / "calibration.json").read_text()
 
 
 def test_an_error_is_one_line_and_exit_code_1(folder: Path) -> None:

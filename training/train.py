@@ -1,8 +1,12 @@
-"""Train by a recipe: `python training/train.py [RECIPE --data FOLDER]`; without one, on generated samples."""
+"""Train on a folder, or by a recipe: `python training/train.py [FOLDER | RECIPE --data FOLDER]`.
+
+A folder is examined first, and trained on if nothing stands against it. With nothing given: generated samples.
+"""
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import sys
 from pathlib import Path
@@ -11,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
+from unetseg.fitting.doctor import diagnose  # noqa: E402
 from unetseg.samples import write_samples  # noqa: E402
 
 SAMPLES = ROOT / "training" / "recipes" / "samples.toml"
@@ -18,28 +23,50 @@ SAMPLES = ROOT / "training" / "recipes" / "samples.toml"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when the checkpoint is there, 1 with one sentence on what is wrong, 130 when stopped."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", nargs="?", type=Path, help="a .toml file; none: generated samples")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("recipe", nargs="?", type=Path, help="a folder, or a .toml file; none: generated samples")
     parser.add_argument("--data", type=Path, help="the folder of images and masks that the recipe describes")
     parser.add_argument("--run-dir", type=Path, help="where the run is kept; runs/RECIPE unless given")
     parser.add_argument("--resume", action="store_true", help="go on where a stopped run left off")
     parser.add_argument("--init", help="start from the weights of this checkpoint, a folder or a name")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
+    parser.add_argument("--folds", type=int, default=0, help="cross-validate over so many folds of the groups first")
+    parser.add_argument("--tensorboard", action="store_true", help="write event files for TensorBoard as well")
+    names = _add_recipe_options(parser)
     options = parser.parse_args(arguments)
-    if options.recipe is not None and options.data is None:
+    changes = {name: value for name in names if (value := getattr(options, name)) is not None}
+    is_folder = options.recipe is not None and options.recipe.is_dir()
+    if options.recipe is not None and options.data is None and not is_folder:
         parser.error("a recipe needs --data FOLDER; without a recipe, samples are generated")
+    if is_folder and options.data is not None:
+        parser.error(f"{options.recipe} is a folder and so is --data; give one of them, or a recipe for --data")
     if options.recipe is None and options.data is not None:
         parser.error("--data needs a recipe that describes it; see training/recipes")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     recipe_path = options.recipe or SAMPLES
-    run_dir = options.run_dir or Path("runs") / recipe_path.stem
+    run_dir = options.run_dir or Path("runs") / (recipe_path.resolve().name if is_folder else recipe_path.stem)
     try:
-        recipe = Recipe.from_file(recipe_path)
         data = options.data
+        if is_folder:
+            data, recipe_path = recipe_path, run_dir / "recipe.toml"
+            if not options.resume:
+                propose(data, recipe_path)
+        recipe = Recipe.from_file(recipe_path, changes)
         if data is None:
             data = run_dir / "data"
             write_samples(data, "ct", count=160, size=128)
-        checkpoint = fit(recipe, data, run_dir, resume=options.resume, init=options.init, device=options.device)
+        checkpoint = fit(
+            recipe,
+            data,
+            run_dir,
+            resume=options.resume,
+            init=options.init,
+            device=options.device,
+            folds=options.folds,
+            tensorboard=options.tensorboard,
+        )
     except (ValueError, OSError) as error:
         logging.error("error: %s", error)
         return 1
@@ -48,6 +75,40 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     logging.info("checkpoint: %s\nopen it: python app.py --model %s", checkpoint, checkpoint)
     return 0
+
+
+def propose(folder: Path, recipe_path: Path) -> None:
+    """Examine a folder and leave the proposed recipe and a contact sheet; ValueError if a person must answer first."""
+    command = f"python training/train.py {recipe_path} --data {folder} --run-dir {recipe_path.parent}"
+    diagnosis = diagnose(folder, progress=True)
+    logging.info("%s", diagnosis.report())
+    there = recipe_path.read_text(encoding="utf-8") if recipe_path.exists() else None
+    if there is not None and there != diagnosis.recipe:
+        raise ValueError(
+            f"{recipe_path} is not what is proposed now; if you corrected it, train with it: {command}; else remove it"
+        )
+    recipe_path.parent.mkdir(parents=True, exist_ok=True)
+    sheet = recipe_path.with_name("contact_sheet.png")
+    diagnosis.draw(sheet)
+    logging.info("contact sheet: %s", sheet)
+    if diagnosis.recipe is not None:
+        diagnosis.write_recipe(recipe_path)
+        logging.info("recipe: %s", recipe_path)
+    if diagnosis.ambiguous:
+        way = f"; or correct the recipe and train with {command}" if diagnosis.recipe is not None else ""
+        raise ValueError(f"to be answered first: {diagnosis.ambiguous[0]}{way}")
+
+
+def _add_recipe_options(parser: argparse.ArgumentParser) -> list[str]:
+    """An option for every field of a recipe, from its definition; their names."""
+    names = []
+    for section, part in Recipe.sections().items():
+        group = parser.add_argument_group(f"recipe, [{section}]", inspect.getdoc(part))
+        for name, field in part.model_fields.items():
+            names.append(f"{section}.{name}")
+            default = "required in the recipe" if field.is_required() else f"default {field.default!r}"
+            group.add_argument(f"--{names[-1]}", metavar="VALUE", help=default.replace("%", "%%"))
+    return names
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""The command line: `python -m unetseg predict` and `evaluate`."""
+"""The command line: `python -m unetseg predict`, `evaluate` and `doctor`."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import PIL.Image
 
+from . import hub
 from .files import whole
 from .formats import read_image
-from .metrics import scores
 from .predictor import Predictor
 from .render import VIEWS
 
@@ -26,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True)
     _add_predict(commands.add_parser("predict", help="segment pictures and write label maps or views"))
     _add_evaluate(commands.add_parser("evaluate", help="score a checkpoint on a split of a data folder"))
+    _add_doctor(commands.add_parser("doctor", help="examine a folder of images and masks and propose a recipe"))
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
@@ -84,14 +84,17 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of images and masks")
     parser.add_argument("--split", choices=("train", "val", "test"), default="val")
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
+    parser.add_argument("--worst", type=Path, help="write the worst pictures, with truth and errors, to this PNG too")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from .fitting import Recipe
-    from .fitting.evaluation import check_same_labels, evaluate
+    from .fitting.evaluation import assess, cases, check_same_labels
     from .fitting.folder import find_examples
+    from .fitting.report import count_look, json_text, write_worst
+    from .fitting.results import as_text, split_scores
 
     recipe = Recipe.from_file(options.recipe)
     predictor = Predictor.from_pretrained(options.checkpoint, device=options.device)
@@ -100,13 +103,46 @@ def _evaluate(options: argparse.Namespace) -> int:
     examples = [example for example in found if example.split == options.split]
     if not examples:
         raise ValueError(f"the {options.split} split of {options.data} is empty; name another with --split")
-    result = scores(evaluate(predictor, examples, recipe.data, progress=True))
-    text = json.dumps(result, indent=1)
+    assessment = assess(cases(predictor, examples, recipe.data, progress=True), predictor.config)
+    result = split_scores(assessment)
+    checkpoint = hub.find(options.checkpoint)
+    in_a_run = (checkpoint.parent / "state.safetensors").exists()
+    if options.split == "test" and in_a_run:
+        earlier = recipe.card.earlier_test_looks if recipe.card else 0
+        result["looks"] = count_look(checkpoint, predictor.config) + earlier
     if options.json:
         with whole(options.json) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
-    log.info("%s", text)
+            temporary.write_text(json_text(result), encoding="utf-8")
+    if options.worst:
+        write_worst(options.worst, {options.split: assessment.worst}, predictor.config)
+    log.info("%s", as_text(f"{options.checkpoint} on the {options.split} split of {options.data}", result))
+    if options.split == "test" and not in_a_run:
+        log.info("this look at the test split is counted nowhere: add it to earlier_test_looks in the recipe's [card]")
     return 0
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Exit code 0: training may start; 1: there are questions that only a person can answer."
+    parser.add_argument("folder", type=Path, help="the folder of images and masks")
+    parser.add_argument("--write", type=Path, metavar="RECIPE", help="write the proposed recipe to this .toml file")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet of pictures and masks")
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from .fitting.doctor import diagnose
+
+    if options.write is not None and options.write.exists():
+        raise ValueError(f"{options.write} is there already and may have been corrected; name another file")
+    diagnosis = diagnose(options.folder, progress=True)
+    log.info("%s", diagnosis.report())
+    if options.write is not None:
+        diagnosis.write_recipe(options.write)
+        log.info("recipe: %s", options.write)
+    if options.sheet is not None:
+        diagnosis.draw(options.sheet)
+        log.info("contact sheet: %s", options.sheet)
+    return 1 if diagnosis.ambiguous else 0
 
 
 if __name__ == "__main__":

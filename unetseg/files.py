@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextlib.contextmanager
@@ -15,5 +18,14 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        raise explained(error, path) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def explained(error: OSError, path: Path) -> OSError:
+    """An error of writing `path`; that there is no room left becomes a sentence that says what to do."""
+    if error.errno not in FULL:
+        return error
+    return OSError(f"no room to write {path} ({error.strerror}); what was there is untouched: free some space, go on")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .config import SegmentationConfig
+from .files import explained
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -96,6 +97,8 @@ def save(
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
+    except OSError as error:
+        raise explained(error, folder) from None
     finally:
         if old.exists() and not folder.exists():
             old.rename(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,6 +53,16 @@ class ConfusionMatrix:
         return self._by_class(hits, hits + errors)
 
     @property
+    def precision(self) -> dict[str, float]:
+        """TP / (TP + FP) of each class that the prediction has."""
+        return self._by_class(np.diag(self.counts), self.counts.sum(axis=0))
+
+    @property
+    def recall(self) -> dict[str, float]:
+        """TP / (TP + FN) of each class that the truth has."""
+        return self._by_class(np.diag(self.counts), self.counts.sum(axis=1))
+
+    @property
     def accuracy(self) -> float:
         """The share of pixels whose label is right, background included; nan without any pixel."""
         total = self.counts.sum()
@@ -68,8 +80,8 @@ class ConfusionMatrix:
 def scores(groups: dict[str, ConfusionMatrix]) -> dict[str, object]:
     """The scores of a split from the counts of its groups (patients, tiles).
 
-    `dice`, `iou` by class and `miou`, `accuracy` from all pixels pooled; `group_dice` is the mean over the classes
-    that a group has, `mean_group_dice` the mean over the groups that have any.
+    `dice`, `iou`, `precision`, `recall` by class and `miou`, `accuracy` from all pixels pooled; `group_dice` is the
+    mean over the classes that a group has, `mean_group_dice` the mean over the groups that have any.
     """
     if not groups:
         raise ValueError("no pictures to score")
@@ -78,6 +90,8 @@ def scores(groups: dict[str, ConfusionMatrix]) -> dict[str, object]:
     return {
         "dice": total.dice,
         "iou": total.iou,
+        "precision": total.precision,
+        "recall": total.recall,
         "miou": mean(list(total.iou.values())),
         "accuracy": total.accuracy if total.counts.any() else None,
         "group_dice": group_dice,
@@ -85,6 +99,49 @@ def scores(groups: dict[str, ConfusionMatrix]) -> dict[str, object]:
     }
 
 
+def intervals(
+    groups: dict[str, ConfusionMatrix], *, resamples: int = 2000, seed: int = 0
+) -> dict[str, tuple[float, float] | None]:
+    """95 % bootstrap intervals (low, high) of `mean_group_dice`, `miou` and `accuracy` over groups.
+
+    Groups are drawn with replacement, as often as there are groups, and scored as in `scores` (the percentile method
+    of Efron and Tibshirani 1993): what other patients or tiles of the same kind might have given. None where there
+    is one group only, or nothing to score.
+    """
+    counts = np.stack([matrix.counts for matrix in groups.values()])  # (G,L,L)
+    config = next(iter(groups.values())).config
+    first = len(config.labels) - len(config.classes)
+    dice = np.array([mean(list(matrix.dice.values())) for matrix in groups.values()], dtype=float)  # nan for None
+    number = len(groups)
+    drawn = np.random.default_rng(seed).multinomial(number, [1 / number] * number, size=resamples)  # (R,G)
+    total = np.einsum("rg,gij->rij", drawn, counts)
+    hits = np.diagonal(total, axis1=1, axis2=2)  # (R,L)
+    union = total.sum(axis=1) + total.sum(axis=2) - hits
+    pixels = total.sum(axis=(1, 2))
+    # 0 / 0 is what a resample without the class has: left out
+    found = {
+        "mean_group_dice": _ratio(drawn @ np.nan_to_num(dice), drawn @ ~np.isnan(dice)),
+        "miou": _mean_of_rows(_ratio(hits[:, first:], union[:, first:])),
+        "accuracy": _ratio(hits.sum(axis=1), pixels),
+    }
+    result: dict[str, tuple[float, float] | None] = {}
+    for name, values in found.items():
+        values = values[~np.isnan(values)]
+        low, high = np.percentile(values, (2.5, 97.5)) if number > 1 and len(values) else (None, None)
+        result[name] = None if low is None or high is None else (float(low), float(high))
+    return result
+
+
 def mean(values: list[float]) -> float | None:
     """The mean, or None (null in JSON) of nothing."""
     return float(np.mean(values)) if values else None
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    ratio = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
+
+
+def _mean_of_rows(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _ratio(np.nansum(values, axis=1), (~np.isnan(values)).sum(axis=1))

@@ -1,8 +1,14 @@
-"""Random changes to training pictures, in plain torch, each drawn from the sample's own generator."""
+"""Random changes to training pictures, in plain torch: drawn per crop, carried out per batch on the device.
+
+What happens to a crop is drawn from the crop's own generator, so it depends neither on the other crops of its batch
+nor on the number of processes.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,99 +18,181 @@ from ..config import IGNORE
 from .recipe import Augment
 
 
-def random_crop(
-    image: Tensor, labels: Tensor, size: int, settings: Augment, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """A turned, zoomed, shifted and mirrored crop: image (C,size,size), labels (size,size).
+class Changes(NamedTuple):
+    """What is to happen to one crop; with a leading B, to each of a batch."""
 
-    image: float (C,h,w). labels: uint8 (h,w). What lies outside the picture is black and IGNORE.
+    place: Tensor  # (2,3): crop coordinates (x,y,1), each -1..1, to pixels of the picture
+    window: Tensor  # (2,): the values that become 0 and 1
+    blur: Tensor  # standard deviation in pixels
+    gamma: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    gains: Tensor  # (C,)
+    saturation: Tensor
+    haze: Tensor  # (2,): its share and its tone
+    noise: Tensor  # standard deviation
+    seed: Tensor  # of the noise
+
+
+class Batch(NamedTuple):
+    """Parts of pictures, padded to one size, and what is to happen to them."""
+
+    images: Tensor  # (B,C,h,w), values 0..1
+    labels: Tensor  # (B,h,w) uint8
+    changes: Changes
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        changes = Changes(*(value.to(device, non_blocking=True) for value in self.changes))
+        return Batch(self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), changes)
+
+
+Cut = tuple[Tensor, Tensor, Changes]
+
+
+def draw_crop(image: Tensor, labels: Tensor, size: int, settings: Augment, generator: torch.Generator) -> Cut:
+    """Draw a crop of `size` x `size` pixels: the part of the picture that it needs, and its changes.
+
+    image: float (C,h,w), values 0..1. labels: uint8 (h,w).
     """
     draw = _Draw(generator)
+    top, left, height, width = _background_window(labels, settings, draw)
+    share_y, share_x = height / labels.shape[0], width / labels.shape[1]
+    place = _draw_place(size, labels.shape[0], labels.shape[1], settings, draw)
+    # a background window is enlarged to the size of its picture
+    place = place * torch.tensor([[share_x], [share_y]]) + torch.tensor([[0, 0, left], [0, 0, top]])
+    corners = place @ torch.tensor([[-1.0, 1, -1, 1], [-1, -1, 1, 1], [1, 1, 1, 1]])  # (2,4)
+    low, high = corners.amin(dim=1).floor().long() - 1, corners.amax(dim=1).ceil().long() + 1
+    x0, x1 = (int(v.clamp(left, left + width - 1)) for v in (low[0], high[0]))
+    y0, y1 = (int(v.clamp(top, top + height - 1)) for v in (low[1], high[1]))
+    place[:, 2] -= torch.tensor([float(x0), float(y0)])
+    part = (slice(y0, y1 + 1), slice(x0, x1 + 1))
+    return image[:, *part], labels[part], _draw_intensity(place, len(image), settings, draw)
+
+
+def collate(cuts: Sequence[Cut]) -> Batch:
+    """A batch of crops that were drawn one by one; what is padded is black and IGNORE."""
+    height, width = (max(labels.shape[axis] for _, labels, _ in cuts) for axis in (0, 1))
+    images = cuts[0][0].new_zeros(len(cuts), len(cuts[0][0]), height, width)
+    labels = torch.full((len(cuts), height, width), IGNORE, dtype=torch.uint8)
+    for i, (image, part, _) in enumerate(cuts):
+        images[i, :, : part.shape[0], : part.shape[1]] = image
+        labels[i, : part.shape[0], : part.shape[1]] = part
+    changes = Changes(*(torch.stack(values) for values in zip(*(c for _, _, c in cuts), strict=True)))
+    return Batch(images, labels, changes)
+
+
+def carry_out(batch: Batch, size: int, settings: Augment) -> tuple[Tensor, Tensor]:
+    """The crops of a batch: images (B,C,size,size) in 0..1 and labels (B,size,size).
+
+    What lies outside a picture is black and IGNORE.
+    """
+    images, labels = _placed(batch, size)
+    return _recoloured(images, batch.changes, settings), labels
+
+
+def _placed(batch: Batch, size: int) -> tuple[Tensor, Tensor]:
+    count, height, width = batch.labels.shape
+    # from pixels to the -1..1 of grid_sample
+    to_unit = batch.images.new_tensor([[2 / width], [2 / height]])
+    theta = batch.changes.place * to_unit
+    theta[:, :, 2] -= 1
+    grid = F.affine_grid(theta, [count, 1, size, size], align_corners=False)
+    images = F.grid_sample(batch.images, grid, mode="bilinear", align_corners=False)
+    # labels are shifted by one, so that the 0 outside the picture is nobody's id
+    shifted = (batch.labels.float() + 1)[:, None]
+    shifted = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0]
+    return images, torch.where(shifted == 0, IGNORE, shifted - 1).to(torch.uint8)
+
+
+def _recoloured(images: Tensor, changes: Changes, settings: Augment) -> Tensor:
+    """The same scenes under another window, light, colour, haze, sharpness and noise: (B,C,h,w), values 0..1."""
+
+    def each(values: Tensor) -> Tensor:
+        return values[:, None, None, None]
+
+    low, high = each(changes.window[:, 0]), each(changes.window[:, 1])
+    images = ((images - low) / (high - low)).clamp(0, 1)
+    if settings.blur:
+        images = _blurred(images, changes.blur, math.ceil(2 * settings.blur))
+    images = images ** each(changes.gamma)
+    images = (images - 0.5) * each(changes.contrast) + 0.5 + each(changes.brightness)
+    images = images * changes.gains[:, :, None, None]
+    gray = images.mean(dim=1, keepdim=True)
+    images = gray + (images - gray) * each(changes.saturation)
+    images = torch.lerp(images, each(changes.haze[:, 1]), each(changes.haze[:, 0]))
+    if settings.noise:
+        images = images + each(changes.noise) * _noise(images, changes)
+    return images.clamp(0, 1)
+
+
+def _blurred(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
+    count, channels = images.shape[:2]
+    offsets = torch.arange(-radius, radius + 1, device=images.device)
+    kernels = torch.exp(-(offsets**2) / (2 * sigma.clamp(min=1e-3)[:, None] ** 2))  # (B,taps); no blur is a 1 amid 0
+    kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)[:, None]  # (BC,1,taps)
+    x = F.pad(images, (radius, radius, radius, radius), mode="replicate").flatten(0, 1)[None]  # (1,BC,h+2r,w+2r)
+    for kernel in (kernels[..., None], kernels[:, :, None]):
+        x = F.conv2d(x, kernel, groups=count * channels)
+    return x.view(count, channels, *images.shape[2:])  # (B,C,h,w)
+
+
+def _noise(images: Tensor, changes: Changes) -> Tensor:
+    noise = torch.zeros_like(images)
+    for i, (sigma, seed) in enumerate(zip(changes.noise.tolist(), changes.seed.tolist(), strict=True)):
+        if sigma > 0:
+            generator = torch.Generator(images.device).manual_seed(seed)
+            noise[i] = torch.randn(images.shape[1:], generator=generator, device=images.device)
+    return noise
+
+
+def _background_window(labels: Tensor, settings: Augment, draw: _Draw) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the whole picture or, for `background_crop` of them, of a window of label 0."""
     height, width = labels.shape
+    if settings.background_crop and draw.chance(settings.background_crop):
+        for _ in range(10):  # a picture full of objects may have no such window
+            share = draw.between(0.3, 0.8)
+            window_height, window_width = math.ceil(height * share), math.ceil(width * share)
+            top = int(draw.between(0, height - window_height + 1))
+            left = int(draw.between(0, width - window_width + 1))
+            if not labels[top : top + window_height, left : left + window_width].any():
+                return top, left, window_height, window_width
+    return 0, 0, height, width
+
+
+def _draw_place(size: int, height: int, width: int, settings: Augment, draw: _Draw) -> Tensor:
+    """A turned, zoomed, shifted and mirrored square: (2,3), from crop coordinates to pixels of the picture."""
     angle = math.radians(draw.around(settings.rotate))
-    zoom = draw.factor(settings.scale)  # stored pixels per crop pixel
+    half = size * draw.factor(settings.scale) / 2  # in pixels of the picture
     flip_x = -1 if "horizontal" in settings.flip and draw.chance(0.5) else 1
     flip_y = -1 if "vertical" in settings.flip and draw.chance(0.5) else 1
-    half = size * zoom / 2
     shift = settings.translate * size
     # the centre: anywhere the crop fits, or the middle of a side that is shorter than the crop
-    centre_y = draw.between(min(half, height / 2), max(height - half, height / 2)) + draw.around(shift)
-    centre_x = draw.between(min(half, width / 2), max(width - half, width / 2)) + draw.around(shift)
+    y = draw.between(min(half, height / 2), max(height - half, height / 2)) + draw.around(shift)
+    x = draw.between(min(half, width / 2), max(width - half, width / 2)) + draw.around(shift)
     cos, sin = math.cos(angle) * half, math.sin(angle) * half
-    # from crop coordinates -1..1 to stored pixels, then to the -1..1 of grid_sample
-    theta = torch.tensor(
-        [
-            [flip_x * cos * 2 / width, -flip_y * sin * 2 / width, centre_x * 2 / width - 1],
-            [flip_x * sin * 2 / height, flip_y * cos * 2 / height, centre_y * 2 / height - 1],
-        ]
-    )
-    grid = F.affine_grid(theta[None], [1, 1, size, size], align_corners=False)
-    image = F.grid_sample(image[None], grid, mode="bilinear", align_corners=False)[0]
-    # labels are shifted by one, so that the 0 outside the picture is nobody's id
-    shifted = (labels.float() + 1)[None, None]
-    shifted = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[0, 0]
-    labels = torch.where(shifted == 0, IGNORE, shifted - 1).to(torch.uint8)
-    return image, labels
+    return torch.tensor([[flip_x * cos, -flip_y * sin, x], [flip_x * sin, flip_y * cos, y]])
 
 
-def random_background(
-    image: Tensor, labels: Tensor, settings: Augment, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """For `background_crop` of the pictures, a window of them that holds only label 0; else the picture itself.
-
-    The window is enlarged to the size of the picture, so that what is left to see is as large as an object could be.
-    """
-    draw = _Draw(generator)
-    if not settings.background_crop or not draw.chance(settings.background_crop):
-        return image, labels
-    height, width = labels.shape
-    for _ in range(10):  # a picture full of objects may have no such window
-        share = draw.between(0.3, 0.8)
-        window_height, window_width = math.ceil(height * share), math.ceil(width * share)
-        top = int(draw.between(0, height - window_height + 1))
-        left = int(draw.between(0, width - window_width + 1))
-        window = (slice(top, top + window_height), slice(left, left + window_width))
-        if not labels[window].any():
-            enlarged = F.interpolate(
-                image[:, *window][None], (height, width), mode="bilinear", antialias=True, align_corners=False
-            )[0]
-            return enlarged, torch.zeros_like(labels)
-    return image, labels
-
-
-def random_intensity(image: Tensor, settings: Augment, generator: torch.Generator) -> Tensor:
-    """The same scene under another window, light, colour, haze, sharpness and noise: (C,h,w), values 0..1."""
-    draw = _Draw(generator)
-    if settings.narrow_window and draw.chance(0.5):
+def _draw_intensity(place: Tensor, channels: int, settings: Augment, draw: _Draw) -> Changes:
+    low, high = 0.0, 1.0
+    if draw.chance(0.5):
         # squared: a cut that hides the object itself is rare
         low = draw.between(0, 1) ** 2 * settings.narrow_window
         high = 1 - draw.between(0, 1) ** 2 * settings.narrow_window
-        image = ((image - low) / (high - low)).clamp(0, 1)
-    if settings.blur and draw.chance(0.3):
-        image = _blurred(image, draw.between(0.2, max(settings.blur, 0.2)))
-    image = image ** draw.factor(settings.gamma)
-    gains = torch.tensor([draw.factor(settings.color) for _ in image])[:, None, None]
-    image = (image - 0.5) * draw.factor(settings.contrast) + 0.5 + draw.around(settings.brightness)
-    image = image * gains
-    if settings.saturation > 1:
-        gray = image.mean(dim=0)
-        image = gray + (image - gray) * draw.factor(settings.saturation)
-    if settings.haze and draw.chance(0.3):
-        share = draw.between(0, settings.haze)
-        image = image * (1 - share) + share * draw.between(0.5, 0.9)
-    if settings.noise and draw.chance(0.5):
-        noise = torch.randn(image.shape, generator=generator)
-        image = image + noise * draw.between(0, settings.noise)
-    return image.clamp(0, 1)
-
-
-def _blurred(image: Tensor, sigma: float) -> Tensor:
-    radius = math.ceil(2 * sigma)
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum())[None, None]  # (1,1,taps)
-    padded = F.pad(image[:, None], (radius, radius, radius, radius), mode="replicate")  # (C,1,h+2r,w+2r)
-    return F.conv2d(F.conv2d(padded, kernel[..., None]), kernel[:, :, None])[:, 0]  # (C,h,w)
+    return Changes(
+        place=place,
+        window=torch.tensor([low, high]),
+        blur=torch.tensor(draw.between(0, settings.blur) if draw.chance(0.3) else 0.0),
+        gamma=torch.tensor(draw.factor(settings.gamma)),
+        contrast=torch.tensor(draw.factor(settings.contrast)),
+        brightness=torch.tensor(draw.around(settings.brightness)),
+        gains=torch.tensor([draw.factor(settings.color) for _ in range(channels)]),
+        saturation=torch.tensor(draw.factor(settings.saturation)),
+        haze=torch.tensor([draw.between(0, settings.haze) if draw.chance(0.3) else 0.0, draw.between(0.5, 0.9)]),
+        noise=torch.tensor(draw.between(0, settings.noise) if draw.chance(0.5) else 0.0),
+        seed=torch.tensor(draw.seed()),
+    )
 
 
 class _Draw:
@@ -124,3 +212,6 @@ class _Draw:
 
     def chance(self, probability: float) -> bool:
         return self.between(0, 1) < probability
+
+    def seed(self) -> int:
+        return int(torch.randint(2**62, (), generator=self.generator).item())

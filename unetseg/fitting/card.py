@@ -5,29 +5,33 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import PIL.Image
 
+from ..calibration import BINS, NEAR
 from ..config import SegmentationConfig
 from ..formats import as_image
 from ..predictor import Predictor
 from ..render import View
 from ..samples import SampleKind, draw_sample
+from ..surface import TOLERANCE
 from .folder import Split
 from .recipe import Card, Recipe
+from .results import CLASS_HEADS, GROUP_HEADS, HEADLINES, class_rows, group_rows, shown, shown_with_interval
 
 SPLIT_NAMES = {"val": "validation", "test": "test", "synthetic": "generated samples (synthetic)"}
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a run knows of itself. minutes: of training, validation included."""
+    """What a run knows of itself. minutes: of training, validation included. threads: of each process."""
 
     steps: int
     minutes: float
+    processes: int
     threads: int
     processor: str
 
@@ -36,6 +40,7 @@ def card_text(
     config: SegmentationConfig,
     recipe: Recipe,
     measured: dict[str, dict[str, Any]],
+    calibration: dict[str, Any],
     facts: Facts,
     names: Mapping[Split, Mapping[str, Sequence[str]]],
     *,
@@ -65,29 +70,29 @@ def card_text(
         + f". Input: {', '.join(config.channels)}, "
         + (f"longer side resized to {config.working_size} pixels" if config.working_size else "at its own resolution")
         + f". A U-Net of widths {', '.join(map(str, config.widths))}, {parameters / 1e6:.1f} million numbers.\n",
-        "## Scores\n",
-        _table(config, measured, names),
-        "Dice and IoU are pooled over all pixels of a split, at the size the pictures are stored in. *Mean group Dice* "
-        "pools the pixels of a group (patient, tile), takes the mean over its classes, then over groups. Probabilities "
-        "are not calibrated; thresholds are 0.5.\n",
+        _scores_section(config, measured, names),
+        _calibration_section(config, calibration, measured),
         f"## Training\n\n{card.data}\n",
         f"{sum(map(len, names['train'].values()))} pictures of {len(names['train'])} groups; `split.json` names them. "
         f"{facts.steps} steps of {recipe.train.batch_size} crops of {recipe.train.crop} pixels, "
-        f"{facts.minutes:.0f} minutes on {facts.threads} threads ({facts.processor}), seed {recipe.train.seed}. "
+        f"{facts.minutes:.0f} minutes on "
+        + (f"{facts.processes} processes of " if facts.processes > 1 else "")
+        + f"{facts.threads} threads ({facts.processor}), seed {recipe.train.seed}. "
         + (
             f"Generated pictures were mixed in, {recipe.train.synthetic_share:.0%} of the number of real ones.\n"
             if recipe.train.synthetic_share and recipe.train.synthetic
             else "\n"
         ),
         f"## Where it fails\n\n{card.limits}\n",
+        _worst_cases(measured),
     ]
     return "\n".join(parts)
 
 
-def views_picture(predictor: Predictor, kind: SampleKind, seed: int = 0) -> bytes:
-    """A generated picture and its three views side by side, as a PNG."""
+def views_picture(predictor: Predictor, config: SegmentationConfig, kind: SampleKind, seed: int = 0) -> bytes:
+    """A generated picture and its three views, as the temperatures and thresholds of a config make them, as a PNG."""
     pixels, _ = draw_sample(kind, seed, 256)
-    segmentation = predictor(as_image(pixels))
+    segmentation = replace(predictor(as_image(pixels)), config=config)
     views: tuple[View, ...] = ("probability", "thresholded", "argmax")
     gap = np.full((pixels.shape[0], 8, 3), 255, dtype=np.uint8)
     columns = [segmentation.picture[0]]
@@ -123,27 +128,107 @@ def _front_matter(card: Card, measured: dict[str, dict[str, Any]]) -> str:
             f"      split: {split}",
             "    metrics:",
         ]
-        for key, name in (("mean_group_dice", "Mean group Dice"), ("miou", "Mean IoU"), ("accuracy", "Accuracy")):
+        for key, words in HEADLINES:
+            name = words[0].upper() + words[1:]
             if result[key] is not None:
                 lines += [f"    - type: {key}", f"      name: {name}", f"      value: {result[key]:.4f}"]
     return "---\n" + "\n".join(lines) + "\n---\n"
 
 
-def _table(
+def _scores_section(
     config: SegmentationConfig, measured: dict[str, dict[str, Any]], names: Mapping[Split, Mapping[str, Sequence[str]]]
 ) -> str:
-    def shown(value: float | None) -> str:
-        return "" if value is None else f"{value:.3f}"
+    heads = []
+    for split, result in measured.items():
+        groups = 0 if split == "synthetic" else len(result["groups"])
+        heads.append(
+            f"{SPLIT_NAMES[split]}, {result['pictures']} pictures" + (f" of {groups} groups" if groups else "")
+        )
+    rows = [[name, *(shown_with_interval(result, key) for result in measured.values())] for key, name in HEADLINES]
+    rows += [
+        [f"Dice, {name}", *(shown(result["dice"].get(name)) for result in measured.values())] for name in config.classes
+    ]
+    parts = ["## Scores\n", _table(["", *heads], rows)]
+    parts.append(
+        "Pooled over all pixels of a split, at the size the pictures are stored in. *Mean group Dice* pools the pixels "
+        "of a group (patient, tile), takes the mean over its classes, then over groups. In brackets: 95 % bootstrap "
+        "intervals over groups, where there are several. The labels that are scored are those that `save` writes.\n"
+    )
+    if "test" in measured:
+        looks = measured["test"]["looks"]
+        parts.append(f"The test split was looked at {'once' if looks == 1 else f'{looks} times'}, this one included.\n")
+    for split in ("val", "test"):
+        if split in measured:
+            result = measured[split]
+            parts.append(f"By class, {SPLIT_NAMES[split]}:\n\n" + _table(CLASS_HEADS, class_rows(result)))
+            without = result["without_class"]
+            if without["pictures"]:
+                parts.append(
+                    f"Of {without['pictures']} pictures without any class {without['false_alarms']} have more than "
+                    f"{without['more_than_pixels']} predicted pixels at the working size.\n"
+                )
+    parts.append(
+        "Outlines are compared slice by slice, a picture being a slice, in pixels of the stored picture. Surface Dice: "
+        f"the share of both outlines at most {TOLERANCE} pixels from the other one. HD95: the 95th percentile of the "
+        "distances between them, over slices where truth and prediction both have the class; where only one has "
+        "it, the prediction or the truth is counted as empty.\n"
+    )
+    for split in ("val", "test"):
+        if split in measured and len(measured[split]["groups"]) > 1:
+            table = _table(GROUP_HEADS, group_rows(measured[split]))
+            parts.append(f"<details><summary>By group, {SPLIT_NAMES[split]}</summary>\n\n{table}\n</details>\n")
+    return "\n".join(parts)
 
-    heads, rows = [], []
-    for split in measured:
-        pictures = sum(len(stems) for key, group in names.items() if key == split for stems in group.values())
-        heads.append(SPLIT_NAMES[split] + (f", {pictures} pictures" if pictures else ""))
-    for key, name in (("mean_group_dice", "mean group Dice"), ("miou", "mean IoU"), ("accuracy", "accuracy")):
-        rows.append([name, *(shown(result[key]) for result in measured.values())])
-    for class_name in config.classes:
-        for key in ("dice", "iou"):
-            cells = (shown(result[key].get(class_name)) for result in measured.values())
-            rows.append([f"{key.replace('iou', 'IoU').replace('dice', 'Dice')}, {class_name}", *cells])
-    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
+
+def _calibration_section(
+    config: SegmentationConfig, calibration: dict[str, Any], measured: dict[str, dict[str, Any]]
+) -> str:
+    fitted = calibration["fitted_on"]
+    where = f"{fitted['working_size']} pixels" if fitted["working_size"] else "the stored size"
+    rows = []
+    for name in config.outputs:
+        for place, words in (
+            ("everywhere", "whole picture"),
+            (f"within_{NEAR}_pixels", f"within {NEAR} pixels of a boundary"),
+        ):
+            cells = [
+                f"{result['calibration'][when][place]['by_class'][name]:.4f}"
+                for split, result in measured.items()
+                if split != "synthetic"
+                for when in ("before", "after")
+            ]
+            rows.append([f"{name}, {words}", *cells])
+    heads = [f"{SPLIT_NAMES[s]}, {when}" for s in measured if s != "synthetic" for when in ("before", "after")]
+    return "\n".join(
+        [
+            "## Calibration\n",
+            f"Temperatures ({', '.join(f'{t:g}' for t in config.temperatures)}) and thresholds "
+            + f"({', '.join(f'{name} {t:g}' for name, t in zip(config.outputs, config.thresholds, strict=True))}) "
+            + f"were fitted on {fitted['what']}: {fitted['pictures']} pictures of {len(fitted['groups'])} groups, "
+            + f"{fitted['pixels'] / 1e6:.1f} million pixels at {where}. "
+            + (
+                "The labels are the argmax; thresholds serve the thresholded view only.\n"
+                if config.exclusive
+                else "Each threshold is the one with the best Dice there.\n"
+            ),
+            _table(["expected calibration error", *heads], rows),
+            f"{BINS} equally wide bins of p(class), pixels pooled; before is a temperature of 1. A boundary is where "
+            "labels change, in the truth or in the argmax. Bars: how many pixels a bin has, on a logarithmic scale.\n",
+            "![Share of pixels that have the class against its probability](reliability.png)\n",
+            "![Precision, recall and Dice at every threshold](thresholds.png)\n",
+        ]
+    )
+
+
+def _worst_cases(measured: dict[str, dict[str, Any]]) -> str:
+    lines = [
+        f"- {SPLIT_NAMES[split]}: " + ", ".join(f"{w['picture']} ({w['dice']:.3f})" for w in measured[split]["worst"])
+        for split in ("val", "test")
+        if split in measured and measured[split]["worst"]
+    ]
+    return "The worst pictures, with their Dice:\n\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"

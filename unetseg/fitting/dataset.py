@@ -17,7 +17,7 @@ from ..config import SegmentationConfig
 from ..formats import as_image
 from ..prepare import at_working_size, normalise, scale
 from ..samples import ct_phantom, draw_sample
-from .augment import random_background, random_crop, random_intensity
+from .augment import Batch, Cut, carry_out, draw_crop
 from .folder import Example, read_example
 from .recipe import Recipe
 
@@ -95,8 +95,8 @@ def measure(pictures: Pictures) -> tuple[tuple[float, ...], tuple[float, ...], l
     )
 
 
-class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Augmented crops: item (epoch, i) depends on the seed, the epoch and i alone."""
+class Crops(Dataset[Cut]):
+    """Crops to be augmented: item (epoch, i) depends on the seed, the epoch and i alone."""
 
     def __init__(self, pictures: Pictures, config: SegmentationConfig) -> None:
         self.pictures, self.config = pictures, config
@@ -109,15 +109,16 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Normalised image (C,crop,crop) and labels (crop,crop)."""
+    def __getitem__(self, key: tuple[int, int]) -> Cut:
+        """The part of a picture that a crop needs, and what is to happen to it."""
         epoch, i = key
         generator = torch.Generator().manual_seed(random.Random(f"{self.train.seed}/{epoch}/{i}").getrandbits(63))
-        image, labels = self.pictures[self.order[i]]
-        image, labels = random_background(image, labels, self.augment, generator)
-        image, labels = random_crop(image, labels, self.train.crop, self.augment, generator)
-        image = random_intensity(image, self.augment, generator)
-        return normalise(image, self.config), labels
+        return draw_crop(*self.pictures[self.order[i]], self.train.crop, self.augment, generator)
+
+    def finished(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the network trains on, made where the batch lies: normalised images (B,C,crop,crop) and labels."""
+        images, labels = carry_out(batch, self.train.crop, self.augment)
+        return normalise(images, self.config), labels
 
     def batches(self, epoch: int, start: int = 0) -> list[list[tuple[int, int]]]:
         """The keys of an epoch's batches from number `start` on, shuffled; a last incomplete batch is left out."""
@@ -126,3 +127,8 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         size = min(self.train.batch_size, len(order))
         whole = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
         return [[(epoch, i) for i in batch] for batch in whole[start:]]
+
+    def name(self, i: int) -> str:
+        """The file name of the picture that crop i is taken from."""
+        index, examples = self.order[i], self.pictures.examples
+        return examples[index].image.name if index < len(examples) else f"synthetic picture {index - len(examples)}"

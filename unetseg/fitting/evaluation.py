@@ -1,19 +1,114 @@
-"""How good a predictor is on a split: the path of a prediction, and one table of counts per group."""
+"""How good a predictor is on a split: the path of a prediction, and tables of counts per group."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..config import SegmentationConfig
+from ..calibration import PIXELS, Sample, Trust, joined, sample, trust, uncalibrated, working_grid
+from ..config import IGNORE, SegmentationConfig
 from ..formats import as_image
-from ..metrics import ConfusionMatrix
-from ..predictor import Predictor
+from ..metrics import ConfusionMatrix, mean
+from ..predictor import Predictor, Segmentation
 from ..samples import SampleKind, draw_sample
+from ..surface import SurfaceScores
 from .folder import Example, check_sizes, read_labels
 from .recipe import Data
+
+WORST = 4
+FALSE_PIXELS = 50
+"""More predicted pixels than this, at the working size, on a picture without any class is a false alarm."""
+LOGITS_IN_MEMORY = 2**24
+
+
+@dataclass(frozen=True)
+class Case:
+    """A picture that was segmented, and its true labels (H,W)."""
+
+    name: str
+    group: str
+    segmentation: Segmentation
+    truth: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A picture that went badly: its Dice, mean over the classes it has, and what to look at. picture: (H,W,3)."""
+
+    name: str
+    group: str
+    dice: float
+    wrong_pixels: int
+    picture: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+@dataclass
+class Assessment:
+    """All that is counted on a split in one pass.
+
+    before, after: reliability with temperatures of 1 and with those of the config. without_class: pictures in which
+    the truth has no class, only the background; false_alarms: those of them with more than FALSE_PIXELS predicted
+    pixels, None where there is no background. worst: WORST pictures, the worst first.
+    """
+
+    config: SegmentationConfig
+    groups: dict[str, ConfusionMatrix] = field(default_factory=dict)
+    surfaces: dict[str, SurfaceScores] = field(default_factory=dict)
+    pictures: dict[str, int] = field(default_factory=dict)
+    before: Trust | None = None
+    after: Trust | None = None
+    without_class: int = 0
+    false_alarms: int = 0
+    worst: list[Worst] = field(default_factory=list)
+
+    def update(self, case: Case) -> None:
+        """Count one picture."""
+        labels = case.segmentation.labels()[0]
+        matrix = ConfusionMatrix(self.config)
+        matrix.update(case.truth, labels)
+        surface = SurfaceScores(self.config)
+        surface.update(case.truth, labels)
+        self.groups[case.group] = self.groups.get(case.group, ConfusionMatrix(self.config)) + matrix
+        self.surfaces[case.group] = self.surfaces.get(case.group, SurfaceScores(self.config)) + surface
+        self.pictures[case.group] = self.pictures.get(case.group, 0) + 1
+        pixels = sample(case.segmentation.logits[0], case.truth, self.config)
+        before, after = trust(pixels, uncalibrated(self.config)), trust(pixels, self.config)
+        self.before = before if self.before is None else self.before + before
+        self.after = after if self.after is None else self.after + after
+        if self.config.background is not None and not matrix.counts[1:].any():
+            self.without_class += 1
+            height, width = labels.shape
+            grid = np.ix_(*working_grid(height, width, self.config))
+            self.false_alarms += int(((labels > 0) & (case.truth != IGNORE))[grid].sum() > FALSE_PIXELS)
+        dice = mean(list(matrix.dice.values()))
+        if dice is not None:
+            wrong = int(matrix.counts.sum() - np.trace(matrix.counts))
+            picture = case.segmentation.picture[0]
+            self.worst.append(Worst(case.name, case.group, dice, wrong, picture, case.truth, labels))
+            self.worst = sorted(self.worst, key=lambda w: (w.dice, -w.wrong_pixels, w.name))[:WORST]
+
+
+def cases(predictor: Predictor, examples: Sequence[Example], data: Data, *, progress: bool = False) -> Iterator[Case]:
+    """Segment each picture and read its mask, both at the size the picture is stored in."""
+    for example in tqdm(examples, desc="evaluating", unit="picture", disable=not progress, leave=False):
+        segmentation = predictor(example.image)
+        truth = read_labels(example.mask, data, predictor.config)
+        check_sizes(example, segmentation.logits.shape[2:], truth.shape)
+        yield Case(example.image.stem, example.group, segmentation, truth)
+
+
+def synthetic_cases(predictor: Predictor, kind: SampleKind, count: int = 40) -> Iterator[Case]:
+    """Generated pictures, seeds 0 to count - 1, each its own group; training draws from other seeds."""
+    for seed in range(count):
+        pixels, truth = draw_sample(kind, seed)
+        yield Case(f"synthetic {seed}", f"synthetic {seed}", predictor(as_image(pixels)), truth)
 
 
 def evaluate(
@@ -21,22 +116,32 @@ def evaluate(
 ) -> dict[str, ConfusionMatrix]:
     """Counts per group (patient, tile), each picture segmented and compared at the size it is stored in."""
     groups: dict[str, ConfusionMatrix] = {}
-    for example in tqdm(examples, desc="evaluating", unit="picture", disable=not progress, leave=False):
-        labels = predictor(example.image).labels()[0]
-        truth = read_labels(example.mask, data, predictor.config)
-        check_sizes(example, labels.shape, truth.shape)
-        groups.setdefault(example.group, ConfusionMatrix(predictor.config)).update(truth, labels)
+    for case in cases(predictor, examples, data, progress=progress):
+        matrix = groups.setdefault(case.group, ConfusionMatrix(predictor.config))
+        matrix.update(case.truth, case.segmentation.labels()[0])
     return groups
 
 
-def evaluate_synthetic(predictor: Predictor, kind: SampleKind, count: int = 40) -> dict[str, ConfusionMatrix]:
-    """Counts per generated picture, seeds 0 to count - 1; training draws from other seeds."""
-    groups = {}
-    for seed in range(count):
-        pixels, truth = draw_sample(kind, seed)
-        groups[f"synthetic {seed}"] = matrix = ConfusionMatrix(predictor.config)
-        matrix.update(truth, predictor(as_image(pixels)).labels()[0])
-    return groups
+def assess(found: Iterable[Case], config: SegmentationConfig) -> Assessment:
+    """Everything that the report says of a split, under the temperatures and thresholds of a config."""
+    assessment = Assessment(config)
+    for case in found:
+        assessment.update(replace(case, segmentation=replace(case.segmentation, config=config)))
+    return assessment
+
+
+def collect(predictors: Sequence[tuple[Predictor, Sequence[Example]]], data: Data, *, progress: bool = False) -> Sample:
+    """Pixels to calibrate on: of each picture equally many at most, so that all logits fit LOGITS_IN_MEMORY."""
+    pictures = sum(len(examples) for _, examples in predictors)
+    channels = len(predictors[0][0].config.outputs)
+    limit = min(PIXELS, max(1, LOGITS_IN_MEMORY // (channels * max(1, pictures))))
+    return joined(
+        [
+            sample(case.segmentation.logits[0], case.truth, predictor.config, limit)
+            for predictor, examples in predictors
+            for case in cases(predictor, examples, data, progress=progress)
+        ]
+    )
 
 
 def check_same_labels(config: SegmentationConfig, data: Data, name: str | Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,20 @@ from torch import Tensor
 from ..config import IGNORE, SegmentationConfig, hex_to_rgb
 from ..formats import read_image, read_mask
 from ..prepare import scale
-from .recipe import IGNORE_NAME, Data
+from .layouts import SUFFIXES, Layout, pictures_in
+from .manifest import read_manifest
+from .recipe import IGNORE_NAME, SPLITS, Data, Split, number_range
 
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm"}
+__all__ = [
+    "SPLITS",
+    "Example",
+    "Split",
+    "check_sizes",
+    "find_examples",
+    "names_by_split",
+    "read_example",
+    "read_labels",
+]
 
 
 @dataclass(frozen=True)
@@ -40,29 +48,33 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
 
     Raises ValueError that names what is missing: a folder, images, masks, a row of the manifest, a group.
     """
-    images, masks = (
-        _by_stem(_inside(folder, name), what) for name, what in ((data.images, "images"), (data.masks, "masks"))
-    )
-    rows = _manifest(data, folder)
-    if rows is not None:
-        if absent := sorted(rows.keys() - images.keys()):
+    layout = Layout(data.images, data.masks, data.image_name, data.mask_name, data.split_folders)
+    found: dict[tuple[Split | None, str], tuple[Path, Path | None]] = {}
+    for split, images_folder, masks_folder in layout.places():
+        images = _by_name(_inside(folder, images_folder), "images", layout.image_of, data.image_name)
+        masks = _by_name(_inside(folder, masks_folder), "masks", layout.mask_of, data.mask_name)
+        found |= {(split, name): (path, masks.get(name)) for name, path in images.items()}
+    rows = None
+    if data.manifest is not None:
+        columns = [column for column in (data.group_column, data.split_column) if column is not None]
+        rows = read_manifest(_inside(folder, data.manifest), columns)
+        if absent := sorted(rows.keys() - {name for _, name in found}):
             raise ValueError(
                 f"{data.manifest} lists {absent[0]!r}, but {data.images} has no such image ({len(absent)} so)"
             )
-        images = {stem: path for stem, path in images.items() if stem in rows}
-    if absent := sorted(images.keys() - masks.keys()):
+        found = {key: paths for key, paths in found.items() if key[1] in rows}
+    if bare := [(split, name) for (split, name), (_, mask) in found.items() if mask is None]:
+        first = min(bare, key=lambda key: key[1])
+        expected = Path({split: masks for split, _, masks in layout.places()}[first[0]])
+        expected /= data.mask_name.replace("{name}", first[1]) + ".png"
         raise ValueError(
-            f"{len(absent)} of {len(images)} images have no mask, first {images[absent[0]].name!r}; "
-            f"expected {data.masks}/{absent[0]}.png (or another picture ending)"
+            f"{len(bare)} of {len(found)} images have no mask, first {found[first][0].name!r}; "
+            f"expected {expected.as_posix()} (or another picture ending)"
         )
-    groups = {stem: _group(stem, data, rows) for stem in images}
-    if rows is not None and data.split_column is not None:
-        splits = {stem: _checked_split(rows[stem], stem, data) for stem in images}
-        _refuse_leaks(groups, splits)
-    else:
-        by_group = _split_groups(sorted(set(groups.values())), data, seed)
-        splits = {stem: by_group[group] for stem, group in groups.items()}
-    return [Example(images[s], masks[s], groups[s], splits[s]) for s in sorted(images)]
+    groups = {key: _group(key[1], data, rows) for key in found}
+    splits = _splits(groups, data, rows, seed)
+    order = sorted(found, key=lambda key: (key[1], splits[key]))
+    return [Example(found[k][0], mask, groups[k], splits[k]) for k in order if (mask := found[k][1]) is not None]
 
 
 def names_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, list[str]]]:
@@ -91,8 +103,11 @@ def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[n
     labels = np.full(raw.shape, IGNORE, dtype=np.uint8)
     named = np.zeros(raw.shape, dtype=bool)
     for value, name in data.mask_values.items():
-        number = int(np.dot(hex_to_rgb(value), (65536, 256, 1))) if as_colors else int(value)
-        here = raw == number
+        if as_colors:
+            here = raw == int(np.dot(hex_to_rgb(value), (65536, 256, 1)))
+        else:
+            low, high = number_range(value)
+            here = (raw >= low) & (raw <= high)
         named |= here
         if name != IGNORE_NAME:
             labels[here] = config.labels.index(name)
@@ -128,39 +143,20 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _by_stem(folder: Path, what: str) -> dict[str, Path]:
+def _by_name(folder: Path, what: str, name_of: Callable[[Path], str | None], template: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"no folder {folder} with {what}; name it in the recipe's [data], or check --data")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                raise ValueError(f"{found[path.stem].name} and {path.name} in {folder} have the same name; remove one")
-            found[path.stem] = path
+    for path in pictures_in(folder):
+        name = name_of(path)
+        if name is not None:
+            if name in found:
+                raise ValueError(f"{found[name].name} and {path.name} in {folder} have the same name; remove one")
+            found[name] = path
     if not found:
-        raise ValueError(f"{folder} has no {what}; expected files ending in {', '.join(sorted(SUFFIXES))}")
+        called = "" if template == "{name}" else f" called {template}"
+        raise ValueError(f"{folder} has no {what}{called}; expected files ending in {', '.join(sorted(SUFFIXES))}")
     return found
-
-
-def _manifest(data: Data, folder: Path) -> dict[str, dict[str, str]] | None:
-    if data.manifest is None:
-        return None
-    path = _inside(folder, data.manifest)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-            reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            rows = list(reader)
-    except OSError as error:
-        raise ValueError(f"manifest {path} can't be read: {error.strerror}") from None
-    for column in ("stem", data.group_column, data.split_column):
-        if column is not None and column not in columns:
-            raise ValueError(f"{path.name} has no column {column!r}; it has {', '.join(sorted(columns))}")
-    by_stem = {row["stem"]: row for row in rows}
-    if len(by_stem) < len(rows):
-        stem = Counter(row["stem"] for row in rows).most_common(1)[0][0]
-        raise ValueError(f"{path.name} lists {stem!r} twice; every picture has one row")
-    return by_stem
 
 
 def _group(stem: str, data: Data, rows: dict[str, dict[str, str]] | None) -> str:
@@ -176,6 +172,24 @@ def _group(stem: str, data: Data, rows: dict[str, dict[str, str]] | None) -> str
     return match.group(1)
 
 
+def _splits(
+    groups: dict[tuple[Split | None, str], str], data: Data, rows: dict[str, dict[str, str]] | None, seed: int
+) -> dict[tuple[Split | None, str], Split]:
+    if rows is not None and data.split_column is not None:
+        splits = {key: _checked_split(rows[key[1]], key[1], data) for key in groups}
+    else:
+        # a split that has a folder of its own takes nothing from that of train
+        given = data.split_folders or {}
+        shares: dict[Split, tuple[str, ...] | float]
+        shares = {"test": 0.0 if "test" in given else data.test, "val": 0.0 if "val" in given else data.val}
+        to_divide = sorted({group for (split, _), group in groups.items() if split in (None, "train")})
+        by_group = _split_groups(to_divide, shares, seed)
+        splits = {key: by_group[group] if key[0] in (None, "train") else key[0] for key, group in groups.items()}
+    if data.group_column is not None or data.group_pattern is not None:
+        _refuse_leaks(groups, splits)
+    return splits
+
+
 def _checked_split(row: dict[str, str], stem: str, data: Data) -> Split:
     for split in SPLITS:
         if row[str(data.split_column)] == split:
@@ -185,23 +199,22 @@ def _checked_split(row: dict[str, str], stem: str, data: Data) -> Split:
     )
 
 
-def _refuse_leaks(groups: dict[str, str], splits: dict[str, Split]) -> None:
+def _refuse_leaks(groups: dict[tuple[Split | None, str], str], splits: dict[tuple[Split | None, str], Split]) -> None:
     seen: dict[str, Split] = {}
-    for stem, group in groups.items():
-        if seen.setdefault(group, splits[stem]) != splits[stem]:
+    for key, group in groups.items():
+        if seen.setdefault(group, splits[key]) != splits[key]:
             raise ValueError(
-                f"group {group!r} is in {seen[group]} and in {splits[stem]}; a group must stay in one split, "
+                f"group {group!r} is in {seen[group]} and in {splits[key]}; a group must stay in one split, "
                 "or the scores say nothing about new ones"
             )
 
 
-def _split_groups(groups: list[str], data: Data, seed: int) -> dict[str, Split]:
+def _split_groups(groups: list[str], shares: Mapping[Split, tuple[str, ...] | float], seed: int) -> dict[str, Split]:
     order = list(groups)
     random.Random(seed).shuffle(order)
     splits: dict[str, Split] = dict.fromkeys(groups, "train")
-    held_out: list[tuple[Split, tuple[str, ...] | float]] = [("test", data.test), ("val", data.val)]
-    held_out.sort(key=lambda item: isinstance(item[1], float))  # names first: a share must not take them
-    for split, wanted in held_out:
+    # names first: a share must not take them
+    for split, wanted in sorted(shares.items(), key=lambda item: isinstance(item[1], float)):
         free = [group for group in order if splits[group] == "train"]
         if isinstance(wanted, float):
             # at least one of several, and never all

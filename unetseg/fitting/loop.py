@@ -4,188 +4,322 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import csv
-import io
+import logging
 import math
 import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from .. import hub
-from ..config import SegmentationConfig
-from ..files import whole
 from ..metrics import scores
 from ..model import UNet
 from ..predictor import Predictor, best_device, has_bfloat16
+from . import distributed
+from .augment import collate
 from .card import Facts
 from .dataset import Crops, Pictures, measure
 from .evaluation import evaluate
-from .folder import SPLITS, Example, Split, find_examples, names_by_split, read_example
-from .losses import segmentation_loss
+from .folder import Example, names_by_split, read_example
+from .journal import Journal
+from .losses import class_weights, segmentation_loss
 from .recipe import Recipe, Train
 from .report import complete
 from .state import Position, load_state, save_state
+
+log = logging.getLogger(__name__)
+# a part of a batch: normalised images (B,C,H,W) and labels (B,H,W), to its loss
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Stopped(Exception):  # noqa: N818, it is no error
     """The run was asked to stop and has saved its state."""
 
 
-def fit(
+def fit_examples(
     recipe: Recipe,
-    data: Path,
+    examples: Sequence[Example],
     run_dir: Path,
     *,
     resume: bool = False,
     init: str | Path | None = None,
     device: str = "auto",
+    tensorboard: bool = False,
+    folds: Sequence[tuple[Path, Sequence[Example]]] = (),
 ) -> Path:
-    """Train by a recipe on the pictures in `data`; the checkpoint's path, `run_dir/checkpoint`.
-
-    run_dir: gets metrics.csv, state.safetensors and the checkpoint. resume: go on where a stopped run left off.
-    init: start from the weights of this checkpoint, which must fit the recipe's network, instead of random ones.
-    Ctrl-C or SIGTERM saves the state after the step at hand and raises Stopped.
-    Raises ValueError for data or a run folder that don't fit.
-    """
-    state_path, checkpoint = run_dir / "state.safetensors", run_dir / "checkpoint"
-    if state_path.exists() and not resume:
+    """`run.fit` on pictures that are found already. folds: see `report.complete`."""
+    if (run_dir / "state.safetensors").exists() and not resume:
         raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
-    train, place = recipe.train, _device(device)
-    examples = find_examples(recipe.data, data, train.seed)
-    by_split: dict[Split, list[Example]] = {s: [e for e in examples if e.split == s] for s in SPLITS}
-    for split in ("train", "val"):
-        if not by_split[split]:
+    with distributed.processes(_device(device)) as place:
+        run = _Run(recipe, examples, run_dir, place, resume=resume, init=init, tensorboard=tensorboard)
+        run.train()
+        checkpoint = run_dir / "checkpoint"
+        if distributed.rank() == 0:
+            complete(checkpoint, recipe, examples, run.facts(), device=str(place), folds=folds)
+        return checkpoint
+
+
+class _Run:
+    """One run: what it is told, what it changes, and where it is."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        examples: Sequence[Example],
+        run_dir: Path,
+        device: torch.device,
+        *,
+        resume: bool,
+        init: str | Path | None,
+        tensorboard: bool,
+    ) -> None:
+        self.recipe, self.run_dir, self.device = recipe, run_dir, device
+        self.training, self.validation = ([e for e in examples if e.split == split] for split in ("train", "val"))
+        for split, found in (("train", self.training), ("val", self.validation)):
+            if not found:
+                raise ValueError(
+                    f"the {split} split is empty ({len(examples)} pictures in all); add pictures or groups"
+                )
+        pictures = Pictures(self.training, recipe)
+        mean, std, pixels = measure(pictures)
+        for example in examples:
+            if example.split != "train":
+                read_example(example, recipe.data, pictures.config)  # what doesn't fit is told now, not after hours
+        self.config = recipe.config(mean, std)
+        self.crops = Crops(pictures, self.config)
+        if recipe.train.batch_size < distributed.count():
             raise ValueError(
-                f"the {split} split of {data} is empty ({len(examples)} pictures in all); add pictures or groups"
+                f"batch_size is {recipe.train.batch_size}, but {distributed.count()} processes share a batch; "
+                "take a larger batch or fewer processes"
             )
-    pictures = Pictures(by_split["train"], recipe)
-    mean, std, _ = measure(pictures)
-    for example in (*by_split["val"], *by_split["test"]):
-        read_example(example, recipe.data, pictures.config)  # what doesn't fit is told now, not after hours
-    config = recipe.config(mean, std)
-    crops = Crops(pictures, config)
 
-    torch.manual_seed(train.seed)
-    network = UNet(config)
-    if init is not None:
-        network.load_state_dict(_weights(init, config))
-    network = network.to(place)
-    nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
-    average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay)
-    stems = names_by_split(examples)
-    # all that the weights come from; a card, and settings of the machine, may change between stop and resume
-    fields = recipe.model_dump(mode="json", exclude={"card": True, "train": {"workers", "cache_gb"}})
-    told = {**fields, "pictures": stems}
-    position = Position()
-    if resume:
-        position = load_state(state_path, told, network, average, optimizer)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    table = Table(run_dir / "metrics.csv", position.epoch)
+        torch.manual_seed(recipe.train.seed)
+        self.network = UNet(self.config)
+        if init is not None:
+            _start_from(init, self.network)
+        self.network = self.network.to(device)
+        nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.weights = class_weights(pixels, self.config, recipe.train.balance)
+        if self.weights is not None:
+            self.weights = self.weights.to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=recipe.train.learning_rate, weight_decay=recipe.train.weight_decay
+        )
+        # all that the weights come from; a card, and settings of the machine, may change between stop and resume
+        machine = {"workers", "cache_gb", "save_minutes"}
+        fields = recipe.model_dump(mode="json", exclude={"card": True, "train": machine})
+        self.told = {**fields, "pictures": names_by_split(examples)}
+        self.position = Position()
+        if resume:
+            self.position = load_state(
+                run_dir / "state.safetensors", self.told, self.network, self.average, self.optimizer
+            )
+        self.parts = 1  # of a batch, one after the other
+        self.per_epoch = len(self.crops.batches(0))
+        self.started = self.saved = time.monotonic()
+        self.started -= self.position.seconds
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.journal = Journal(run_dir, self.position.epoch, tensorboard=tensorboard)
 
-    def save() -> None:
-        save_state(state_path, position, told, network, average, optimizer)
+    def train(self) -> None:
+        """Train to the end, or until validation has not improved for long."""
+        train = self.recipe.train
+        network = self.wrapped()
+        with _stop_requests() as stop:
+            for epoch in range(self.position.epoch, train.epochs):
+                if train.patience and self.position.stale >= train.patience:
+                    log.info("validation has not improved for %d times: the run ends here", self.position.stale)
+                    break
+                self._epoch(epoch, network, stop)
+                self._end_epoch(epoch)
 
-    per_epoch = len(crops.batches(0))
-    started = time.monotonic() - position.seconds
-    with _stop_requests() as stop:
-        for epoch in range(position.epoch, train.epochs):
-            batches = crops.batches(epoch, position.batch)
-            loader = DataLoader(crops, batch_sampler=batches, num_workers=train.workers)
-            bar = tqdm(loader, desc=f"epoch {epoch + 1}/{train.epochs}", initial=position.batch, total=per_epoch)
-            for images, labels in bar:
-                rate = _learning_rate(position.step, per_epoch, train)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                loss = _step(network, images, labels, optimizer, config, train, place)
-                if not math.isfinite(loss):
-                    names = [_name(crops, i) for _, i in crops.batches(epoch, position.batch)[0]]
+    def wrapped(self) -> nn.Module:
+        """The network as the processes train it together."""
+        if distributed.count() == 1:
+            return self.network
+        network: nn.Module = self.network
+        if self.device.type == "cuda":  # on CPUs each process normalises by its own share of a batch
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(network)
+
+    def _epoch(self, epoch: int, network: nn.Module, stop: threading.Event) -> None:
+        train, position = self.recipe.train, self.position
+        batches = [list(distributed.share(batch)) for batch in self.crops.batches(epoch, position.batch)]
+        loader = DataLoader(self.crops, batch_sampler=batches, num_workers=train.workers, collate_fn=collate)
+        bar = tqdm(
+            loader,
+            desc=f"epoch {epoch + 1}/{train.epochs}",
+            initial=position.batch,
+            total=self.per_epoch,
+            disable=distributed.rank() > 0,
+        )
+        for batch in bar:
+            rate = _learning_rate(position.step, self.per_epoch, train)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            images, labels = self.crops.finished(batch.to(self.device))
+            loss = self._step(network, images, labels)
+            if not math.isfinite(loss):
+                names = [self.crops.name(i) for _, i in self.crops.batches(epoch, position.batch)[0]]
+                raise ValueError(
+                    f"the loss became {loss} at step {position.step} on {', '.join(names)}; "
+                    "lower learning_rate, or look at these pictures"
+                )
+            position.step += 1
+            position.batch += 1
+            position.loss_sum += loss
+            update_average(self.average, self.network, train.ema, position.step)
+            position.seconds = time.monotonic() - self.started
+            left = position.seconds / position.step * (self.per_epoch * train.epochs - position.step)
+            dice = f"{position.last:.3f}" if position.last is not None else "-"
+            bar.set_postfix(
+                loss=f"{position.loss_sum / position.batch:.3f}", dice=dice, left=f"{left / 60:.0f}min", refresh=False
+            )
+            if distributed.any_of_them(stop.is_set(), self.device):
+                self._save()
+                total = self.per_epoch * train.epochs
+                raise Stopped(f"stopped at step {position.step} of {total}; go on with --resume")
+            if time.monotonic() - self.saved > 60 * train.save_minutes:
+                self._save()
+
+    def _step(self, network: nn.Module, images: Tensor, labels: Tensor) -> float:
+        """One step of the optimizer; a GPU that runs out of memory gets the batch in smaller parts."""
+        train = self.recipe.train
+
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
+            # half the memory traffic and, where hardware has it, twice the speed; weights and losses stay float32
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
+                logits = network(images)
+            return segmentation_loss(
+                logits,
+                labels,
+                self.config,
+                dice_weight=train.dice_weight,
+                batch_dice=train.batch_dice,
+                weights=self.weights,
+            )
+
+        network.train()
+        images = images.contiguous(memory_format=torch.channels_last)
+        while True:
+            try:
+                return step(loss, images, labels, self.optimizer, clip_norm=train.clip_norm, parts=self.parts)
+            except torch.OutOfMemoryError:
+                # alone, the other processes would wait for this one for ever
+                if self.parts >= len(images) or distributed.count() > 1:
                     raise ValueError(
-                        f"the loss became {loss} at step {position.step} on {', '.join(names)}; "
-                        "lower learning_rate, or look at these pictures"
-                    )
-                position.step += 1
-                position.batch += 1
-                position.loss_sum += loss
-                _update_average(average, network, train.ema, position.step)
-                bar.set_postfix(loss=f"{position.loss_sum / position.batch:.3f}", refresh=False)
-                if stop.is_set():
-                    position.seconds = time.monotonic() - started
-                    save()
-                    raise Stopped(f"stopped at step {position.step} of {per_epoch * train.epochs}; go on with --resume")
-            row: dict[str, object] = {
-                "epoch": epoch + 1,
-                "step": position.step,
-                "learning_rate": f"{_learning_rate(position.step, per_epoch, train):.6g}",
-                "train_loss": f"{position.loss_sum / position.batch:.5f}",
-            }
-            last = epoch + 1 == train.epochs
-            if last or (epoch + 1) % train.validate_every == 0:
-                result = scores(evaluate(Predictor(average, device=str(place)), by_split["val"], recipe.data))
-                score = float(str(result["mean_group_dice"] or 0.0))
-                # None where neither masks nor labels hold any class
-                numbers = {key: result[key] for key in ("mean_group_dice", "miou", "accuracy")}
-                row |= {key: "" if value is None else f"{value:.5f}" for key, value in numbers.items()}
-                if train.keep == "last" or score > position.best:
-                    position.best = score
-                    hub.save(checkpoint, config, average.state_dict())
-                tqdm.write(f"epoch {epoch + 1}: validation Dice {score:.4f}, best {position.best:.4f}")
-            position.seconds = time.monotonic() - started
-            table.add({**row, "seconds": f"{position.seconds:.0f}"})
-            position = replace(position, epoch=epoch + 1, batch=0, loss_sum=0.0)
-            save()
-    facts = Facts(
-        steps=position.step,
-        minutes=position.seconds / 60,
-        threads=torch.get_num_threads(),
-        processor=torch.cuda.get_device_name(place) if place.type == "cuda" else platform.machine() + " CPU",
-    )
-    complete(checkpoint, recipe, examples, facts, device=str(place))
-    return checkpoint
+                        f"{self.device} has too little memory for a batch of {len(images)} crops of {train.crop} "
+                        "pixels; lower batch_size or crop"
+                    ) from None
+                self.parts *= 2
+                tqdm.write(
+                    f"out of memory: batches go through in {self.parts} parts from now on, "
+                    "so batch norm sees fewer pictures at a time"
+                )
+
+    def _end_epoch(self, epoch: int) -> None:
+        train, position = self.recipe.train, self.position
+        row: dict[str, object] = {
+            "epoch": epoch + 1,
+            "step": position.step,
+            "learning_rate": f"{_learning_rate(position.step, self.per_epoch, train):.6g}",
+            "train_loss": f"{position.loss_sum / position.batch:.5f}",
+        }
+        last, best = position.last, position.best
+        stale = position.stale
+        if epoch + 1 == train.epochs or (epoch + 1) % train.validate_every == 0:
+            predictor = Predictor(self.average, device=str(self.device))
+            counts = evaluate(predictor, distributed.share(self.validation), self.recipe.data)
+            result = scores(distributed.merged(counts, self.config))
+            last = float(str(result["mean_group_dice"] or 0.0))
+            # None where neither masks nor labels hold any class
+            numbers = {key: result[key] for key in ("mean_group_dice", "miou", "accuracy")}
+            row |= {key: "" if value is None else f"{value:.5f}" for key, value in numbers.items()}
+            stale = 0 if last > best else stale + 1
+            if (train.keep == "last" or last > best) and distributed.rank() == 0:
+                hub.save(self.run_dir / "checkpoint", self.config, self.average.state_dict())
+            best = max(best, last)
+            if distributed.rank() == 0:
+                tqdm.write(f"epoch {epoch + 1}: validation Dice {last:.4f}, best {best:.4f}")
+                self.journal.panel(predictor, self.validation, self.recipe.data)
+        position.seconds = time.monotonic() - self.started
+        if distributed.rank() == 0:
+            self.journal.add({**row, "seconds": f"{position.seconds:.0f}"})
+        self.position = replace(position, epoch=epoch + 1, batch=0, loss_sum=0.0, last=last, best=best, stale=stale)
+        self._save()
+
+    def _save(self) -> None:
+        self.saved = time.monotonic()
+        self.position.seconds = self.saved - self.started
+        if distributed.rank() == 0:
+            path = self.run_dir / "state.safetensors"
+            save_state(path, self.position, self.told, self.network, self.average, self.optimizer)
+
+    def facts(self) -> Facts:
+        """What the card says of the run itself."""
+        on_gpu = self.device.type == "cuda"
+        return Facts(
+            steps=self.position.step,
+            minutes=self.position.seconds / 60,
+            processes=distributed.count(),
+            threads=torch.get_num_threads(),
+            processor=torch.cuda.get_device_name(self.device) if on_gpu else platform.machine() + " CPU",
+        )
 
 
-def _weights(init: str | Path, config: SegmentationConfig) -> dict[str, Tensor]:
-    theirs, weights = hub.load(hub.find(init))
-    for field in ("task", "classes", "background", "channels", "widths"):
-        got, expected = getattr(theirs, field), getattr(config, field)
-        if got != expected:
-            raise ValueError(f"--init {init} has {field} {got}, the recipe {expected}; start from one that fits")
-    return weights
-
-
-def _step(
-    network: UNet,
-    images: Tensor,
-    labels: Tensor,
-    optimizer: torch.optim.AdamW,
-    config: SegmentationConfig,
-    train: Train,
-    device: torch.device,
+def step(
+    loss: Loss, images: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, *, clip_norm: float, parts: int = 1
 ) -> float:
-    network.train()
-    images = images.to(device, memory_format=torch.channels_last)
-    # half the memory traffic and, where hardware has it, twice the speed; weights and losses stay float32
-    with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
-        logits = network(images)
-    loss = segmentation_loss(
-        logits, labels.to(device), config, dice_weight=train.dice_weight, batch_dice=train.batch_dice
-    )
+    """One step of an optimizer down the gradient of a batch's loss, clipped; the loss.
+
+    parts: compute the gradient of so many parts of the batch one after the other, which needs less memory; the
+    loss is then the mean over them.
+    """
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    clip_grad_norm_(network.parameters(), train.clip_norm)
+    value = 0.0
+    for some_images, some_labels in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+        part = loss(some_images, some_labels) * (len(some_images) / len(images))
+        part.backward()  # type: ignore[no-untyped-call]
+        value += part.item()
+    clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip_norm)
     optimizer.step()
-    return loss.item()
+    return value
+
+
+def _start_from(init: str | Path, network: UNet) -> None:
+    """Load a checkpoint's weights; of one with other labels, all but the head."""
+    theirs, weights = hub.load(hub.find(init))
+    for field in ("channels", "widths"):
+        got, expected = getattr(theirs, field), getattr(network.config, field)
+        if got != expected:
+            raise ValueError(
+                f"--init {init} has {field} {list(got)}, the recipe {list(expected)}; start from one that fits"
+            )
+    if (theirs.task, theirs.labels) == (network.config.task, network.config.labels):
+        network.load_state_dict(weights)
+        return
+    log.info(
+        "a fresh head: %s knows %s (%s), the recipe wants %s (%s); all other weights are taken over",
+        init,
+        ", ".join(theirs.labels),
+        theirs.task,
+        ", ".join(network.config.labels),
+        network.config.task,
+    )
+    head = {f"head.{name}": value for name, value in network.head.state_dict().items()}
+    network.load_state_dict(weights | head)
 
 
 def _learning_rate(step: int, per_epoch: int, train: Train) -> float:
@@ -197,7 +331,7 @@ def _learning_rate(step: int, per_epoch: int, train: Train) -> float:
 
 
 @torch.no_grad()
-def _update_average(average: UNet, network: UNet, decay: float, step: int) -> None:
+def update_average(average: UNet, network: UNet, decay: float, step: int) -> None:
     """Exponential moving average of weights; early on it forgets faster, so that no random start remains."""
     decay = min(decay, step / (step + 10))
     for mine, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
@@ -214,35 +348,6 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError):  # for an unknown name; for one that this build of torch can't use
         raise ValueError(f"device {name!r} can't be used here; {best_device()!r} can") from None
     return place
-
-
-def _name(crops: Crops, i: int) -> str:
-    index = crops.order[i]
-    examples = crops.pictures.examples
-    return examples[index].image.name if index < len(examples) else f"synthetic picture {index - len(examples)}"
-
-
-class Table:
-    """metrics.csv: one row an epoch, whole at any moment; rows from `epoch` on are dropped at a resume."""
-
-    columns = ("epoch", "step", "learning_rate", "train_loss", "mean_group_dice", "miou", "accuracy", "seconds")
-
-    def __init__(self, path: Path, epoch: int) -> None:
-        self.path = path
-        self.rows: list[dict[str, object]] = []
-        if path.exists() and epoch:
-            with path.open(newline="", encoding="utf-8") as file:
-                self.rows = [dict(row) for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
-
-    def add(self, row: dict[str, object]) -> None:
-        """Append a row, unknown values left empty."""
-        self.rows.append(row)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        with whole(self.path) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -7,36 +7,51 @@ label map of ids, which one-hots and applies softmax inside. To either, soft Dic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..config import IGNORE, SegmentationConfig
 from ..task import encode
+from .distributed import total
 
 
 def segmentation_loss(
-    logits: Tensor, labels: Tensor, config: SegmentationConfig, *, dice_weight: float, batch_dice: bool = True
+    logits: Tensor,
+    labels: Tensor,
+    config: SegmentationConfig,
+    *,
+    dice_weight: float,
+    batch_dice: bool = True,
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """Cross entropy plus dice_weight times soft Dice loss, a scalar.
+    """Cross entropy plus dice_weight times soft Dice loss, a scalar, of the batch of all processes together.
 
     logits: (B,K,H,W). labels: ids (B,H,W), IGNORE where unknown. batch_dice: see `soft_dice_loss`.
+    weights: (K,), of the pixels of each label where labels exclude each other, else of each class's own pixels
+        against the others; in the cross entropy only.
     """
     logits = logits.float()
     target, valid = encode(labels, config)
     if config.exclusive:
-        total = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum")
-        entropy = total / valid.sum().clamp(min=1)
+        entropy = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="sum")
+        weight = valid.sum() if weights is None else (weights[target.where(valid, 0)] * valid).sum()
         probabilities = logits.softmax(dim=1)
         channels = torch.arange(logits.shape[1], device=logits.device)
         target = (target[:, None] == channels[:, None, None]).float()  # (B,K,H,W); soft Dice has no ids
     else:
-        total = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * valid[:, None]).sum()
-        entropy = total / (valid.sum() * logits.shape[1]).clamp(min=1)
+        positive = None if weights is None else weights[:, None, None]
+        entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=positive)
+        entropy = (entropy * valid[:, None]).sum()
+        weight = valid.sum() * logits.shape[1]
         probabilities = logits.sigmoid()
+    # a batch of nothing but ignored pixels has no weight
+    loss = total(entropy) / total(weight.float()).clamp(min=1e-6)
     if dice_weight == 0:
-        return entropy
-    return entropy + dice_weight * soft_dice_loss(probabilities, target, valid, batch=batch_dice)
+        return loss
+    return loss + dice_weight * soft_dice_loss(probabilities, target, valid, batch=batch_dice)
 
 
 def soft_dice_loss(
@@ -52,4 +67,24 @@ def soft_dice_loss(
     pooled = (0, 2, 3) if batch else (2, 3)
     hits = (probabilities * target * mask).sum(dim=pooled)  # (K,) or (B,K)
     sizes = ((probabilities + target) * mask).sum(dim=pooled)
-    return 1 - ((2 * hits + smooth) / (sizes + smooth)).mean()
+    if batch:
+        hits, sizes = total(hits), total(sizes)
+        return 1 - ((2 * hits + smooth) / (sizes + smooth)).mean()
+    dice = (2 * hits + smooth) / (sizes + smooth)
+    return 1 - total(dice.sum()) / total(dice.new_tensor(dice.numel()))
+
+
+def class_weights(pixels: Sequence[int], config: SegmentationConfig, balance: float) -> Tensor | None:
+    """The weights (K,) that `segmentation_loss` takes, from the pixels of each label; None for no balance.
+
+    balance: 1 gives all labels, or a class and what is not it, the same total weight; 0 every pixel the same.
+    """
+    if balance == 0:
+        return None
+    counts = torch.tensor(pixels, dtype=torch.float64)
+    if config.exclusive:
+        weights = (counts.mean() / counts) ** balance
+    else:
+        own = counts[-len(config.classes) :]  # a background is no output
+        weights = ((counts.sum() - own) / own) ** balance
+    return weights.float()

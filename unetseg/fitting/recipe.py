@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path, PurePath
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -14,6 +16,10 @@ from ..config import Color, Probability, SegmentationConfig, Task, explain
 from ..samples import SampleKind
 
 IGNORE_NAME = "ignore"
+SPLIT_PLACE = "{split}"
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+FileName = Annotated[str, Field(pattern=r"^[^/\\{}]*\{name\}[^/\\{}]*$")]
 
 
 class _Section(BaseModel):
@@ -24,14 +30,20 @@ class Data(_Section):
     """`[data]`: what the folder holds and what it means.
 
     task, classes, background, palette, channels, value_range, window, orientation: as in `config.json`.
-    images, masks: folders inside the data folder; a mask has the name of its image, the ending may differ.
-    mask_values: what each value of a mask file means: a number (`255`) or a colour (`#3c1098`) to the name of
-        a class, of the background, or "ignore". A value that is not named here is an error.
+    images, masks: folders inside the data folder, `.` being itself; a mask has the name of its image, the ending
+        may differ. With split_folders, `{split}` in both stands for the name of one of those.
+    image_name, mask_name: how the files of images and masks are called, without ending, where more than `{name}`, the
+        name they share: `{name}_mask` pairs a.jpg with a_mask.png. Both may then lie in one folder.
+    split_folders: what `{split}` stands for in train, and in val and test if there are such folders:
+        `{ train = "training", val = "valid" }` with images = "{split}/images" or "images/{split}".
+    mask_values: what each value of a mask file means: a number (`255`), a range of numbers (`128-255`) or a colour
+        (`#3c1098`) to the name of a class, of the background, or "ignore". A value that is not named is an error.
     manifest: a CSV inside the data folder with a column `stem`; only the pictures it lists are used.
     group_column, split_column: columns of the manifest with the group (patient, tile) and train, val or test.
     group_pattern: without a group column, a regular expression on the stem whose first bracket is the group;
         without both, every picture is its own group.
-    val, test: without a split column, the names of the groups to hold out, or the share of the groups.
+    val, test: without a split column or a folder of that split, the names of the groups to hold out, or the share
+        of the groups.
     """
 
     task: Task
@@ -44,7 +56,10 @@ class Data(_Section):
     orientation: Literal["LPS"] | None = None
     images: str = "images"
     masks: str = "masks"
-    mask_values: dict[Annotated[str, Field(pattern=r"^(\d+|#[0-9a-fA-F]{6})$")], str] = Field(min_length=1)
+    image_name: FileName = "{name}"
+    mask_name: FileName = "{name}"
+    split_folders: dict[Split, str] | None = None
+    mask_values: dict[Annotated[str, Field(pattern=r"^(\d+(-\d+)?|#[0-9a-fA-F]{6})$")], str] = Field(min_length=1)
     manifest: str | None = None
     group_column: str | None = None
     split_column: str | None = None
@@ -64,6 +79,33 @@ class Data(_Section):
         return pattern
 
     @model_validator(mode="after")
+    def _folders_fit(self) -> Data:
+        placed = [SPLIT_PLACE in folder for folder in (self.images, self.masks)]
+        if placed != [self.split_folders is not None] * 2:
+            raise ValueError("images, masks and split_folders go together: {split} in both says where the folders go")
+        if self.split_folders is not None:
+            if "train" not in self.split_folders:
+                raise ValueError("split_folders names no folder for train")
+            if len(set(self.split_folders.values())) < len(self.split_folders):
+                raise ValueError("split_folders names one folder twice; each split has its own")
+            if self.split_column is not None:
+                raise ValueError("split_folders and split_column both say what is trained on; keep one of them")
+        if PurePath(self.images) == PurePath(self.masks) and self.image_name == self.mask_name:
+            raise ValueError("images and masks lie in one folder; say with mask_name how mask files are called")
+        return self
+
+    @model_validator(mode="after")
+    def _ranges_fit(self) -> Data:
+        ranges = sorted((*number_range(key), key) for key in self.mask_values if not key.startswith("#"))
+        for low, high, key in ranges:
+            if low > high:
+                raise ValueError(f"mask_values names the range {key!r}, which goes from low to high")
+        for (_, high, one), (low, _, other) in pairwise(ranges):
+            if low <= high:
+                raise ValueError(f"mask_values names a number twice, by {one!r} and by {other!r}")
+        return self
+
+    @model_validator(mode="after")
     def _mask_values_fit(self) -> Data:
         labels = self.classes if self.background is None else (self.background, *self.classes)
         for value, name in self.mask_values.items():
@@ -78,6 +120,12 @@ class Data(_Section):
         if (self.group_column or self.split_column) and self.manifest is None:
             raise ValueError("group_column and split_column are columns of a manifest; name it with manifest")
         return self
+
+
+def number_range(key: str) -> tuple[int, int]:
+    """The first and the last number that a key of `mask_values` names."""
+    low, _, high = key.partition("-")
+    return int(low), int(high or low)
 
 
 class Model(_Section):
@@ -121,8 +169,10 @@ class Train(_Section):
     """`[train]`: the run itself.
 
     epochs: passes over the data; a pass sees a large picture in as many crops as cover it.
-    crop: side in pixels of what the network trains on. batch_size: crops per step.
+    crop: side in pixels of what the network trains on. batch_size: crops per step, over all processes.
     learning_rate: the peak of AdamW's, after `warmup_epochs` of linear rise, then falling as a cosine to 0.
+    patience: stop after so many validations without a better one; 0 trains to the end.
+    balance: how far the cross entropy weighs rare classes up: 0 not at all, 1 until all weigh the same.
     dice_weight: how much soft Dice is added to the cross entropy (0 is cross entropy alone).
     batch_dice: soft Dice pools the crops of a batch; false: each counts alone, which weighs small objects more.
     ema: decay per step of the moving average of weights that is validated and saved; 0 is none.
@@ -130,6 +180,7 @@ class Train(_Section):
     validate_every: in epochs. synthetic: kind of generated pictures mixed in, as many as
         `synthetic_share` of the real ones. workers: processes that load data; 0 loads in the main one.
     cache_gb: pictures are kept in memory up to this many gigabytes, and read again beyond.
+    save_minutes: the state of the run is saved at least so often, beside the end of each epoch.
     """
 
     epochs: int = Field(50, ge=1)
@@ -138,6 +189,8 @@ class Train(_Section):
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     warmup_epochs: float = Field(1, ge=0)
+    patience: int = Field(0, ge=0)
+    balance: Probability = 0
     dice_weight: float = Field(1, ge=0)
     batch_dice: bool = True
     ema: float = Field(0.995, ge=0, lt=1)
@@ -148,6 +201,7 @@ class Train(_Section):
     synthetic_share: float = Field(0, ge=0)
     workers: int = Field(0, ge=0)
     cache_gb: float = Field(4, ge=0)
+    save_minutes: float = Field(5, gt=0)
     seed: int = 0
 
 
@@ -156,6 +210,7 @@ class Card(_Section):
 
     license: of the weights, an identifier of the hub. data: where the pictures come from, as Markdown.
     limits: where the model fails, as Markdown. tags: of the model on the hub, beside the general ones.
+    earlier_test_looks: how often the test split was scored on the way to this recipe, before this run.
     """
 
     title: str
@@ -164,6 +219,7 @@ class Card(_Section):
     data: str
     limits: str
     tags: tuple[str, ...] = ()
+    earlier_test_looks: int = Field(0, ge=0)
 
 
 class Recipe(_Section):
@@ -176,14 +232,25 @@ class Recipe(_Section):
     card: Card | None = None
 
     @classmethod
-    def from_file(cls, path: Path) -> Recipe:
-        """Read a TOML file; ValueError in one sentence names the file and the field."""
+    def sections(cls) -> dict[str, type[BaseModel]]:
+        """The tables of a recipe by name, as they are documented and checked."""
+        return {"data": Data, "model": Model, "augment": Augment, "train": Train, "card": Card}
+
+    @classmethod
+    def from_file(cls, path: Path, changes: Mapping[str, str] | None = None) -> Recipe:
+        """Read a TOML file; ValueError in one sentence names the file and the field.
+
+        changes: values that replace those of the file, as TOML or, for a text, without quotes: `train.epochs` to `3`.
+        """
         try:
             fields = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ValueError(f"{path} can't be read: {error.strerror}; give the path of a recipe (.toml)") from None
         except ValueError as error:
             raise ValueError(f"{path} is not valid TOML: {error}") from None
+        for name, value in (changes or {}).items():
+            section, field = name.split(".")
+            fields.setdefault(section, {})[field] = _toml_value(value)
         try:
             # through JSON: its validation takes lists for tuples and is strict otherwise
             recipe = cls.model_validate_json(json.dumps(fields, default=str))  # str: TOML's dates
@@ -218,3 +285,10 @@ class Recipe(_Section):
             temperatures=(1.0,) * (1 if exclusive else len(data.classes)),
             thresholds=(0.5,) * (labels if exclusive else len(data.classes)),
         )
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

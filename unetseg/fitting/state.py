@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..files import whole
@@ -17,7 +17,10 @@ from ..files import whole
 
 @dataclass
 class Position:
-    """Where a run is. epoch and batch: the next ones to do; best: the highest validation score so far."""
+    """Where a run is. epoch and batch: the next ones to do.
+
+    last, best: the latest and the highest validation score; stale: validations since the highest.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -25,6 +28,8 @@ class Position:
     seconds: float = 0.0
     loss_sum: float = 0.0
     best: float = -1.0
+    last: float | None = None
+    stale: int = 0
 
 
 Told = dict[str, dict[str, Any]]
@@ -43,7 +48,7 @@ def save_state(
     # copies: safetensors refuses channels_last and memory shared between names
     tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
     with whole(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        temporary.write_bytes(save(tensors, metadata))
 
 
 def load_state(

@@ -1,0 +1,113 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import one_step
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unetseg import ConfusionMatrix
+from unetseg.fitting import distributed
+from unetseg.samples import write_samples
+
+ROOT = Path(__file__).parent.parent
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PATH": "", "PYTHONPATH": str(ROOT)}
+RECIPE = """
+[data]
+task = "TASK"
+classes = CLASSES
+palette = ["#000000", "#e4572e"]
+channels = ["gray"]
+mask_values = { 0 = "background", 255 = "liver" }
+
+[model]
+widths = [8, 16]
+working_size = 32
+
+[augment]
+rotate = 20
+noise = 0.05
+
+[train]
+epochs = 60
+validate_every = 20
+batch_size = 5
+crop = 32
+learning_rate = 2e-2
+ema = 0.8
+balance = 0.5
+batch_dice = BATCH_DICE
+"""
+BINARY = ('"liver"]\nbackground = "background"', "binary")
+MULTICLASS = ('"background", "liver"]', "multiclass")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("distributed")
+    write_samples(folder / "data", "ct", count=28, size=32)
+    for name, (classes, task) in (("binary", BINARY), ("multiclass", MULTICLASS)):
+        text = RECIPE.replace("CLASSES", f"[{classes}").replace("TASK", task)
+        (folder / f"{name}.toml").write_text(text.replace("BATCH_DICE", "true" if name == "binary" else "false"))
+    return folder
+
+
+def run(*command: str, folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stderr
+
+
+def test_two_processes_have_the_gradient_of_one(folder: Path) -> None:
+    """Of the same global batch, with frozen batch norms; a batch of 5 is shared as 3 and 2."""
+    recipes = [str(folder / f"{task}.toml") for task in ("binary", "multiclass")]
+    for out in ("1", "2"):
+        (folder / out).mkdir()
+    run(*TORCHRUN, "2", str(ROOT / "tests" / "one_step.py"), "data", "2", *recipes, folder=folder)
+    one_step.main(str(folder / "data"), str(folder / "1"), *recipes)
+    for task in ("binary", "multiclass"):
+        one, two = (load_file(folder / count / f"{task}.safetensors") for count in ("1", "2"))
+        assert one.keys() == two.keys()
+        assert one["contracting.0.0.weight"].abs().max() > 1e-4
+        for name, gradient in one.items():
+            torch.testing.assert_close(two[name], gradient, atol=1e-5, rtol=0)
+
+
+def test_a_run_in_two_processes_ends_as_good_as_one(folder: Path) -> None:
+    script = str(ROOT / "training" / "train.py")
+    common = (script, "binary.toml", "--data", "data", "--device", "cpu")
+    run(*TORCHRUN, "2", *common, "--run-dir", "two", folder=folder)
+    run(sys.executable, *common, "--run-dir", "one", folder=folder)
+    scores = {}
+    for name in ("one", "two"):
+        with (folder / name / "metrics.csv").open(newline="") as file:
+            assert [row["epoch"] for row in csv.DictReader(file)] == [str(i) for i in range(1, 61)]
+        scores[name] = json.loads((folder / name / "checkpoint" / "scores.json").read_text())["val"]
+    assert scores["one"]["mean_group_dice"] > 0.5
+    assert scores["two"]["mean_group_dice"] == pytest.approx(scores["one"]["mean_group_dice"], abs=0.02)
+    card = (folder / "two" / "checkpoint" / "README.md").read_text()
+    assert "2 processes" in card
+
+
+def test_more_processes_than_crops_in_a_batch_are_refused(folder: Path) -> None:
+    script = str(ROOT / "training" / "train.py")
+    arguments = (script, "binary.toml", "--data", "data", "--run-dir", "many", "--train.batch_size", "1")
+    done = subprocess.run(
+        [*TORCHRUN, "2", *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "batch_size is 1, but 2 processes share a batch" in done.stderr
+
+
+def test_alone_everything_is_ones_own() -> None:
+    x = torch.ones(3, requires_grad=True)
+    assert distributed.total(x) is x
+    assert (distributed.rank(), distributed.count()) == (0, 1)
+    assert distributed.share([1, 2, 3]) == [1, 2, 3]
+    assert [distributed.any_of_them(flag, torch.device("cpu")) for flag in (True, False)] == [True, False]
+    groups: dict[str, ConfusionMatrix] = {}
+    assert distributed.merged(groups, None) is groups  # type: ignore[arg-type]

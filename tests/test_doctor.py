@@ -1,0 +1,558 @@
+"""`unetseg.fitting.doctor`, the command `doctor`, and `training/train.py FOLDER`."""
+
+import csv
+import importlib.util
+import io
+import json
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from unetseg.__main__ import main
+from unetseg.config import hex_to_rgb
+from unetseg.fitting import Recipe
+from unetseg.fitting.doctor import Diagnosis, diagnose
+from unetseg.fitting.doctor.contact_sheet import CELL, GAP, MARGIN
+from unetseg.fitting.doctor.findings import WEIGHTS
+from unetseg.fitting.folder import find_examples, read_example
+from unetseg.samples import write_samples
+
+SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
+Pixels = NDArray[np.uint8]
+
+
+def scene(seed: int, size: int = 32, side: int = 12) -> tuple[Pixels, Pixels]:
+    """A picture of noise with a bright square, and the square as a mask of 0 and 1."""
+    random = np.random.default_rng(seed)
+    labels = np.zeros((size, size), dtype=np.uint8)
+    y, x = random.integers(1, size - side, 2)
+    labels[y : y + side, x : x + side] = 1
+    return (random.integers(0, 120, (size, size)) + labels * 120).astype(np.uint8), labels
+
+
+def put(path: Path, pixels: NDArray[np.generic]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def healthy(folder: Path, patients: int = 5, slices: int = 2) -> Path:
+    """Pictures p0_0.png and so on in images/, masks of 0 and 255 in masks/."""
+    for i in range(patients * slices):
+        image, labels = scene(i)
+        name = f"p{i // slices}_{i % slices}.png"
+        put(folder / "images" / name, image)
+        put(folder / "masks" / name, labels * np.uint8(255))
+    return folder
+
+
+def pixels_of(path: Path) -> NDArray[np.uint8]:
+    """A PNG as RGB."""
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        return np.asarray(picture.convert("RGB"))
+
+
+def findings(diagnosis: Diagnosis, weight: str) -> list[str]:
+    return [finding.sentence for finding in diagnosis.findings if finding.weight == weight]
+
+
+def loaded(diagnosis: Diagnosis, folder: Path) -> Recipe:
+    diagnosis.write_recipe(folder / "recipe.toml")
+    return Recipe.from_file(folder / "recipe.toml")
+
+
+def test_a_healthy_folder_raises_no_question_and_gets_a_recipe_with_reasons(tmp_path: Path) -> None:
+    diagnosis = diagnose(healthy(tmp_path / "data"))
+    assert diagnosis.ambiguous == ()
+    recipe = loaded(diagnosis, tmp_path)
+    data = recipe.data
+    assert (data.task, data.classes, data.background) == ("binary", ("class1",), "background")
+    assert data.mask_values == {"0": "background", "255": "class1"}
+    assert data.channels == ("gray",)
+    assert {e.group for e in find_examples(data, tmp_path / "data")} == {"p0", "p1", "p2", "p3", "p4"}
+    assert recipe.model.working_size == 32
+    text = diagnosis.recipe or ""
+    assert "# groups: the name up to its first number, p0 of p0_0" in text
+    assert "of the pixels, in 10 masks" in text
+    report = diagnosis.report()
+    assert report.startswith("data: 10 pictures of 5 groups, with masks\n")
+    assert "Nothing stands against training." in report
+    assert max(map(len, report.splitlines())) <= 100
+
+
+def empty_mask(folder: Path) -> None:
+    put(folder / "masks/p1_1.png", np.zeros((32, 32), dtype=np.uint8))
+
+
+def stray(folder: Path) -> None:
+    mask = np.asarray(Image.open(folder / "masks/p1_1.png")).copy()
+    mask[0, 0] = 7
+    put(folder / "masks/p1_1.png", mask)
+
+
+def to_jpeg(folder: Path) -> None:
+    for path in (folder / "masks").iterdir():
+        Image.open(path).save(path.with_suffix(".jpg"))
+        path.unlink()
+
+
+def smooth(folder: Path) -> None:
+    for path in (folder / "masks").iterdir():
+        Image.open(path).resize((64, 64), Image.Resampling.BICUBIC).resize((32, 32)).save(path)
+
+
+def through_jpeg(folder: Path) -> None:
+    for path in (folder / "masks").iterdir():
+        file = io.BytesIO()
+        Image.open(path).save(file, format="JPEG", quality=50)
+        Image.open(file).save(path)
+
+
+def look_alikes(folder: Path) -> None:
+    """The same scenes at another size and tone, as another patient."""
+    for i in range(2):
+        image, labels = scene(i)
+        put(folder / f"images/p9_{i}.png", np.asarray(Image.fromarray(image).resize((64, 64))) // 2 + 40)
+        put(folder / f"masks/p9_{i}.png", np.kron(labels, np.full((2, 2), 255, dtype=np.uint8)))
+
+
+def objects(folder: Path) -> None:
+    """Masks that number their objects."""
+    for k, path in enumerate(sorted((folder / "masks").iterdir())):
+        mask = np.zeros((32, 32), dtype=np.uint8)
+        for j in range(21 + k % 4):
+            mask[j // 5 * 6 : j // 5 * 6 + 5, j % 5 * 6 : j % 5 * 6 + 5] = j + 1
+        put(path, mask)
+
+
+def twelve_bits(folder: Path) -> None:
+    for path in (folder / "images").iterdir():
+        put(path, np.asarray(Image.open(path)).astype(np.uint16) * 16)
+
+
+def floats(folder: Path) -> None:
+    for path in list((folder / "images").iterdir()):
+        put(path.with_suffix(".tif"), np.asarray(Image.open(path)).astype(np.float32) * 2 - 90)
+        path.unlink()
+
+
+def manifest(folder: Path, text: str) -> None:
+    (folder / "list.csv").write_text(text)
+
+
+def split_in_two(folder: Path, patients: str) -> None:
+    """Moves pictures of those names, or patients, to val, the others to train."""
+    for path in [*(folder / "images").iterdir(), *(folder / "masks").iterdir()]:
+        place = folder / ("val" if {path.stem, path.stem[:2]} & set(patients.split()) else "train") / path.parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        path.rename(place / path.name)
+
+
+@pytest.mark.parametrize(
+    ("damage", "weight", "words"),
+    [
+        (lambda f: (f / "masks/p1_0.png").unlink(), "question", ["1 image (of 10) without a mask", "masks/p1_0.png"]),
+        (lambda f: shutil.rmtree(f / "masks"), "question", ["no image has a mask", "masks/p0_0.png"]),
+        (lambda f: (f / "images/p1_0.png").unlink(), "warning", ["1 mask without an image: masks/p1_0.png"]),
+        (lambda f: (f / "images/p1_0.png").write_bytes(b"no"), "question", ["images/p1_0.png", "not a readable"]),
+        (lambda f: (f / "masks/p1_0.png").write_bytes(b"no"), "question", ["masks/p1_0.png", "not a readable"]),
+        (lambda f: put(f / "masks/p1_0.bmp", scene(0)[1]), "question", ["masks/p1_0.png", "only the ending differs"]),
+        (lambda f: put(f / "masks/p1_0.png", scene(0, 30)[1] * 255), "question", ["32 x 32, mask 30 x 30"]),
+        (to_jpeg, "question", ["10 masks saved as JPEG", "masks/p0_0.jpg", "PNG"]),
+        (smooth, "question", ["10 masks with in-between values", "cuts at 128"]),
+        (through_jpeg, "question", ["masks with in-between values", "cuts at 12"]),
+        (objects, "question", ["0 to 24 without a gap", "one class of all"]),
+        (empty_mask, "note", ["1 mask (of 10) without any class: masks/p1_1.png"]),
+        (lambda f: [put(p, scene(0)[1] * 0) for p in (f / "masks").iterdir()], "question", ["hold only the value 0"]),
+        (stray, "warning", ["stray values", "7 (1 pixel)", "masks/p1_1.png", "ignores"]),
+        (lambda f: None, "note", ["0 and 255", "255 as the class"]),
+        (twelve_bits, "warning", ["16 bits", "0 to 4095, i.e. 12 bits"]),
+        (floats, "warning", ["floats from -9", "the recipe takes -9"]),
+        (lambda f: put(f / "images/p1_0.png", scene(0)[0] * 0), "warning", ["1 image of one single tone", "p1_0.png"]),
+        (lambda f: shutil.copy(f / "images/p1_0.png", f / "images/p1_1.png"), "warning",
+         ["1 picture there twice: images/p1_0.png = images/p1_1.png", "the masks of 1 differ"]),
+        (look_alikes, "warning", ["2 pairs of pictures that look nearly the same", "p0_", "p9_"]),
+        (lambda f: manifest(f, "file,patient\np0_0.png,a\np0_1.png,a\np1_0.png,b\np1_1.png,b\np2_0.png,c\n"), "note",
+         ["list.csv", "column 'file'", "'stem'"]),
+        (lambda f: manifest(f, "stem,patient\np0_0,a\np7_1,b\n"), "question", ["not there, 1 picture: p7_1"]),
+        (lambda f: manifest(f, "stem,patient\np0_0,a\np0_0,b\n"), "question", ["lists 'p0_0' twice"]),
+        (lambda f: manifest(f, "stem,patient,split\np0_0,a,train\np0_1,a,val\np1_0,b,val\n"), "question",
+         ["1 group on two sides of its split: a"]),
+        (lambda f: manifest(f, "stem,patient,split\np0_0,a,training\np1_0,b,valid\n"), "question",
+         ["training, valid", "write train, val and test"]),
+        (lambda f: manifest(f, "stem,split\np0_0,train\np1_0,test\n"), "question", ["test, train only"]),
+        (lambda f: split_in_two(f, "p4 p0_1"), "question", ["1 group of pictures in the folders of two splits: p0"]),
+        (lambda f: [p.unlink() for d in ("images", "masks") for p in (f / d).iterdir() if p.stem != "p0_0"], "question",
+         ["1 picture of 1 group, none for the val split"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_found_weighed_and_named(
+    tmp_path: Path, damage: Callable[[Path], object], weight: str, words: list[str]
+) -> None:
+    damage(healthy(tmp_path))
+    diagnosis = diagnose(tmp_path)
+    hits = [s for s in findings(diagnosis, weight) if all(word in s for word in words)]
+    assert len(hits) == 1, diagnosis.report()
+    assert "\n" not in hits[0]
+    assert bool(diagnosis.ambiguous) == (weight == "question")
+
+
+def test_a_copy_on_two_sides_of_a_split_is_asked_about_and_avoided_where_the_split_is_drawn(tmp_path: Path) -> None:
+    folder = healthy(tmp_path / "data")
+    shutil.copy(folder / "images/p0_0.png", folder / "images/p1_0.png")
+    drawn = diagnose(folder)
+    assert not drawn.ambiguous
+    side = {example.group: example.split for example in drawn.examples}
+    assert side["p0"] == side["p1"]
+    split_in_two(folder, "p1")
+    (question,) = diagnose(folder).ambiguous
+    assert "train/images/p0_0.png, val/images/p1_0.png" in question
+
+
+def test_the_seed_is_one_that_shows_every_label_on_both_sides(tmp_path: Path) -> None:
+    for i in range(10):
+        image, labels = scene(i)
+        put(tmp_path / f"images/p{i}_0.png", image)
+        put(tmp_path / f"masks/p{i}_0.png", labels + (labels if i < 2 else 0))  # 2 in the first two only
+        put(tmp_path / f"images/p{i}_1.png", scene(100 + i)[0])
+        put(tmp_path / f"masks/p{i}_1.png", scene(100 + i)[1])
+    diagnosis = diagnose(tmp_path)
+    assert not diagnosis.ambiguous
+    side = {example.group: example.split for example in diagnosis.examples}
+    assert {side["p0"], side["p1"]} == {"train", "val"}
+    (tmp_path / "recipe").mkdir()
+    recipe = loaded(diagnosis, tmp_path / "recipe")
+    assert tuple(find_examples(recipe.data, tmp_path, recipe.train.seed)) == diagnosis.examples
+
+
+@pytest.mark.parametrize("blur", [smooth, through_jpeg])
+def test_the_recipe_for_blurred_masks_gives_back_the_masks_before(
+    tmp_path: Path, blur: Callable[[Path], object]
+) -> None:
+    folder = healthy(tmp_path / "data")
+    blur(folder)
+    recipe = loaded(diagnose(folder), tmp_path)
+    config = recipe.config((0.0,), (1.0,))
+    for i, example in enumerate(sorted(find_examples(recipe.data, folder), key=lambda e: e.image)):
+        _, labels = read_example(example, recipe.data, config)
+        assert (labels == scene(i)[1]).mean() > 0.97
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "background", "ignored"),
+    [
+        ((0, 1, 2), ("class1", "class2"), "background", set()),
+        ((0, 128, 255), ("class1", "class2"), "background", set()),
+        ((0, 1, 2, 255), ("class1", "class2"), "background", {"255"}),
+        ((1, 2, 3), ("class1", "class2", "class3"), None, set()),
+        ((1, 2), ("class1", "class2"), None, set()),
+        (((0, 0, 0), (255, 0, 0), (0, 0, 255)), ("class1", "class2"), "background", set()),
+        (((9, 9, 9), (255, 0, 0)), ("class1", "class2"), None, set()),
+    ],
+)
+def test_values_of_masks_become_labels(
+    tmp_path: Path, values: tuple[object, ...], classes: tuple[str, ...], background: str | None, ignored: set[str]
+) -> None:
+    table = np.array(values, dtype=np.uint8)
+    for i in range(6):
+        put(tmp_path / f"data/images/{i}.png", scene(i)[0])
+        regions = (np.arange(32)[:, None] // 8 + np.arange(32) // 8 + i) % len(values)
+        put(tmp_path / f"data/masks/{i}.png", table[regions])
+    recipe = loaded(diagnose(tmp_path / "data"), tmp_path)
+    assert (recipe.data.classes, recipe.data.background) == (classes, background)
+    assert {key for key, name in recipe.data.mask_values.items() if name == "ignore"} == ignored
+    colours = table.ndim == 2
+    assert all(key.startswith("#") == colours for key in recipe.data.mask_values)
+    assert len(set(recipe.data.palette)) == len(recipe.data.palette)
+    if colours:
+        assert {hex_to_rgb(colour) for colour in recipe.data.palette} == set(values)
+
+
+@pytest.mark.parametrize(
+    "legend",
+    [
+        ["road", "water", "void"],
+        {"0": "road", "1": "water", "2": "void"},
+        {"classes": [{"id": i, "name": name} for i, name in enumerate(["road", "water", "Void"])]},
+    ],
+)
+def test_names_come_from_a_legend_beside_the_pictures(tmp_path: Path, legend: object) -> None:
+    for i in range(6):
+        put(tmp_path / f"images/{i}.png", scene(i)[0])
+        put(tmp_path / f"masks/{i}.png", ((np.arange(32)[:, None] // 8 + np.arange(32) // 8) % 3).astype(np.uint8))
+    (tmp_path / "classes.json").write_text(json.dumps(legend))
+    data = loaded(diagnose(tmp_path), tmp_path).data
+    assert (data.classes, data.background) == (("road", "water"), None)
+    assert data.mask_values == {"0": "road", "1": "water", "2": "ignore"}
+
+
+def test_a_manifest_says_groups_and_splits_and_leaves_pictures_out(tmp_path: Path) -> None:
+    folder = healthy(tmp_path / "data")
+    (folder / "masks/p4_1.png").unlink()  # not listed, so nobody misses it
+    with (folder / "m.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["stem", "slice", "patient_id", "split"])
+        for i in range(8):
+            rows.writerow([f"p{i // 2}_{i % 2}", i, "ab"[i // 4], ("train", "val")[i // 4]])
+    diagnosis = diagnose(folder)
+    assert not diagnosis.ambiguous
+    data = loaded(diagnosis, tmp_path).data
+    assert (data.manifest, data.group_column, data.split_column) == ("m.csv", "patient_id", "split")
+    assert {(e.group, e.split) for e in diagnosis.examples} == {("a", "train"), ("b", "val")}
+    assert len(diagnosis.examined) == 8
+
+
+@pytest.mark.parametrize(
+    ("stems", "groups"),
+    [
+        ([f"dubai_tile{t}_part{p:03d}" for t in range(4) for p in range(4)], {f"dubai_tile{t}" for t in range(4)}),
+        ([f"lits_v00{v}_s{s}" for v in range(3) for s in (8, 9, 10)], {"lits_v000", "lits_v001", "lits_v002"}),
+        ([f"ward7_bed{b}_{s}" for b in range(3) for s in range(3)], {f"ward7_bed{b}" for b in range(3)}),
+        ([f"{city}{n}" for city in ("rome", "oslo", "kyiv") for n in range(3)], {"rome", "oslo", "kyiv"}),
+        ([f"img_{n}" for n in range(9)], None),
+        (list("abcdefgh"), None),
+    ],
+)
+def test_groups_are_read_from_names(tmp_path: Path, stems: list[str], groups: set[str] | None) -> None:
+    for i, stem in enumerate(stems):
+        put(tmp_path / f"{stem}.png", scene(i)[0])
+        put(tmp_path / f"{stem}_mask.png", scene(i)[1])
+    diagnosis = diagnose(tmp_path)
+    assert {example.group for example in diagnosis.examples} == (groups or set(stems))
+
+
+def test_large_pictures_keep_their_resolution_and_thin_things_their_size(tmp_path: Path) -> None:
+    sizes = {}
+    for name, side, thin in (("large", 700, False), ("thick", 400, False), ("thin", 400, True)):
+        for i in range(3):
+            mask = np.zeros((side, side), dtype=np.uint8)
+            mask[40 : 42 if thin else 200, 30:300] = 1
+            put(tmp_path / name / f"images/{i}.png", scene(i, side)[0])
+            put(tmp_path / name / f"masks/{i}.png", mask)
+        sizes[name] = loaded(diagnose(tmp_path / name), tmp_path).model.working_size
+    assert sizes == {"large": None, "thick": 256, "thin": 400}
+
+
+NAMES = st.text("ab_0 é'\"\\#\n\x7f{}", min_size=1, max_size=5).filter(lambda name: name.strip())
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_every_proposal_loads_and_where_nothing_is_asked_every_picture_can_be_trained_on(data: st.DataObject) -> None:
+    draw = data.draw
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / draw(NAMES, "folder")
+        place, mask_place, mask_name = draw(
+            st.sampled_from(
+                [
+                    ("images/{}", "masks/{}", "{}"),
+                    ("{}", "{}", "{}_mask"),
+                    ("x/{}", "x/{}", "{}-label"),
+                    ("{split}/images/{}", "{split}/masks/{}", "{}"),
+                    ("{split}/{}", "{split}/{}", "{}_gt"),
+                ]
+            ),
+            "layout",
+        )
+        stem = st.one_of(st.from_regex(r"[ab][0-2]_[0-9]", fullmatch=True), NAMES)
+        stems = draw(st.lists(stem, min_size=1, max_size=6, unique_by=str.casefold), "stems")
+        kind = draw(st.sampled_from(["ids", "white", "colours", "noise", "16 bits"]), "masks")
+        coloured = draw(st.booleans(), "coloured")
+        damaged = draw(st.sampled_from([None, None, "mask", "image", "size"]), "damage")
+        for i, stem in enumerate(stems):
+            split = draw(st.sampled_from(["train", "val"]))
+            side = draw(st.integers(1, 40), "side")
+            random = np.random.default_rng(i)
+            labels = random.integers(0, 3, (side, -(-side // 2))).repeat(2, axis=1)
+            height, width = labels.shape
+            mask = {
+                "ids": labels.astype(np.uint8),
+                "white": (labels > 0).astype(np.uint8) * 255,
+                "colours": np.array([(0, 0, 0), (9, 200, 3), (250, 4, 77)], dtype=np.uint8)[labels],
+                "noise": random.integers(0, 256, labels.shape).astype(np.uint8),
+                "16 bits": (labels * 300).astype(np.uint16),
+            }[kind]
+            if i == 0 and damaged == "size":
+                mask = np.concatenate([mask, mask])
+            image = random.integers(0, 256, (height, width, 3) if coloured else (height, width)).astype(np.uint8)
+            name = stem.replace("/", "").replace("\0", "")
+            put(folder / place.format(name + ".png", split=split), image)
+            path = folder / mask_place.format(mask_name.format(name) + ".png", split=split)
+            put(path, mask)
+            if i == 0 and damaged in ("mask", "image"):
+                (path if damaged == "mask" else folder / place.format(name + ".png", split=split)).write_bytes(b"no")
+        diagnosis = diagnose(folder)
+        assert diagnosis.report()
+        assert [f.weight for f in diagnosis.findings] == sorted(
+            (f.weight for f in diagnosis.findings), key=WEIGHTS.index
+        )
+        if diagnosis.recipe is None:
+            assert diagnosis.ambiguous
+            return
+        recipe = loaded(diagnosis, Path(temporary))
+        if not diagnosis.ambiguous:
+            examples = find_examples(recipe.data, folder, recipe.train.seed)
+            assert {example.split for example in examples} >= {"train", "val"}
+            config = recipe.config((0.0,) * len(recipe.data.channels), (1.0,) * len(recipe.data.channels))
+            seen = set()
+            for example in examples:
+                _, labels = read_example(example, recipe.data, config)
+                seen |= set(np.unique(labels).tolist()) if example.split == "train" else set()
+            assert seen >= set(range(len(config.labels)))
+
+
+def test_the_contact_sheet_shows_image_mask_and_both_and_marks_what_is_wrong(tmp_path: Path) -> None:
+    mask = np.zeros((40, 40), dtype=np.uint8)
+    mask[:20] = 255
+    for i in range(14):
+        image = np.full((40, 40), 128, dtype=np.uint8)
+        image[0, i] = 0  # so that no two are the same
+        put(tmp_path / f"data/images/p{i}_0.png", image)
+        put(tmp_path / f"data/masks/p{i}_0.png", mask if i else mask[:30])
+    diagnose(tmp_path / "data").draw(tmp_path / "sheet.png")
+    sheet = pixels_of(tmp_path / "sheet.png").astype(int)
+    # the first row of cells begins where the first picture's grey does
+    top = int(np.flatnonzero((sheet[:, MARGIN + CELL // 2] == 128).all(axis=1))[0])
+    cell = 3 * CELL + 2 * GAP + MARGIN
+
+    def colour(x: int, y: int) -> tuple[int, ...]:
+        return tuple(sheet[top + y, x].tolist())
+
+    second = MARGIN + cell  # the first has a mask of another size
+    class_colour = hex_to_rgb("#e4572e")
+    assert colour(second + CELL // 2, CELL // 4) == (128, 128, 128)
+    assert colour(second + CELL + GAP + CELL // 2, CELL // 4) == class_colour
+    assert colour(second + CELL + GAP + CELL // 2, 3 * CELL // 4) == (0, 0, 0)
+    both = colour(second + 2 * (CELL + GAP) + CELL // 2, CELL // 4)
+    assert both == pytest.approx([(c + 128) / 2 for c in class_colour], abs=1)
+    assert colour(second + 2 * (CELL + GAP) + CELL // 2, 3 * CELL // 4) == (128, 128, 128)
+    red = (np.abs(sheet - hex_to_rgb("#c0281c")).sum(axis=2) < 30).any(axis=0)
+    assert red[MARGIN : MARGIN + cell].any()
+    assert not red[second:].any()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_sheet_is_drawn_of_whatever_can_be_shown(tmp_path: Path) -> None:
+    for name, damage in {"alone": shutil.rmtree, "blurred": None}.items():
+        folder = healthy(tmp_path / name)
+        if damage is None:
+            to_jpeg(folder)
+        else:
+            damage(folder / "masks")
+        (folder / "images" / "p0_0.png").write_bytes(b"no")
+        diagnose(folder).draw(tmp_path / f"{name}.png")
+        assert pixels_of(tmp_path / f"{name}.png").shape[1] > 3 * CELL
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda f: None, "is no folder"),
+        (lambda f: f.mkdir(), "holds no pictures"),
+        (lambda f: f.write_text("x"), "is no folder"),
+    ],
+)
+def test_what_is_no_folder_of_pictures_is_refused(
+    tmp_path: Path, make: Callable[[Path], object], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(tmp_path / "data")
+    assert main(["doctor", str(tmp_path / "data")]) == 1
+    assert words in caplog.messages[-1]
+
+
+def test_the_command_reports_and_writes_and_never_overwrites_a_recipe(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    folder, recipe, sheet = healthy(tmp_path / "data"), tmp_path / "r.toml", tmp_path / "s.png"
+    arguments = ["doctor", str(folder), "--write", str(recipe), "--sheet", str(sheet)]
+    assert main(arguments) == 0
+    assert "Nothing stands against training." in caplog.text
+    assert Recipe.from_file(recipe).data.task == "binary"
+    assert pixels_of(sheet).size
+    recipe.write_text("corrected")
+    assert main(arguments) == 1
+    assert recipe.read_text() == "corrected"
+    assert "may have been corrected" in caplog.messages[-1]
+    (folder / "masks/p0_0.png").unlink()
+    assert main(["doctor", str(folder)]) == 1  # there is a question
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    spec = importlib.util.spec_from_file_location("train_command", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SHORT = ["--train.epochs", "1", "--model.widths", "[4, 8]", "--train.validate_every", "1"]
+
+
+def test_training_on_a_folder_examines_it_and_goes_on_when_nothing_is_asked(
+    command: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_samples(tmp_path / "scans", "ct", count=6, size=32)
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["scans", *SHORT]) == 0
+    run = tmp_path / "runs" / "scans"
+    assert (run / "checkpoint" / "model.safetensors").is_file()
+    assert Recipe.from_file(run / "recipe.toml").data.mask_values == {"0": "background", "255": "class1"}
+    assert pixels_of(run / "contact_sheet.png").size
+    # the recipe of the run is taken at a resume, whatever the folder has become
+    before = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").write_text(before.replace("class1", "liver"))
+    assert command.main(["scans", "--resume", *SHORT]) == 1
+    assert "liver" in (run / "recipe.toml").read_text()
+
+
+def test_training_on_a_folder_stops_with_one_sentence_where_only_a_person_can_answer(
+    command: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    smooth(healthy(tmp_path / "scans"))
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["scans", *SHORT]) == 1
+    message = caplog.messages[-1]
+    run = tmp_path / "runs" / "scans"
+    assert message.startswith("error: to be answered first: 10 masks with in-between values")
+    assert "\n" not in message
+    assert {path.name for path in run.iterdir()} == {"recipe.toml", "contact_sheet.png"}
+    # corrected, it is not overwritten; and the sentence says how to train with it
+    (run / "recipe.toml").write_text((run / "recipe.toml").read_text().replace("class1", "crack"))
+    assert command.main(["scans", *SHORT]) == 1
+    assert "crack" in (run / "recipe.toml").read_text()
+    told = caplog.messages[-1].partition("python training/train.py ")[2].partition(";")[0].split()
+    assert command.main([*told, *SHORT]) == 0
+    assert (run / "checkpoint" / "model.safetensors").is_file()
+
+
+def test_a_folder_and_data_are_too_much(
+    command: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.main([str(tmp_path), "--data", str(tmp_path)])
+    assert "is a folder and so is --data" in capsys.readouterr().err
+
+
+def test_the_real_folders_raise_no_question_but_the_one_without_masks(real_data: Path) -> None:
+    satellite, negatives = (diagnose(real_data / name) for name in ("satellite", "liver_negatives"))
+    assert not satellite.ambiguous
+    assert satellite.labels is not None
+    assert satellite.labels.classes == ("building", "land", "road", "vegetation", "water")
+    assert {example.group for example in satellite.examples} == {f"dubai_tile{i}" for i in range(1, 9)}
+    (question,) = negatives.ambiguous
+    assert question.startswith("no image has a mask")

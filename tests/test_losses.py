@@ -1,0 +1,62 @@
+import pytest
+import torch
+from configs import config_for
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from unetseg.config import IGNORE
+from unetseg.fitting.losses import class_weights, segmentation_loss
+
+
+@given(pixels=st.lists(st.integers(1, 10**9), min_size=3, max_size=3))
+def test_fully_balanced_labels_weigh_the_same_in_total(pixels: list[int]) -> None:
+    weights = class_weights(pixels, config_for("multiclass"), 1)
+    assert weights is not None
+    totals = weights.double() * torch.tensor(pixels)
+    torch.testing.assert_close(totals, totals.mean().expand(3), rtol=1e-5, atol=0)
+    weights = class_weights(pixels[:2], config_for("binary"), 1)
+    assert weights is not None
+    assert weights.item() * pixels[1] == pytest.approx(pixels[0], rel=1e-5)
+
+
+def test_no_balance_has_no_weights_and_half_has_their_roots() -> None:
+    config = config_for("multiclass")
+    assert class_weights([1, 2, 3], config, 0) is None
+    whole, half = class_weights([1, 20, 300], config, 1), class_weights([1, 20, 300], config, 0.5)
+    assert whole is not None
+    assert half is not None
+    torch.testing.assert_close(half.square(), whole)
+
+
+def test_weights_of_exclusive_labels_are_those_of_cross_entropy() -> None:
+    config = config_for("multiclass")
+    torch.manual_seed(0)
+    logits = torch.randn(2, len(config.labels), 5, 6)
+    labels = torch.randint(0, len(config.labels), (2, 5, 6))
+    labels[0, 0] = IGNORE
+    weights = torch.tensor([0.5, 3.0, 1.0])[: len(config.labels)]
+    mine = segmentation_loss(logits, labels, config, dice_weight=0, weights=weights)
+    torch.testing.assert_close(mine, F.cross_entropy(logits, labels, weights, ignore_index=IGNORE))
+
+
+def test_weights_of_independent_classes_count_their_own_pixels_more() -> None:
+    config = config_for("binary")
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 1, 5, 6), torch.randint(0, 2, (2, 5, 6))
+    mine = segmentation_loss(logits, labels, config, dice_weight=0, weights=torch.tensor([4.0]))
+    expected = F.binary_cross_entropy_with_logits(logits[:, 0], labels.float(), pos_weight=torch.tensor(4.0))
+    torch.testing.assert_close(mine, expected)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+@pytest.mark.parametrize("batch_dice", [True, False])
+def test_a_batch_of_ignored_pixels_only_has_a_finite_loss(kind: str, batch_dice: bool) -> None:
+    config = config_for(kind)
+    logits = torch.randn(1, len(config.outputs), 4, 4, requires_grad=True)
+    labels = torch.full((1, 4, 4), IGNORE)
+    loss = segmentation_loss(logits, labels, config, dice_weight=1, batch_dice=batch_dice)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()

@@ -1,0 +1,128 @@
+"""The doctor: examines a folder of images and masks, says what is odd and proposes a recipe."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...files import whole
+from ..folder import Example
+from ..layouts import Found, find_layout
+from ..recipe import Recipe
+from .checks import copied, empty, named, names_of, paired, repeated, unequal, unmasked, unreadable
+from .findings import WEIGHTS, Finding
+from .grouping import Grouping, propose_groups
+from .legend import read_legend
+from .mask_values import Labels, propose_labels
+from .picture_values import propose_channels, propose_range
+from .proposal import Proposal
+from .report import report_text
+from .sheet import draw_sheet
+from .splitting import divide
+from .survey import ImageFacts, MaskFacts, Surveyed, survey
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What an examination of a folder found.
+
+    findings: by weight, the heaviest first. recipe: the proposed one as TOML, None where the masks say too little.
+    layout, examined, lone: how the files lie, all pairs with their facts, and images without a mask.
+    labels, examples: as the recipe has them; no examples where it doesn't fit yet.
+    """
+
+    folder: Path
+    findings: tuple[Finding, ...]
+    recipe: str | None
+    layout: Found
+    examined: tuple[Surveyed, ...]
+    lone: tuple[Path, ...]
+    labels: Labels | None
+    examples: tuple[Example, ...]
+    grouping: Grouping
+
+    @property
+    def ambiguous(self) -> tuple[str, ...]:
+        """The questions that only a person can answer, one sentence each; none: training may start."""
+        return tuple(finding.sentence for finding in self.findings if finding.weight == "question")
+
+    def report(self) -> str:
+        """What a person reads in a minute: how the folder is understood, its labels, and what to do."""
+        return report_text(self)
+
+    def write_recipe(self, path: Path) -> None:
+        """Write the proposed recipe; ValueError where there is none to propose."""
+        if self.recipe is None:
+            raise ValueError(f"there is no recipe to propose for {self.folder}; answer the questions first")
+        with whole(path) as temporary:
+            temporary.write_text(self.recipe, encoding="utf-8")
+
+    def draw(self, path: Path) -> None:
+        """Write the contact sheet: some with something wrong first, then pictures of all groups; PNG."""
+        draw_sheet(self, path)
+
+    def parsed(self) -> Recipe | None:
+        """The proposed recipe as training reads it."""
+        return None if self.recipe is None else parsed(self.recipe)
+
+
+def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
+    """Examine a folder: read every picture once, as training would, and propose a recipe.
+
+    Raises ValueError for what is no folder or holds no pictures.
+    """
+    folder = folder.resolve()
+    found = find_layout(folder)
+    pairs, lone, findings = paired(folder, found)
+    grouping, about_groups = propose_groups(
+        folder, [(p.split, p.name) for p in pairs] + [(i.split, i.name) for i in lone]
+    )
+    if grouping.listed is not None:
+        pairs = [pair for pair in pairs if pair.name in grouping.listed]
+        lone = [image for image in lone if image.name in grouping.listed]
+    findings += unmasked(lone, len(pairs), found, folder) + (about_groups if pairs else [])
+    examined = survey(pairs, progress=progress)
+    findings += unreadable(examined, folder) + unequal(examined, folder)
+    images = {named(s.pair.image, folder): s.image for s in examined if isinstance(s.image, ImageFacts)}
+    masks = {named(s.pair.mask, folder): s.mask for s in examined if isinstance(s.mask, MaskFacts)}
+    labels, recipe = None, None
+    examples: list[Example] = []
+    if images and masks:
+        legend_file, legend = read_legend(folder)
+        labels, about_labels = propose_labels(masks, legend)
+        channels, about_channels = propose_channels(images)
+        value_range, about_range = propose_range(images, len(channels))
+        findings += about_labels + about_channels + about_range
+        if labels is not None:
+            findings += empty({name: names_of(mask, labels) for name, mask in masks.items()}, labels)
+            sizes = tuple((image.height, image.width) for image in images.values())
+            proposal = Proposal(folder.name, found.layout, labels, channels, value_range, grouping, sizes, legend_file)
+            data = parsed(proposal.text(training=len(pairs))).data
+            seed, examples, about_split = divide(folder, data, examined, labels)
+            # what is missing has been said; that it can't be divided then says the same again
+            findings += about_split if examples or not any(f.weight == "question" for f in findings) else []
+            told = {name for finding in about_split for name in finding.names}
+            copies = [paths for paths in copied(examined) if not any(named(path, folder) in told for path in paths)]
+            findings += repeated(examined, copies, examples, folder)
+            questions = [finding.sentence for finding in findings if finding.weight == "question"]
+            training = sum(example.split == "train" for example in examples) or len(pairs)
+            recipe = proposal.text(training=training, seed=seed, questions=questions)
+    findings.sort(key=lambda finding: WEIGHTS.index(finding.weight))
+    return Diagnosis(
+        folder,
+        tuple(findings),
+        recipe,
+        found,
+        tuple(examined),
+        tuple(image.image for image in lone),
+        labels,
+        tuple(examples),
+        grouping,
+    )
+
+
+def parsed(text: str) -> Recipe:
+    """A proposed recipe as training reads it."""
+    return Recipe.model_validate_json(json.dumps(tomllib.loads(text)))

@@ -1,0 +1,201 @@
+"""Which pictures belong together: from a manifest, or from names like `patient12_003`."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..layouts import SPLIT_WORDS
+from ..manifest import STEM, read_manifest
+from ..recipe import SPLITS, Split
+from .findings import Finding, counted, some
+
+GROUP_WORDS = (
+    "group", "patient", "subject", "case", "person", "animal", "volume", "scan", "series", "scene", "tile", "site",
+    "plate", "video", "sequence", "city", "location",
+)  # fmt: skip
+SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
+# from coarse to fine: a group too large costs pictures, one too small makes the scores flatter
+PATTERNS = (
+    (r"^(.+)\.rf\.", "copies of one picture that an export made"),
+    (r"^(\D*\d+)\D+\d", "the name up to its first number"),
+    (r"^(.*\d)\D+\d+\D*$", "the name before its last number"),
+    (r"^(\D*[^\W\d_])[_\-. ]*\d+$", "the name before its number"),
+)
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """What the recipe says of groups and splits; the fields are those of `[data]`.
+
+    why: where the groups come from. listed: the names in the manifest, None without one.
+    """
+
+    manifest: str | None = None
+    group_column: str | None = None
+    split_column: str | None = None
+    group_pattern: str | None = None
+    why: str = "every picture is its own group"
+    listed: frozenset[str] | None = None
+
+
+def propose_groups(folder: Path, names: Sequence[tuple[Split | None, str]]) -> tuple[Grouping, list[Finding]]:
+    """Groups and splits of the pictures with these names, each in the folder of a split or of none."""
+    found: list[Finding] = []
+    unique = {name for _, name in names}
+    for path in sorted(folder.glob("*.csv")):
+        columns = _columns(path)
+        if STEM in columns and unique & set(columns[STEM]):
+            return _from_manifest(path, columns, names, found), found
+        for column, values in columns.items():
+            if len(unique & {Path(value).stem for value in values}) >= 0.5 * len(unique):
+                found.append(
+                    Finding(
+                        "note",
+                        f"{path.name} seems to list the pictures in its column {column!r}",
+                        f"call that column {STEM!r} and leave file endings out, and it can be the manifest",
+                    )
+                )
+                break
+    pattern, why = _pattern(unique, names, found)
+    return Grouping(group_pattern=pattern, why=why), found
+
+
+def _columns(path: Path) -> dict[str, list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):  # some other file; only a manifest must be readable
+        return {}
+    keys = [key for key in (rows[0] if rows else {}) if key]
+    return {key: [row[key] or "" for row in rows] for key in keys}
+
+
+def _from_manifest(
+    path: Path, columns: dict[str, list[str]], names: Sequence[tuple[Split | None, str]], found: list[Finding]
+) -> Grouping:
+    unique = {name for _, name in names}
+    try:
+        rows = read_manifest(path)
+    except ValueError as error:
+        found.append(Finding("question", str(error), "then ask again"))
+        return Grouping()
+    if absent := sorted(rows.keys() - unique):
+        found.append(
+            Finding(
+                "question",
+                f"{path.name} lists what is not there, {counted(len(absent), 'picture')}: {some(absent)}",
+                "take them out of it or add the files",
+                tuple(absent),
+            )
+        )
+    if unlisted := sorted(unique - rows.keys()):
+        found.append(
+            Finding(
+                "note",
+                f"{path.name} leaves out {counted(len(unlisted), 'picture')}: {some(unlisted)}",
+                "they are not used; add rows for them if they should be",
+                tuple(unlisted),
+            )
+        )
+    group = _group_column(columns)
+    split = _split_column(path, columns, any(split for split, _ in names), found)
+    group_of = {stem: row[group] if group else stem for stem, row in rows.items()}
+    sides: dict[str, set[str]] = {}
+    for stem, row in rows.items():
+        sides.setdefault(group_of[stem], set()).add(row[split] if split else "")
+    if torn := sorted(name for name, splits in sides.items() if len(splits) > 1):
+        found.append(
+            Finding(
+                "question",
+                f"{path.name} has {counted(len(torn), 'group')} on two sides of its {split}: {some(torn)}",
+                "put every group on one side, or the scores say nothing about new ones",
+                tuple(torn),
+            )
+        )
+    pattern, why = (None, "") if group else _pattern(set(rows), [(None, name) for name in rows], found)
+    why = f"column {group} of {path.name}" if group else why
+    return Grouping(path.name, group, split, pattern, why, frozenset(rows))
+
+
+def _group_column(columns: dict[str, list[str]]) -> str | None:
+    for word in GROUP_WORDS:
+        for column, values in columns.items():
+            if word in re.split(r"[_\W]+", column.lower()) and all(values) and 1 < len(set(values)) < len(values):
+                return column
+    return None
+
+
+def _split_column(path: Path, columns: dict[str, list[str]], has_folders: bool, found: list[Finding]) -> str | None:
+    for column, values in columns.items():
+        words = {value.lower() for value in values}
+        if column.lower() not in SPLIT_COLUMNS or not words <= SPLIT_WORDS.keys():
+            continue
+        if has_folders:
+            found.append(
+                Finding("note", f"{path.name} has a column {column!r} beside folders of splits", "the folders count")
+            )
+            return None
+        if not set(values) <= set(SPLITS):
+            found.append(
+                Finding(
+                    "question",
+                    f"column {column!r} of {path.name} holds {', '.join(sorted(set(values)))}",
+                    "write train, val and test",
+                )
+            )
+        elif not {"train", "val"} <= set(values):
+            found.append(
+                Finding(
+                    "question",
+                    f"column {column!r} of {path.name} puts pictures into {', '.join(sorted(set(values)))} only",
+                    "put some groups into train and others into val, or remove the column",
+                )
+            )
+        return column
+    return None
+
+
+def _pattern(
+    unique: Collection[str], names: Sequence[tuple[Split | None, str]], found: list[Finding]
+) -> tuple[str | None, str]:
+    for pattern, what in PATTERNS:
+        matches = {name: re.search(pattern, name) for name in unique}
+        if not all(matches.values()):
+            continue
+        groups = {name: match[1] for name, match in matches.items() if match}
+        sizes = Counter(groups.values())
+        if len(sizes) < 3 or len(sizes) > len(unique) / 1.5 or max(sizes.values()) > 0.6 * len(unique):
+            continue
+        sides: dict[str, set[Split | None]] = {}
+        for split, name in names:
+            sides.setdefault(groups[name], set()).add(split)
+        if torn := sorted(group for group, splits in sides.items() if len(splits) > 1):
+            found.append(
+                Finding(
+                    "question",
+                    f"by their names, {counted(len(torn), 'group')} of pictures in the folders of two splits: "
+                    f"{some(torn)}",
+                    "if pictures with such a name belong together (a patient, a tile), move each group "
+                    "into one folder, or the scores flatter; if not, the proposed recipe can be used",
+                    tuple(torn),
+                )
+            )
+            return None, "every picture is its own group"
+        example = min(unique)
+        return pattern, f"{what}, {groups[example]} of {example}"
+    if len(unique) > 1:
+        found.append(
+            Finding(
+                "note",
+                "the names show no groups",
+                "every picture counts alone; where pictures belong together (slices of a "
+                "patient, parts of a tile, frames of a film) say so with group_pattern or a manifest, or the scores "
+                "flatter",
+            )
+        )
+    return None, "every picture is its own group"

@@ -1,0 +1,259 @@
+"""What the values of masks may mean: labels, a value to ignore, blurred borders, numbered objects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ...config import Task
+from ..recipe import IGNORE_NAME, number_range
+from .colours import palette_for
+from .findings import Finding, counted, percent, some
+from .survey import MaskFacts
+
+BACKGROUND_WORDS = {"background", "bg", "none", "nothing"}
+IGNORE_WORDS = {IGNORE_NAME, "ignored", "unlabeled", "unlabelled", "void", "unknown", "undefined"}
+MOST_LABELS = 254
+NOISE = 16
+"""JPEG turns one value into several, hardly ever further apart than that."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels that masks seem to hold.
+
+    values: keys of `mask_values` to names. shares, masks: of each key, the share of all pixels and how many masks
+    hold it. firm: the share of the pixels of all classes that lie inside of regions (small for thin things).
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    background: str | None
+    palette: tuple[str, ...]
+    values: dict[str, str]
+    shares: dict[str, float]
+    masks: dict[str, int]
+    firm: float
+
+
+def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) -> tuple[Labels | None, list[Finding]]:
+    """The labels of masks by file name, as `[data]` needs them, and what is odd about them.
+
+    legend: value (`3` or `#3c1098`) to name, of what is known. None where a person has to say what is a label.
+    """
+    found: list[Finding] = []
+    coloured = any(mask.coloured for mask in masks.values())
+    if coloured and (flat := [name for name, mask in masks.items() if mask.channels == 1]):
+        found.append(
+            Finding(
+                "question",
+                f"{counted(len(flat), 'mask')} with numbers, while others hold colours: {some(flat)}",
+                "save all masks in one way",
+                tuple(flat),
+            )
+        )
+        masks = {name: mask for name, mask in masks.items() if mask.channels == 3}
+    table = _Table(masks, coloured)
+    names = {value: legend[key] for value in table.pixels if (key := table.key(value)) in legend}
+    keys = _instances(masks, table, found) if not coloured and not names else None
+    if keys is None:
+        keys = _blurred(table, names, found)
+    if keys is None:
+        strays = _strays(table, names, found)
+        keys = {table.key(v): IGNORE_NAME if v in strays else names.get(v, "") for v in sorted(table.pixels)}
+        _ignored_255(keys, table, bool(names), found)
+    keys = {key: IGNORE_NAME if name.lower() in IGNORE_WORDS else name for key, name in keys.items()}
+    keys = dict(sorted(keys.items(), key=lambda item: item[1] == IGNORE_NAME))
+    meant = [key for key, name in keys.items() if name != IGNORE_NAME]
+    if len(meant) < 2:
+        held = f"hold only the value {meant[0]}" if meant else "hold no value that could be a label"
+        found.append(
+            Finding(
+                "question",
+                f"the masks {held}, so there is nothing to tell apart",
+                "save masks in which every label has a value of its own",
+            )
+        )
+        return None, found
+    if len(meant) > MOST_LABELS:
+        found.append(
+            Finding(
+                "question",
+                f"the masks hold {len(meant):,} values or more, and a model has at most {MOST_LABELS} labels",
+                "save masks in which each class, not each object or shade, has a value",
+            )
+        )
+        return None, found
+    if coloured:
+        found.append(
+            Finding("note", f"the masks are RGB pictures of {len(keys)} colours", "the recipe names each colour")
+        )
+    elif set(keys) == {"0", "255"}:
+        found.append(
+            Finding("note", "the masks hold 0 and 255", "the recipe reads 255 as the class and 0 as background")
+        )
+    return _labels(keys, meant, table, coloured), found
+
+
+class _Table:
+    """Pixels, firm pixels and masks of each value, over all masks."""
+
+    def __init__(self, masks: Mapping[str, MaskFacts], coloured: bool) -> None:
+        self.coloured = coloured
+        self.pixels: Counter[int] = Counter()
+        self.firm: Counter[int] = Counter()
+        self.masks: Counter[int] = Counter()
+        self.names: dict[int, list[str]] = {}
+        for name, mask in masks.items():
+            for value, pixels in mask.pixels.items():
+                # grey saved as RGB
+                number = value if coloured or mask.channels == 1 else value & 255
+                self.pixels[number] += pixels
+                self.firm[number] += mask.firm[value]
+                self.masks[number] += 1
+                self.names.setdefault(number, []).append(name)
+        self.total = self.pixels.total()
+
+    def key(self, value: int) -> str:
+        return f"#{value:06x}" if self.coloured else str(value)
+
+    def is_firm(self, value: int) -> bool:
+        return self.firm[value] >= 0.3 * self.pixels[value]
+
+    def holders(self, values: Sequence[int]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for value in values for name in self.names[value]))
+
+
+def _instances(masks: Mapping[str, MaskFacts], table: _Table, found: list[Finding]) -> dict[str, str] | None:
+    """Masks that number their objects hold 1 to n without a gap, n being another in every mask."""
+    held = [set(mask.pixels) - {0} for mask in masks.values() if mask.channels == 1]
+    held = [values for values in held if values]
+    numbered = [len(values) for values in held if max(values) == len(values)]
+    if max(numbered, default=0) <= 20 or len(numbered) < 0.8 * len(held) or len(set(numbered)) == 1:
+        return None
+    found.append(
+        Finding(
+            "question",
+            f"the masks hold the numbers 0 to {max(table.pixels)} without a gap, as if each object had its own",
+            "if so, the proposed recipe makes one class of all of them and can be used; if each number is a class, "
+            "name them in mask_values",
+        )
+    )
+    return {"0": "", f"1-{max(table.pixels)}": ""}
+
+
+def _blurred(table: _Table, names: Mapping[int, str], found: list[Finding]) -> dict[str, str] | None:
+    """Values that lie between others and never fill a region come from smoothing or lossy compression."""
+    low, high = min(table.pixels), max(table.pixels)
+    loose = [v for v in table.pixels if low < v < high and not table.is_firm(v) and v not in names]
+    if len(loose) < 8 or 2 * len(loose) < len(table.pixels):
+        return None
+    holders = table.holders(loose)
+    share = sum(table.pixels[v] for v in loose) / table.total
+    what = (
+        f"{counted(len(holders), 'mask')} with in-between values ({percent(share)} of the pixels, "
+        f"{len(table.pixels):,} values in all), as smoothing, resizing or JPEG leave them: {some(holders)}"
+    )
+    advice = "save the masks again without smoothing (nearest neighbour, PNG)"
+    main: list[int] = []
+    for value, pixels in table.pixels.most_common():
+        near = not table.coloured and any(abs(value - other) <= NOISE for other in main)
+        if value in names or (table.is_firm(value) and pixels >= 1e-3 * table.total and not near):
+            main.append(value)
+    main.sort()
+    if not table.coloured and len(main) == 2:
+        middle = (main[0] + main[1] + 1) // 2
+        found.append(
+            Finding("question", what, f"{advice}, or use the proposed recipe, which cuts at {middle}", holders)
+        )
+        return {f"0-{middle - 1}" if middle > 1 else "0": "", f"{middle}-{max(high, 255)}": ""}
+    if table.coloured:
+        found.append(Finding("question", what, advice, holders))
+        return {table.key(value): names.get(value, "") for value in main}
+    found.append(Finding("question", what, f"{advice}, or use the proposed recipe, which ignores them", holders))
+    keys = {str(value): names.get(value, "") for value in main}
+    for before, after in pairwise([-1, *main, max(high, 255) + 1]):
+        if after - before > 1:
+            keys[f"{before + 1}-{after - 1}"] = IGNORE_NAME
+    return keys
+
+
+def _strays(table: _Table, names: Mapping[int, str], found: list[Finding]) -> set[int]:
+    rare = {
+        v
+        for v, n in table.pixels.items()
+        if v not in names and n < 1e-4 * table.total and (n < 20 or not table.is_firm(v))
+    }
+    if rare and len(table.pixels) - len(rare) >= 2:
+        holders = table.holders(sorted(rare))
+        values = [f"{table.key(v)} ({counted(table.pixels[v], 'pixel')})" for v in sorted(rare)]
+        found.append(
+            Finding(
+                "warning",
+                f"stray values that hardly occur, in {counted(len(holders), 'mask')}: {some(values)}; first in "
+                f"{holders[0]}",
+                "the recipe ignores them; name them in mask_values if they mean something",
+                holders,
+            )
+        )
+        return rare
+    return set()
+
+
+def _ignored_255(keys: dict[str, str], table: _Table, named: bool, found: list[Finding]) -> None:
+    if named or keys.get("255") != "":
+        return
+    others = sorted(int(key) for key, name in keys.items() if name != IGNORE_NAME and key != "255")
+    if len(others) >= 2 and others == list(range(others[0], others[0] + len(others))):
+        keys["255"] = IGNORE_NAME
+        share = percent(table.pixels[255] / table.total)
+        found.append(
+            Finding(
+                "warning",
+                f"255 stands beside the numbers {others[0]} to {others[-1]}, on {share} of the pixels",
+                "the recipe ignores it, as is customary; name a class in mask_values if it is one",
+            )
+        )
+
+
+def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, coloured: bool) -> Labels:
+    zero = "#000000" if coloured else "0"
+    background_key = next((key for key in meant if keys[key].lower() in BACKGROUND_WORDS), None)
+    first = meant[0]
+    if background_key is None and not keys[first] and (first == zero or first.startswith("0-")):
+        background_key = first
+    taken: set[str] = set()
+    named = dict(keys)
+    classes = [key for key in meant if key != background_key]
+    order = classes if background_key is None else [background_key, *classes]
+    for number, key in enumerate(order, 0 if background_key is not None else 1):
+        name = keys[key] or ("background" if key == background_key else f"class{number}")
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        named[key] = name
+    shares, masks, firm, solid = {}, {}, 0, 0
+    for key in keys:
+        values = (
+            [int(key[1:], 16)]
+            if coloured
+            else [v for v in table.pixels if number_range(key)[0] <= v <= number_range(key)[1]]
+        )
+        shares[key] = sum(table.pixels[value] for value in values) / table.total
+        masks[key] = len(table.holders(values))
+        if key in classes:
+            firm += sum(table.firm[value] for value in values)
+            solid += sum(table.pixels[value] for value in values)
+    return Labels(
+        task="binary" if len(classes) == 1 else "multiclass",
+        classes=tuple(named[key] for key in classes),
+        background=named[background_key] if background_key is not None else None,
+        # colours that the makers of coloured masks know
+        palette=tuple(order) if coloured else palette_for([named[key] for key in order], background_key is not None),
+        values=named,
+        shares=shares,
+        masks=masks,
+        firm=firm / max(1, solid),
+    )

@@ -1,0 +1,153 @@
+"""What the numbers of images may mean: channels, bits, ranges; and images that look alike."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .findings import Finding, counted, some
+from .survey import ImageFacts
+
+MOST_DIFFERENT_BITS = 28
+"""Of 256: slices of one scan at two windows and sizes differ in up to 27, those of two patients in 31 and more."""
+
+
+def propose_channels(images: Mapping[str, ImageFacts]) -> tuple[tuple[str, ...], list[Finding]]:
+    """The channels that the network should take of images by file name."""
+    found = []
+    counts = Counter(image.channels for image in images.values())
+    coloured = [name for name, image in images.items() if image.coloured]
+    if other := [name for name, image in images.items() if image.channels not in (1, 3)]:
+        found.append(
+            Finding(
+                "question",
+                f"{counted(len(other), 'image')} with neither 1 nor 3 channels: {some(other)}",
+                "name the channels in the recipe",
+                tuple(other),
+            )
+        )
+        most = counts.most_common(1)[0][0]
+        return tuple(f"band{i + 1}" for i in range(most)), found
+    if not coloured:
+        if counts[3]:
+            found.append(
+                Finding("note", "the images are saved as RGB but hold only grey", "the recipe takes one channel")
+            )
+        return ("gray",), found
+    if grey := [name for name in images if name not in set(coloured)]:
+        found.append(
+            Finding(
+                "note",
+                f"{counted(len(grey), 'image')} (of {len(images):,}) without colour: {some(grey)}",
+                "they are used as grey RGB",
+                tuple(grey),
+            )
+        )
+    return ("red", "green", "blue"), found
+
+
+def propose_range(
+    images: Mapping[str, ImageFacts], channels: int
+) -> tuple[tuple[tuple[float, float], ...] | None, list[Finding]]:
+    """The range that black to white stands for, per channel; None is that of the stored type."""
+    found = []
+    kinds = {image.dtype for image in images.values()}
+    low, high = min(image.low for image in images.values()), max(image.high for image in images.values())
+    floats = [name for name, image in images.items() if image.stored_range is None]
+    wanted: tuple[float, float] | None = None
+    if floats and (low < 0 or high > 1):
+        wanted = (_rounded(low, -1), _rounded(high, 1))
+        found.append(
+            Finding(
+                "warning",
+                f"floats from {low:g} to {high:g} in {counted(len(floats), 'image')}, which have no natural range",
+                f"the recipe takes {wanted[0]:g} to {wanted[1]:g}; give the range that the measurement can span",
+                tuple(floats),
+            )
+        )
+    elif kinds == {"uint16"} and 0 < high < 65536 // 8:
+        bits = max(8, math.ceil(math.log2(high + 1)))
+        wanted = (0, 2**bits - 1)
+        found.append(
+            Finding(
+                "warning",
+                f"the images are stored in 16 bits, but their values end at {high:g}, which is nearly black",
+                f"the recipe takes 0 to {wanted[1]:g}, i.e. {bits} bits",
+            )
+        )
+    if wanted is not None and len(kinds) > 1:
+        found.append(
+            Finding(
+                "question",
+                f"the images are of several stored types ({', '.join(sorted(kinds))}) that no one range fits",
+                "save all of them in one type",
+            )
+        )
+    if black := [name for name, image in images.items() if image.low == image.high]:
+        found.append(
+            Finding(
+                "warning",
+                f"{counted(len(black), 'image')} of one single tone (all black, say): {some(black)}",
+                "remove them if that is a mistake",
+                tuple(black),
+            )
+        )
+    if hidden := [name for name, image in images.items() if any("transparent" in notice for notice in image.notices)]:
+        found.append(
+            Finding(
+                "note",
+                f"{counted(len(hidden), 'image')} in part transparent: {some(hidden)}",
+                "what is transparent is read as black",
+                tuple(hidden),
+            )
+        )
+    return (None if wanted is None else (wanted,) * channels), found
+
+
+def identical(images: Sequence[ImageFacts]) -> list[list[int]]:
+    """Sets of images with the same pixels, those of one single tone apart."""
+    by_digest: dict[bytes, list[int]] = {}
+    for i, image in enumerate(images):
+        if image.low < image.high:
+            by_digest.setdefault(image.digest, []).append(i)
+    return [places for places in by_digest.values() if len(places) > 1]
+
+
+def look_alike(images: Sequence[ImageFacts], groups: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of images of different groups that show nearly the same, most alike first; no identical ones.
+
+    By the Hamming distance of their gradients, which must be small against the number of gradients there are.
+    """
+    if not images:
+        return []
+    bits = np.array([image.gradients for image in images], dtype=np.float32)
+    ones = bits.sum(axis=1)
+    group, digest = (_numbered(things) for things in (groups, [image.digest for image in images]))
+    found: list[tuple[float, int, int]] = []
+    for start in range(0, len(bits), 1024):  # a matrix of all pairs would not fit for many images
+        here = slice(start, start + 1024)
+        both = bits[here] @ bits.T
+        distance = ones[here, None] + ones - 2 * both
+        either = ones[here, None] + ones - both
+        alike = (distance <= MOST_DIFFERENT_BITS) & (distance <= 0.4 * either) & (either >= 32)
+        alike &= (group[here, None] != group) & (digest[here, None] != digest)
+        found += [(float(distance[i, j]), start + i, j) for i, j in np.argwhere(alike).tolist() if start + i < j]
+    return [(i, j) for _, i, j in sorted(found)]
+
+
+def _numbered(things: Sequence[object]) -> NDArray[np.int64]:
+    """A number for each thing, the same for equal ones."""
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(thing, len(numbers)) for thing in things], dtype=np.int64)
+
+
+def _rounded(value: float, way: int) -> float:
+    """Away from the middle, to two digits."""
+    if not value:
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    return float(f"{(math.floor(value / step) if way < 0 else math.ceil(value / step)) * step:.12g}")

@@ -1,0 +1,191 @@
+"""The recipe that a folder seems to ask for, as TOML with the reasons."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from ..layouts import NAME, Layout
+from .findings import counted, percent
+from .grouping import Grouping
+from .mask_values import Labels
+
+LARGE = 640
+"""Pictures whose longer side is mostly above are seen at their own resolution, in crops."""
+WORKING_SIZE = 256
+STEPS = 3000
+"""A small network from random weights has seen enough after some thousand steps."""
+MOST_EPOCHS = 400
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of the network and of the run."""
+
+    working_size: int | None
+    widths: tuple[int, ...]
+    crop: int
+    batch_size: int
+    epochs: int
+    why_size: str
+    why_epochs: str
+
+
+def plan(sizes: Sequence[tuple[int, int]], training: int, firm: float) -> Plan:
+    """What fits pictures of these (height, width), so many of them for training.
+
+    firm: the share of class pixels inside of regions; thin things would not outlive a reduction.
+    """
+    longest = [max(size) for size in sizes]
+    middle = median(longest)
+    of = f"{min(longest)} pixels" if min(longest) == max(longest) else f"{min(longest)} to {max(longest)} pixels"
+    working_size: int | None
+    if middle > LARGE:
+        working_size, why = None, f"longer sides of {of}: seen at their own resolution, in crops"
+        side = 256 if middle < 1024 else 384
+    elif middle <= WORKING_SIZE:
+        working_size = max(16, int(middle))
+        side, why = working_size, f"longer sides of {of}, mostly small: one size for all"
+    elif firm >= 0.85:
+        working_size = WORKING_SIZE
+        side, why = (
+            working_size,
+            f"longer sides of {of}, and classes that fill regions: these show at {WORKING_SIZE} as well",
+        )
+    else:
+        working_size = int(middle)
+        side, why = working_size, f"longer sides of {of}, and classes so thin that a smaller size would lose them"
+    widths = (16, 32, 64, 128, 256, 256)[: 6 if side >= 224 else 5 if side >= 96 else 4 if side >= 48 else 3]
+    stride = 2 ** (len(widths) - 1)
+    crop = max(16, math.ceil(side / stride) * stride)
+    crops = 0
+    for height, width in sizes:
+        ratio = 1 if working_size is None else working_size / max(height, width)
+        crops += max(1, math.ceil(height * ratio * width * ratio / crop**2))
+    crops = max(1, round(crops * training / len(sizes)))
+    batch_size = min(4 if crop > WORKING_SIZE else 8, max(2, crops // 6))  # few pictures still make some steps
+    per_epoch = max(1, crops // batch_size)
+    epochs = min(MOST_EPOCHS, max(10, math.ceil(STEPS / per_epoch)))
+    return Plan(
+        working_size,
+        widths,
+        crop,
+        batch_size,
+        epochs,
+        why,
+        f"{counted(crops, 'crop')} for training make {counted(per_epoch, 'step')} an epoch, "
+        f"so {per_epoch * epochs:,} steps in all",
+    )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a recipe for a folder of this name says; sizes: (height, width) of its images; legend: a file of names."""
+
+    name: str
+    layout: Layout
+    labels: Labels
+    channels: tuple[str, ...]
+    value_range: tuple[tuple[float, float], ...] | None
+    grouping: Grouping
+    sizes: tuple[tuple[int, int], ...]
+    legend: str | None = None
+
+    def text(self, *, training: int, seed: int = 0, questions: Sequence[str] = ()) -> str:
+        """The recipe as TOML, for so many training pictures; what a person has to answer first stands above."""
+        run = plan(self.sizes, training, self.labels.firm)
+        sections = [_head(self.name, questions), _data(self), _mask_values(self.labels), _model(run)]
+        return "\n\n".join("\n".join(lines) for lines in (*sections, _augment(self.channels), _train(run, seed))) + "\n"
+
+
+def _head(name: str, questions: Sequence[str]) -> list[str]:
+    lines = [
+        f"# Proposed by `python -m unetseg doctor` for the folder {_comment(name)}. Every value may be changed; all are"
+    ]
+    lines += ["# documented in unetseg/fitting/recipe.py.", *(["#", "# To be answered first:"] if questions else [])]
+    for question in questions:
+        lines += textwrap.wrap(_comment(question), 110, initial_indent="# - ", subsequent_indent="#   ")
+    return lines
+
+
+def _data(proposal: Proposal) -> list[str]:
+    layout, labels, grouping = proposal.layout, proposal.labels, proposal.grouping
+    why = (
+        "rename them as you like, here and in mask_values" if proposal.legend is None else f"named by {proposal.legend}"
+    )
+    lines = ["[data]", f"task = {_toml(labels.task)}  # {_TASKS[labels.task]}"]
+    lines += [f"classes = {_toml(labels.classes)}  # {why}"]
+    if labels.background is not None:
+        lines += [f"background = {_toml(labels.background)}"]
+    lines += [f"palette = {_toml(labels.palette)}"]
+    seen = "no picture has colours" if len(proposal.channels) == 1 else "as stored"
+    lines += [f"channels = {_toml(proposal.channels)}  # {seen}"]
+    if proposal.value_range is not None:
+        lines += [f"value_range = {_toml(proposal.value_range)}  # stored black and white, by what occurs"]
+    lines += [f"images = {_toml(layout.images)}", f"masks = {_toml(layout.masks)}"]
+    for key, template in (("image_name", layout.image_name), ("mask_name", layout.mask_name)):
+        if template != NAME:
+            lines += [f"{key} = {_toml(template)}"]
+    if layout.split_folders is not None:
+        folders = ", ".join(f"{split} = {_toml(folder)}" for split, folder in layout.split_folders.items())
+        lines += [f"split_folders = {{ {folders} }}"]
+    for key in ("manifest", "group_column", "split_column"):
+        if (value := getattr(grouping, key)) is not None:
+            lines += [f"{key} = {_toml(value)}"]
+    lines += [f"# groups: {_comment(grouping.why)}"]
+    if grouping.group_pattern is not None:
+        lines += [f"group_pattern = '{grouping.group_pattern}'"]
+    if grouping.split_column is None and "val" not in (layout.split_folders or {}):
+        lines += ['val = 0.2  # of the groups, drawn with the seed of [train]; or name groups: ["one", "other"]']
+    return lines
+
+
+def _mask_values(labels: Labels) -> list[str]:
+    lines = ["[data.mask_values]"]
+    for key, name in labels.values.items():
+        where = f"{percent(labels.shares[key])} of the pixels, in {counted(labels.masks[key], 'mask')}"
+        lines += [f"{_toml(key) if key.startswith('#') else key} = {_toml(name)}  # {where}"]
+    return lines
+
+
+def _model(run: Plan) -> list[str]:
+    size = f"working_size = {run.working_size}" if run.working_size is not None else "# so no working_size"
+    return ["[model]", f"# {run.why_size}", size, f"widths = {_toml(run.widths)}"]
+
+
+def _augment(channels: Sequence[str]) -> list[str]:
+    lines = ["[augment]", "# where a mirrored or turned picture is as likely (from above, under a microscope) add"]
+    lines += ['# flip = ["horizontal", "vertical"] and rotate = 180', "rotate = 10", "scale = 1.25", "translate = 0.1"]
+    lines += ["gamma = 1.25", "contrast = 1.15", "brightness = 0.05", *(["color = 1.05"] if len(channels) == 3 else [])]
+    return [*lines, "noise = 0.03", "blur = 0.6"]
+
+
+def _train(run: Plan, seed: int) -> list[str]:
+    lines = ["[train]", f"# {run.why_epochs}", f"epochs = {run.epochs}", f"batch_size = {run.batch_size}"]
+    lines += [f"crop = {run.crop}", f"warmup_epochs = {max(1, round(run.epochs * 0.05))}"]
+    if run.epochs >= 100:
+        lines += [f"validate_every = {run.epochs // 50}"]
+    if seed:
+        lines += [f"seed = {seed}  # the first that shows every label on both sides, and no picture twice"]
+    return lines
+
+
+_TASKS = {
+    "binary": "one class or background: one sigmoid",
+    "multiclass": "every pixel has exactly one label: one softmax over all",
+}
+
+
+def _toml(value: object) -> str:
+    """A value as TOML, which takes JSON for strings, numbers and lists, but for two details."""
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _comment(text: str) -> str:
+    """Text from file names as part of a comment: one line, without what TOML forbids there."""
+    return "".join(c if c.isprintable() else " " for c in text.encode("utf-8", "replace").decode("utf-8"))

@@ -1,0 +1,86 @@
+"""The report of an examination, as text of a hundred columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ..folder import SPLITS
+from .findings import WEIGHTS, counted, percent, some
+from .mask_values import Labels
+from .survey import ImageFacts
+
+if TYPE_CHECKING:
+    from .diagnosis import Diagnosis
+
+WIDTH = 100
+
+
+def report_text(diagnosis: Diagnosis) -> str:
+    """How a folder is understood, its labels, and the findings, the heaviest first."""
+    lines = [headline(diagnosis)]
+    facts = [f"  {head:<9} {text}" for head, text in _facts(diagnosis)]
+    lines += ["", *facts] if facts else []
+    if diagnosis.labels is not None:
+        lines += ["", "Labels", *_label_lines(diagnosis.labels, len(diagnosis.examined))]
+    heads = {"question": "To be answered before training", "warning": "Worth a look", "note": "By the way"}
+    for weight in WEIGHTS:
+        here = [finding for finding in diagnosis.findings if finding.weight == weight]
+        if here:
+            lines += ["", heads[weight]]
+        for finding in here:
+            first, *more = textwrap.wrap(finding.what, WIDTH - 4)
+            lines += [f"  * {first}", *(f"    {line}" for line in more)]
+            lines += textwrap.wrap(finding.advice, WIDTH - 7, initial_indent="    -> ", subsequent_indent="       ")
+    if not diagnosis.ambiguous:
+        lines += ["", "Nothing stands against training."]
+    return "\n".join(lines)
+
+
+def headline(diagnosis: Diagnosis) -> str:
+    """The folder's name, how many pictures it has, and of how many groups."""
+    name, count = diagnosis.folder.resolve().name, len(diagnosis.examined)
+    if not count:
+        return f"{name}: {counted(len(diagnosis.lone), 'image')}, none with a mask"
+    groups = {example.group for example in diagnosis.examples}
+    of = f" of {counted(len(groups), 'group')}" if 1 < len(groups) < count else ""
+    return f"{name}: {counted(count, 'picture')}{of}, with masks"
+
+
+def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    layout = diagnosis.layout.layout
+    same = layout.image_name == layout.mask_name
+    called = "by the same names" if same else f"{layout.image_name} and {layout.mask_name}"
+    where = f"{layout.images} and {layout.masks}" if layout.images != layout.masks else layout.images
+    folders = f"; split: {', '.join(layout.split_folders.values())}" if layout.split_folders else ""
+    facts = [("folders", f"{where}, {called}{folders}")] if diagnosis.examined else []
+    images = [s.image for s in diagnosis.examined if isinstance(s.image, ImageFacts)]
+    if images:
+        by_area = sorted({(image.width * image.height, image.width, image.height) for image in images})
+        sizes = " to ".join(f"{width} x {height}" for _, width, height in dict.fromkeys((by_area[0], by_area[-1])))
+        kinds = Counter(("RGB" if image.coloured else "grey") + f" {image.dtype}" for image in images)
+        low, high = min(image.low for image in images), max(image.high for image in images)
+        facts.append(("images", f"{sizes} pixels, {', '.join(kinds)}, values {low:g} to {high:g}"))
+    if diagnosis.recipe is not None:
+        facts.append(("groups", diagnosis.grouping.why))
+    if diagnosis.examples:
+        parts = []
+        for split in SPLITS:
+            here = [example for example in diagnosis.examples if example.split == split]
+            groups = sorted({example.group for example in here})
+            if here:
+                which = some(groups) if len(groups) <= 3 else counted(len(groups), "group")
+                parts.append(f"{split} {len(here):,}" + (f" ({which})" if len(groups) < len(here) else ""))
+        facts.append(("split", ", ".join(parts)))
+    return facts
+
+
+def _label_lines(labels: Labels, masks: int) -> list[str]:
+    lines = []
+    wide = max(len(name) for name in labels.values.values())
+    for key, name in labels.values.items():
+        share, held = percent(labels.shares[key]), f"in {labels.masks[key]:,} of {masks:,}"
+        bar = "#" * round(30 * labels.shares[key])
+        lines.append(f"  {key:>9}  {name:<{wide}} {share:>8}  {held}  {bar}".rstrip())
+    return lines

@@ -1,0 +1,101 @@
+"""What one sees of a run while it goes on: metrics.csv, curves.png and, of validation, validation.png."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import whole
+from ..predictor import Predictor
+from .folder import Example, read_labels
+from .panel import panel, panel_row
+from .plots import BLUE, GREEN, ORANGE, Chart, as_png
+from .recipe import Data
+
+COLUMNS = ("epoch", "step", "learning_rate", "train_loss", "mean_group_dice", "miou", "accuracy", "seconds")
+SCORES = (("mean_group_dice", "mean group Dice", BLUE), ("miou", "mean IoU", ORANGE), ("accuracy", "accuracy", GREEN))
+
+
+class Journal:
+    """Files of a run folder, each whole at any moment; rows from `epoch` on are dropped at a resume."""
+
+    def __init__(self, folder: Path, epoch: int, *, tensorboard: bool = False) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, object]] = []
+        self.events = _tensorboard(folder / "tensorboard", epoch) if tensorboard else None
+        path = folder / "metrics.csv"
+        if path.exists() and epoch:
+            with path.open(newline="", encoding="utf-8") as file:
+                self.rows = [dict(row) for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+
+    def add(self, row: dict[str, object]) -> None:
+        """Append an epoch's row to metrics.csv, unknown values left empty, and draw the curves anew."""
+        self.rows.append(row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        with whole(self.folder / "metrics.csv") as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
+        with whole(self.folder / "curves.png") as temporary:
+            temporary.write_bytes(self._curves())
+        if self.events is not None:
+            for name in COLUMNS[2:]:
+                if row.get(name, "") != "":
+                    self.events.add_scalar(name, float(str(row[name])), row["step"])
+            self.events.flush()
+
+    def panel(self, predictor: Predictor, examples: Sequence[Example], data: Data, count: int = 4) -> None:
+        """Write validation.png: some pictures, evenly chosen, with truth, prediction and where these differ."""
+        rows = []
+        for i in np.linspace(0, len(examples) - 1, min(count, len(examples))).round().astype(int):
+            segmentation = predictor(examples[i].image)
+            truth = read_labels(examples[i].mask, data, predictor.config)
+            labels = segmentation.labels()[0]
+            rows.append(panel_row(examples[i].image.name, segmentation.picture[0], truth, labels, predictor.config))
+        with whole(self.folder / "validation.png") as temporary:
+            panel(rows, predictor.config).save(temporary, format="PNG")
+
+    def _curves(self) -> bytes:
+        last = float(str(self.rows[-1]["epoch"]))
+        losses = self._points("train_loss")
+        loss = Chart(
+            "Loss of training",
+            "epoch",
+            "loss",
+            x_range=(0, last),
+            y_range=(0, _round_number(max(y for _, y in losses))),
+        )
+        score = Chart("Scores of validation", "epoch", "score", x_range=(0, last))
+        for chart, points, color in (
+            (loss, losses, BLUE),
+            *((score, self._points(key), color) for key, _, color in SCORES),
+        ):
+            if len(points) > 1:
+                chart.line(points, color)
+            chart.dots(points, color, 2.5)
+        score.legend([(name, color) for _, name, color in SCORES], (0.97 * last, 0.28), anchor="r")
+        return as_png([[loss.finished(), score.finished()]])
+
+    def _points(self, column: str) -> list[tuple[float, float]]:
+        return [(float(str(row["epoch"])), float(str(row[column]))) for row in self.rows if row.get(column, "") != ""]
+
+
+def _round_number(value: float) -> float:
+    """The next larger number that divides into five round ones."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1e-6)))
+    return power * next(step for step in (1, 2, 2.5, 5, 10) if step * power >= value)
+
+
+def _tensorboard(folder: Path, epoch: int) -> Any:  # noqa: ANN401, an optional library
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError("--tensorboard needs its library; pip install 'unetseg[tensorboard]'") from None
+    return SummaryWriter(folder, purge_step=None if epoch == 0 else epoch)

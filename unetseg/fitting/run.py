@@ -1,0 +1,92 @@
+"""From a recipe and a folder to a checkpoint, with or without cross-validation before it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..files import whole
+from .folder import Example, find_examples
+from .loop import fit_examples
+from .recipe import Recipe
+
+
+def fit(
+    recipe: Recipe,
+    data: Path,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    init: str | Path | None = None,
+    device: str = "auto",
+    folds: int = 0,
+    tensorboard: bool = False,
+) -> Path:
+    """Train by a recipe on the pictures in `data`; the checkpoint's path, `run_dir/checkpoint`.
+
+    run_dir: gets the checkpoint, metrics.csv, curves.png, validation.png and state.safetensors.
+    resume: go on where a stopped run left off. init: start from the weights of this checkpoint, with a fresh head
+        where it has other labels. tensorboard: write its event files too.
+    folds: before the run itself, cross-validate over so many folds of the groups that are not for testing, and
+        calibrate the checkpoint on the pictures that each fold's network has not seen.
+    Ctrl-C or SIGTERM saves the state after the step at hand and raises Stopped. Under `torchrun`, all processes
+    train together, and the first one writes.
+    Raises ValueError for data or a run folder that don't fit.
+    """
+    examples = find_examples(recipe.data, data, recipe.train.seed)
+    held_out: list[tuple[Path, list[Example]]] = []
+    if folds:
+        for number, fold in enumerate(split_folds(examples, folds, recipe.train.seed), start=1):
+            folder = run_dir / "folds" / str(number)
+            started = (folder / "state.safetensors").exists()
+            fit_examples(recipe, fold, folder, resume=resume and started, init=init, device=device)
+            held_out.append((folder / "checkpoint", [e for e in fold if e.split == "val"]))
+        _summarise(run_dir, held_out)
+    return fit_examples(
+        recipe, examples, run_dir, resume=resume, init=init, device=device, tensorboard=tensorboard, folds=held_out
+    )
+
+
+def split_folds(examples: Sequence[Example], count: int, seed: int) -> list[list[Example]]:
+    """The pictures that are not for testing, `count` times, each time with other groups as validation.
+
+    Every group is held out once; the folds hold about as many pictures each. Raises ValueError for too few groups.
+    """
+    pictures = Counter(example.group for example in examples if example.split != "test")
+    if not 2 <= count <= len(pictures):
+        raise ValueError(
+            f"--folds is {count}, expected 2 to {len(pictures)}, the number of groups that are not for testing"
+        )
+    groups = sorted(pictures)
+    random.Random(seed).shuffle(groups)
+    groups.sort(key=lambda group: -pictures[group])
+    sizes, fold_of = [0] * count, {}
+    for group in groups:
+        fold_of[group] = sizes.index(min(sizes))
+        sizes[fold_of[group]] += pictures[group]
+    return [
+        [replace(e, split="val" if fold_of[e.group] == fold else "train") for e in examples if e.split != "test"]
+        for fold in range(count)
+    ]
+
+
+def _summarise(run_dir: Path, held_out: Sequence[tuple[Path, Sequence[Example]]]) -> None:
+    """Write cross_validation.json: the scores of each fold, their mean and standard deviation."""
+    folds: list[dict[str, object]] = []
+    keys = ("mean_group_dice", "miou", "accuracy")
+    for checkpoint, examples in held_out:
+        scores = json.loads((checkpoint / "scores.json").read_text(encoding="utf-8"))["val"]
+        groups = sorted({example.group for example in examples})
+        folds.append({"groups": groups, "pictures": len(examples), **{key: scores[key] for key in keys}})
+    summary: dict[str, object] = {"folds": folds}
+    for key in keys:
+        values = [float(str(fold[key])) for fold in folds if fold[key] is not None]
+        summary[key] = {"mean": float(np.mean(values)), "std": float(np.std(values))} if values else None
+    with whole(run_dir / "cross_validation.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
