@@ -70,7 +70,7 @@ class Journal:
             "epoch",
             "loss",
             x_range=(0, last),
-            y_range=(0, _round_number(max(y for _, y in losses))),
+            y_range=(0, round_number(max(y for _, y in losses))),
         )
         score = Chart("Scores of validation", "epoch", "score", x_range=(0, last))
         for chart, points, color in (
@@ -87,7 +87,7 @@ class Journal:
         return [(float(str(row["epoch"])), float(str(row[column]))) for row in self.rows if row.get(column, "") != ""]
 
 
-def _round_number(value: float) -> float:
+def round_number(value: float) -> float:
     """The next larger number that divides into five round ones."""
     power = 10.0 ** math.floor(math.log10(max(value, 1e-6)))
     return power * next(step for step in (1, 2, 2.5, 5, 10) if step * power >= value)
