@@ -9,6 +9,7 @@ test should be looked at once, at the end.
 
 import argparse
 import csv
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def main() -> None:
     predictor = Predictor.from_pretrained(options.checkpoint)
     rows = list(csv.DictReader((options.data / "manifest.csv").open(encoding="utf-8")))
     rows = [row for row in rows if row["split"] == options.split]
+    if options.split == "test":
+        print("This look at the test split counts: add it to earlier_test_looks of the recipe's card.", file=sys.stderr)
     print("| pictures without liver | with false liver |\n|---|---|")
     for name, pictures in {
         "real slices above and below the liver (val)": real_negatives(options.negatives),

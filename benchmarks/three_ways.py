@@ -29,8 +29,8 @@ from unetseg.fitting import Recipe
 from unetseg.fitting.augment import collate
 from unetseg.fitting.dataset import Crops, Pictures, measure
 from unetseg.fitting.folder import Example, find_examples, names_by_split, read_labels
-from unetseg.fitting.loop import step, update_average
 from unetseg.fitting.losses import class_weights, segmentation_loss
+from unetseg.fitting.optimisation import step, update_average
 from unetseg.fitting.recipe import IGNORE_NAME
 from unetseg.metrics import mean
 from unetseg.predictor import best_device, has_bfloat16

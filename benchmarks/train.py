@@ -27,8 +27,8 @@ from unetseg.fitting import Recipe
 from unetseg.fitting.augment import collate
 from unetseg.fitting.dataset import Crops, Pictures, measure
 from unetseg.fitting.folder import find_examples
-from unetseg.fitting.loop import step, update_average
 from unetseg.fitting.losses import segmentation_loss
+from unetseg.fitting.optimisation import step, update_average
 from unetseg.predictor import best_device, has_bfloat16
 from unetseg.samples import write_samples
 

@@ -1,20 +1,38 @@
 """The card says what the files beside it say."""
 
+import io
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from configs import config_for, network_for
 from huggingface_hub import ModelCard
-from PIL import Image
+from PIL import Image, ImageColor
+from test_evaluation import data_for
 from test_report import CARD, FACTS, completed, recipe_for, write_examples
 
 from unetseg import Predictor
-from unetseg.fitting.card import views_picture
+from unetseg.calibration import curves, joined, sample, trust, uncalibrated
+from unetseg.fitting import Recipe
+from unetseg.fitting.card import Facts, card_text, views_picture
+from unetseg.fitting.evaluation import Case, assess
 from unetseg.fitting.panel import FALSE, HEAD, MISSED, MIXED_UP, SIDE, UNKNOWN, panel, panel_row
-from unetseg.fitting.plots import Chart
+from unetseg.fitting.plots import (
+    BLUE,
+    CLASSES,
+    ORANGE,
+    PAPER,
+    Chart,
+    least_calibrated,
+    reliability_picture,
+    threshold_picture,
+)
+from unetseg.fitting.recipe import Model
+from unetseg.fitting.results import as_text, split_scores
+from unetseg.predictor import Segmentation
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +129,58 @@ def test_the_pictures_of_calibration_are_of_every_class(checkpoint: Path) -> Non
         with Image.open(checkpoint / name) as picture:
             heights[name] = picture.height
     assert heights == {"reliability.png": 3 * 380, "thresholds.png": 2 * 380}
+
+
+def test_a_card_of_many_classes_and_groups_stays_readable() -> None:
+    names = ("road | track", *(f"class {i}" for i in range(19)))
+    config = config_for(
+        "one-vs-rest", classes=names, palette=tuple(f"#0000{i:02x}" for i in range(20)),
+        temperatures=(1.5,) * 20, thresholds=(0.3,) * 20,
+    )  # fmt: skip
+    random = np.random.default_rng(2)
+    some = []
+    for group in (f"patient {i:03}" for i in range(100)):
+        truth = random.integers(0, 20, (12, 12)).astype(np.uint8)
+        logits = random.normal(0, 2, (1, 20, 12, 12)).astype(np.float32)
+        picture = np.zeros((1, 12, 12, 3), dtype=np.uint8)
+        some.append(Case(group, group, Segmentation(torch.from_numpy(logits), picture, config), truth))
+    result = split_scores(assess(some, config))
+    pixels = joined([sample(c.segmentation.logits[0], c.truth, config) for c in some])
+    before, after = trust(pixels, uncalibrated(config)), trust(pixels, config)
+    fitted_on = {"what": "validation", "pictures": 1, "groups": ["one"], "pixels": 144, "working_size": None}
+    calibration = {
+        "fitted_on": fitted_on,
+        "error": {"before": before.summary(), "after": after.summary()},
+        "reliability": {"before": before.bins(), "after": after.bins()},
+        "curve": curves(pixels, config),
+    }
+    recipe = Recipe(data=data_for(config), model=Model(widths=config.widths))
+    split = {"train": {"one": ["one"]}, "val": {}, "test": {}}
+    facts = Facts(steps=1, minutes=1, processes=2, threads=1, processor="a CPU")
+    text = card_text(config, recipe, {"val": result}, calibration, facts, split, parameters=1)  # type: ignore[arg-type]
+
+    shown = least_calibrated(calibration)
+    errors = after.summary()["everywhere"]["by_class"]
+    assert len(shown) == CLASSES
+    assert min(errors[name] for name in shown) >= max(errors[name] for name in names if name not in shown)
+    assert f"the {CLASSES} of 20 classes with the largest error" in text
+    assert "the worst and the best; scores.json has all" in text
+    assert "... 80 more" in text
+    assert len(text.splitlines()) < 200
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table
+    assert r"| road \| track |" in text
+    assert "1 picture of 1 group; `split.json`" in text
+    assert "1 minute on 2 processes of 1 thread each" in text
+    assert not re.search(r"\b1 (pictures|groups|steps|minutes|threads)\b", text)
+    assert "20 labels" in as_text("title", result)
+    assert max(map(len, as_text("title", result).splitlines())) < 160
+    for drawn, height in (
+        (reliability_picture(calibration), CLASSES * 380 + 40),
+        (threshold_picture(calibration, config.outputs, config.thresholds), CLASSES // 2 * 380 + 40),
+    ):
+        with Image.open(io.BytesIO(drawn)) as sheet:
+            assert sheet.height == height
+            colours = np.array(sheet.getpalette()).reshape(-1, 3)
+        for color in (ORANGE, BLUE, PAPER):  # as they were drawn, not mixed with others
+            assert np.abs(colours - ImageColor.getrgb(color)[:3]).sum(axis=1).min() < 30

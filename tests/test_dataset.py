@@ -335,7 +335,7 @@ def test_a_large_picture_is_seen_in_as_many_crops_as_cover_it(tmp_path: Path) ->
 
 def test_the_cache_changes_nothing_but_what_is_read_again(tmp_path: Path) -> None:
     add(tmp_path, "a", "b")
-    size = 24 * 32 * (4 + 1)
+    size = 24 * 32 * (1 + 1)  # bytes of the image and of its labels
     caches = {room: pictures(tmp_path, cache_gb=room * size / 1e9) for room in (0, 1.5, 2.5)}
     for room, kept in caches.items():
         first = [kept[i] for i in range(2)]
@@ -347,9 +347,19 @@ def test_the_cache_changes_nothing_but_what_is_read_again(tmp_path: Path) -> Non
             assert torch.equal(one[1], mine[1])
         assert len(kept.cache) == int(room)
     shutil.rmtree(tmp_path / "images")
-    assert caches[2.5][1] is caches[2.5][1]
+    assert torch.equal(caches[2.5][1][0], again[1][0])
     with pytest.raises(ValueError, match=r"b\.png can't be read"):
         caches[1.5][1]
+
+
+def test_what_bytes_can_not_hold_is_kept_as_it_is(tmp_path: Path) -> None:
+    add(tmp_path, "a", "b")
+    deep = np.arange(24 * 32, dtype=np.uint16).reshape(24, 32) * 85
+    Image.fromarray(deep).save(tmp_path / "images" / "b.png")
+    kept = pictures(tmp_path)
+    assert [kept.stored(i)[0].dtype for i in (0, 1)] == [torch.uint8, torch.float32]
+    for _ in range(2):
+        torch.testing.assert_close(kept[1][0][0], torch.from_numpy(deep / 65535).float())
 
 
 def test_pictures_are_resized_to_the_working_size_and_labels_never_mixed(tmp_path: Path) -> None:

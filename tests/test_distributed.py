@@ -93,6 +93,15 @@ def test_a_run_in_two_processes_ends_as_good_as_one(folder: Path) -> None:
     assert "2 processes" in card
 
 
+def test_a_cross_validation_in_two_processes_comes_to_its_end(folder: Path) -> None:
+    script = str(ROOT / "training" / "train.py")
+    short = ("--train.epochs", "1", "--folds", "2", "--run-dir", "folds")
+    run(*TORCHRUN, "2", script, "binary.toml", "--data", "data", "--device", "cpu", *short, folder=folder)
+    summary = json.loads((folder / "folds" / "cross_validation.json").read_text())
+    assert len(summary["folds"]) == 2
+    assert (folder / "folds" / "checkpoint" / "calibration.json").is_file()
+
+
 def test_more_processes_than_crops_in_a_batch_are_refused(folder: Path) -> None:
     script = str(ROOT / "training" / "train.py")
     arguments = (script, "binary.toml", "--data", "data", "--run-dir", "many", "--train.batch_size", "1")
@@ -100,7 +109,7 @@ def test_more_processes_than_crops_in_a_batch_are_refused(folder: Path) -> None:
         [*TORCHRUN, "2", *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
-    assert "batch_size is 1, but 2 processes share a batch" in done.stderr
+    assert "2 processes can't share a batch of 1" in done.stderr
 
 
 def test_alone_everything_is_ones_own() -> None:

@@ -5,10 +5,13 @@ import importlib.util
 import io
 import json
 import logging
+import shlex
 import shutil
 import sys
 import tempfile
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -22,10 +25,14 @@ from PIL import Image
 from unetseg.__main__ import main
 from unetseg.config import hex_to_rgb
 from unetseg.fitting import Recipe
-from unetseg.fitting.doctor import Diagnosis, diagnose
+from unetseg.fitting.doctor import Diagnosis, diagnose, draw_sheet, is_edited, report_text
 from unetseg.fitting.doctor.contact_sheet import CELL, GAP, MARGIN
 from unetseg.fitting.doctor.findings import WEIGHTS
+from unetseg.fitting.doctor.legend import palette_for
+from unetseg.fitting.doctor.picture_values import look_alike
+from unetseg.fitting.doctor.survey import image_facts, mask_facts
 from unetseg.fitting.folder import find_examples, read_example
+from unetseg.fitting.panel import UNKNOWN
 from unetseg.samples import write_samples
 
 SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
@@ -85,7 +92,7 @@ def test_a_healthy_folder_raises_no_question_and_gets_a_recipe_with_reasons(tmp_
     text = diagnosis.recipe or ""
     assert "# groups: the name up to its first number, p0 of p0_0" in text
     assert "of the pixels, in 10 masks" in text
-    report = diagnosis.report()
+    report = report_text(diagnosis)
     assert report.startswith("data: 10 pictures of 5 groups, with masks\n")
     assert "Nothing stands against training." in report
     assert max(map(len, report.splitlines())) <= 100
@@ -185,10 +192,11 @@ def split_in_two(folder: Path, patients: str) -> None:
         (look_alikes, "warning", ["2 pairs of pictures that look nearly the same", "p0_", "p9_"]),
         (lambda f: manifest(f, "file,patient\np0_0.png,a\np0_1.png,a\np1_0.png,b\np1_1.png,b\np2_0.png,c\n"), "note",
          ["list.csv", "column 'file'", "'stem'"]),
-        (lambda f: manifest(f, "stem,patient\np0_0,a\np7_1,b\n"), "question", ["not there, 1 picture: p7_1"]),
+        (lambda f: manifest(f, "stem,patient\np0_0,a\np7_1,b\n"), "question",
+         ["list.csv lists 'p7_1'", "no such image"]),
         (lambda f: manifest(f, "stem,patient\np0_0,a\np0_0,b\n"), "question", ["lists 'p0_0' twice"]),
         (lambda f: manifest(f, "stem,patient,split\np0_0,a,train\np0_1,a,val\np1_0,b,val\n"), "question",
-         ["1 group on two sides of its split: a"]),
+         ["group 'a' is in train and in val"]),
         (lambda f: manifest(f, "stem,patient,split\np0_0,a,training\np1_0,b,valid\n"), "question",
          ["training, valid", "write train, val and test"]),
         (lambda f: manifest(f, "stem,split\np0_0,train\np1_0,test\n"), "question", ["test, train only"]),
@@ -203,7 +211,7 @@ def test_what_is_wrong_is_found_weighed_and_named(
     damage(healthy(tmp_path))
     diagnosis = diagnose(tmp_path)
     hits = [s for s in findings(diagnosis, weight) if all(word in s for word in words)]
-    assert len(hits) == 1, diagnosis.report()
+    assert len(hits) == 1, report_text(diagnosis)
     assert "\n" not in hits[0]
     assert bool(diagnosis.ambiguous) == (weight == "question")
 
@@ -284,6 +292,7 @@ def test_values_of_masks_become_labels(
     [
         ["road", "water", "void"],
         {"0": "road", "1": "water", "2": "void"},
+        {"classes": {"0": "road", "1": " water", "2": "Void", "9": ""}},
         {"classes": [{"id": i, "name": name} for i, name in enumerate(["road", "water", "Void"])]},
     ],
 )
@@ -393,7 +402,7 @@ def test_every_proposal_loads_and_where_nothing_is_asked_every_picture_can_be_tr
             if i == 0 and damaged in ("mask", "image"):
                 (path if damaged == "mask" else folder / place.format(name + ".png", split=split)).write_bytes(b"no")
         diagnosis = diagnose(folder)
-        assert diagnosis.report()
+        assert report_text(diagnosis)
         assert [f.weight for f in diagnosis.findings] == sorted(
             (f.weight for f in diagnosis.findings), key=WEIGHTS.index
         )
@@ -420,7 +429,7 @@ def test_the_contact_sheet_shows_image_mask_and_both_and_marks_what_is_wrong(tmp
         image[0, i] = 0  # so that no two are the same
         put(tmp_path / f"data/images/p{i}_0.png", image)
         put(tmp_path / f"data/masks/p{i}_0.png", mask if i else mask[:30])
-    diagnose(tmp_path / "data").draw(tmp_path / "sheet.png")
+    draw_sheet(diagnose(tmp_path / "data"), tmp_path / "sheet.png")
     sheet = pixels_of(tmp_path / "sheet.png").astype(int)
     # the first row of cells begins where the first picture's grey does
     top = int(np.flatnonzero((sheet[:, MARGIN + CELL // 2] == 128).all(axis=1))[0])
@@ -435,12 +444,28 @@ def test_the_contact_sheet_shows_image_mask_and_both_and_marks_what_is_wrong(tmp
     assert colour(second + CELL + GAP + CELL // 2, CELL // 4) == class_colour
     assert colour(second + CELL + GAP + CELL // 2, 3 * CELL // 4) == (0, 0, 0)
     both = colour(second + 2 * (CELL + GAP) + CELL // 2, CELL // 4)
-    assert both == pytest.approx([(c + 128) / 2 for c in class_colour], abs=1)
+    assert both == pytest.approx([0.45 * c + 0.55 * 128 for c in class_colour], abs=1)
     assert colour(second + 2 * (CELL + GAP) + CELL // 2, 3 * CELL // 4) == (128, 128, 128)
     red = (np.abs(sheet - hex_to_rgb("#c0281c")).sum(axis=2) < 30).any(axis=0)
     assert red[MARGIN : MARGIN + cell].any()
     assert not red[second:].any()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_sheet_shows_in_grey_what_is_ignored_and_replaces_no_picture(tmp_path: Path) -> None:
+    for i in range(3):
+        put(tmp_path / f"data/images/{i}.png", scene(i)[0])
+        put(tmp_path / f"data/masks/{i}.png", np.repeat([0, 1, 2, 255], 8).astype(np.uint8)[:, None].repeat(32, axis=1))
+    diagnosis, sheet = diagnose(tmp_path / "data"), tmp_path / "sheet.png"
+    for _ in range(2):
+        draw_sheet(diagnosis, sheet)
+    grey = (pixels_of(sheet) == UNKNOWN).all(axis=2).sum()
+    assert grey == pytest.approx(3 * 2 * CELL * CELL / 4, rel=0.1)
+    for content in (b"notes", (tmp_path / "data/images/0.png").read_bytes()):
+        sheet.write_bytes(content)
+        with pytest.raises(ValueError, match="is no contact sheet"):
+            draw_sheet(diagnosis, sheet)
+        assert sheet.read_bytes() == content
 
 
 def test_a_sheet_is_drawn_of_whatever_can_be_shown(tmp_path: Path) -> None:
@@ -451,7 +476,7 @@ def test_a_sheet_is_drawn_of_whatever_can_be_shown(tmp_path: Path) -> None:
         else:
             damage(folder / "masks")
         (folder / "images" / "p0_0.png").write_bytes(b"no")
-        diagnose(folder).draw(tmp_path / f"{name}.png")
+        draw_sheet(diagnose(folder), tmp_path / f"{name}.png")
         assert pixels_of(tmp_path / f"{name}.png").shape[1] > 3 * CELL
 
 
@@ -484,9 +509,103 @@ def test_the_command_reports_and_writes_and_never_overwrites_a_recipe(
     recipe.write_text("corrected")
     assert main(arguments) == 1
     assert recipe.read_text() == "corrected"
-    assert "may have been corrected" in caplog.messages[-1]
-    (folder / "masks/p0_0.png").unlink()
-    assert main(["doctor", str(folder)]) == 1  # there is a question
+    assert "r.toml was edited and is not replaced" in caplog.messages[-1]
+
+
+def test_the_command_writes_recipe_and_sheet_by_the_folders_name_and_the_sheet_also_without_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, place = healthy(tmp_path / "data"), tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    for _ in range(2):  # what nobody touched is replaced
+        assert main(["doctor", str(folder)]) == 0
+    assert {path.name for path in place.iterdir()} == {"data.toml", "data.png"}
+    monkeypatch.chdir(folder)
+    assert main(["doctor", "."]) == 0
+    assert {path.name for path in folder.iterdir()} == {"images", "masks"}  # or the sheet were the next picture
+    assert (tmp_path / "data.png").is_file()
+    monkeypatch.chdir(place)
+    shutil.rmtree(folder / "masks")
+    (place / "data.png").unlink()
+    assert main(["doctor", str(folder)]) == 1
+    assert pixels_of(place / "data.png").size
+
+
+@pytest.fixture(scope="module")
+def proposed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The recipe of a healthy folder."""
+    return diagnose(healthy(tmp_path_factory.mktemp("data"))).recipe or ""
+
+
+@given(data=st.data())
+def test_any_edit_of_a_proposal_is_seen(
+    tmp_path_factory: pytest.TempPathFactory, proposed: str, data: st.DataObject
+) -> None:
+    folder, text = tmp_path_factory.mktemp("edited"), proposed
+    (folder / "r.toml").write_text(text, encoding="utf-8")
+    assert not is_edited(folder / "r.toml")
+    assert not is_edited(folder / "none.toml")
+    at = data.draw(st.integers(0, len(text) - 1))
+    put_in = data.draw(st.text("a1# \n", max_size=3).filter(lambda new: new != text[at]))
+    (folder / "r.toml").write_text(text[:at] + put_in + text[at + 1 :], encoding="utf-8")
+    assert is_edited(folder / "r.toml")
+
+
+def test_frames_of_a_film_give_no_more_pairs_than_frames(tmp_path: Path) -> None:
+    put(tmp_path / "a.png", scene(0)[0])
+    one = image_facts(tmp_path / "a.png")
+    frames = []
+    for i in range(30):
+        gradients = one.gradients.copy()
+        gradients[i % 5] ^= True
+        frames.append(replace(one, digest=bytes([i]), gradients=gradients))
+    pairs = look_alike(frames, [str(i) for i in range(30)])
+    assert len(set(pairs)) == len(pairs) <= 30
+    assert {i for pair in pairs for i in pair} == set(range(30))
+    assert all(i % 5 == j % 5 for i, j in pairs)  # the nearest of all
+    assert look_alike(frames, ["film"] * 30) == []
+
+
+def test_examining_a_mask_takes_little_memory(tmp_path: Path) -> None:
+    """What threads hold at once adds up."""
+    side = 512
+    pixels = np.zeros((side, side, 3), dtype=np.uint8)
+    pixels[100:300, 100:300] = (200, 10, 3)
+    put(tmp_path / "m.png", pixels)
+    tracemalloc.start()
+    try:
+        facts = mask_facts(tmp_path / "m.png")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert facts.pixels == {0: side**2 - 40000, 0xC80A03: 40000}
+    assert facts.firm[0xC80A03] == 199 * 199
+    assert peak < 20 * side**2
+
+
+def test_grey_masks_saved_as_rgb_count_as_numbers_and_black_ones_among_colours_as_colours(tmp_path: Path) -> None:
+    for i in range(6):
+        labels = scene(i)[1] * (i > 0)
+        for name, colour in {"grey": (255, 255, 255), "red": (255, 0, 0)}.items():
+            put(tmp_path / f"{name}/images/{i}.png", scene(i)[0])
+            put(tmp_path / f"{name}/masks/{i}.png", labels[..., None] * np.array(colour, dtype=np.uint8))
+    names = [{"name": "sky", "hex": "#000000"}, {"name": "roof", "hex": "#FF0000"}]
+    (tmp_path / "red/classes.json").write_text(json.dumps(names))
+    grey, red = (diagnose(tmp_path / name) for name in ("grey", "red"))
+    assert not grey.ambiguous
+    assert not red.ambiguous
+    assert set(loaded(grey, tmp_path).data.mask_values) == {"0", "255"}
+    assert loaded(red, tmp_path).data.mask_values == {"#000000": "sky", "#ff0000": "roof"}
+
+
+@given(words=st.lists(st.sampled_from(["Water", "forest", "tree", "a", "b"]), unique=True), count=st.integers(1, 35))
+def test_every_label_has_a_colour_of_its_own_and_water_is_blue(words: list[str], count: int) -> None:
+    names = [*words, *(f"class{i}" for i in range(count))]
+    colours = dict(zip(names, palette_for(names, has_background=False), strict=True))
+    assert len(set(colours.values())) == len(names)
+    assert colours.get("Water", "#3a86ff") == "#3a86ff"
+    assert palette_for(["nothing", *names], has_background=True) == ("#000000", *colours.values())
 
 
 @pytest.fixture
@@ -523,21 +642,38 @@ def test_training_on_a_folder_examines_it_and_goes_on_when_nothing_is_asked(
 def test_training_on_a_folder_stops_with_one_sentence_where_only_a_person_can_answer(
     command: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    smooth(healthy(tmp_path / "scans"))
+    smooth(healthy(tmp_path / "the scans"))
     monkeypatch.chdir(tmp_path)
-    assert command.main(["scans", *SHORT]) == 1
+    assert command.main(["the scans", *SHORT]) == 1
     message = caplog.messages[-1]
-    run = tmp_path / "runs" / "scans"
+    run = tmp_path / "runs" / "the scans"
     assert message.startswith("error: to be answered first: 10 masks with in-between values")
     assert "\n" not in message
     assert {path.name for path in run.iterdir()} == {"recipe.toml", "contact_sheet.png"}
     # corrected, it is not overwritten; and the sentence says how to train with it
     (run / "recipe.toml").write_text((run / "recipe.toml").read_text().replace("class1", "crack"))
-    assert command.main(["scans", *SHORT]) == 1
+    assert command.main(["the scans", *SHORT]) == 1
     assert "crack" in (run / "recipe.toml").read_text()
-    told = caplog.messages[-1].partition("python training/train.py ")[2].partition(";")[0].split()
+    told = shlex.split(caplog.messages[-1].partition("python training/train.py ")[2])
     assert command.main([*told, *SHORT]) == 0
     assert (run / "checkpoint" / "model.safetensors").is_file()
+
+
+def test_training_on_a_folder_goes_on_once_the_person_did_what_was_asked(
+    command: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = healthy(tmp_path / "my scans")
+    mask = (folder / "masks/p0_0.png").read_bytes()
+    (folder / "masks/p0_0.png").unlink()
+    monkeypatch.chdir(tmp_path)
+    recipe = Path("runs/my scans/recipe.toml")
+    with pytest.raises(ValueError, match="to be answered first: 1 image"):
+        command.propose(folder, recipe)
+    before = recipe.read_text()
+    (folder / "masks/p0_0.png").write_bytes(mask)
+    command.propose(folder, recipe)
+    assert recipe.read_text() != before
+    assert not is_edited(recipe)
 
 
 def test_a_folder_and_data_are_too_much(

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unetseg import IGNORE, Predictor, SegmentationConfig
-from unetseg.calibration import trust
+from unetseg.calibration import trust, uncalibrated
 from unetseg.fitting import evaluation
 from unetseg.fitting.evaluation import Case, assess, cases, check_same_labels, collect, evaluate, synthetic_cases
 from unetseg.fitting.folder import Example, read_labels
+from unetseg.fitting.panel import LONGEST, panel_row, thinned
 from unetseg.fitting.recipe import IGNORE_NAME, Data
 from unetseg.predictor import Segmentation
 from unetseg.samples import ct_phantom
@@ -155,6 +156,43 @@ def test_the_worst_pictures_come_first_and_those_without_any_class_not_at_all() 
     found = assess([*pictures[::-1], nothing, invented], config)
     assert [w.name for w in found.worst] == ["invented", "right to 0", "right to 1", "right to 2"]
     assert [w.dice for w in found.worst] == pytest.approx([0, 0, 2 / 6, 4 / 7])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_labels_would_be_without_calibration_is_counted_too(kind: str, tmp_path: Path) -> None:
+    config = config_for(kind)
+    predictor = Predictor(network_for(config), device="cpu")
+    examples = write_examples(tmp_path, config)
+    if not config.exclusive:
+        channels = len(config.classes)
+        changes = {"temperatures": (4.0, 1.0, 0.5)[:channels], "thresholds": (0.9, 0.2, 0.7)[:channels]}
+        config = config.model_copy(update=changes)
+    found = assess(cases(predictor, examples, data_for(config)), config)
+    bare = assess(cases(predictor, examples, data_for(config)), uncalibrated(config))
+    plain, expected = (
+        {group: table.counts.tolist() for group, table in tables.items()}
+        for tables in (found.uncalibrated, bare.groups)
+    )
+    assert plain == expected
+    same = {group: table.counts.tolist() for group, table in found.groups.items()} == plain
+    assert same == config.exclusive
+
+
+def test_of_a_large_picture_that_went_badly_only_some_pixels_are_kept() -> None:
+    config = config_for("binary", working_size=32)
+    truth = np.zeros((40, 5 * LONGEST), dtype=np.uint8)
+    truth[:, ::2] = 1
+    found = assess([case("large", truth, 0.0, config)], config).worst[0]
+    assert (found.wrong_pixels, found.dice) == (truth.sum(), 0.0)
+    assert found.picture.shape == (8, LONGEST, 3)
+    assert found.truth.shape == found.labels.shape == (8, LONGEST)
+    assert found.truth.base is None
+    assert thinned(found.truth).shape == found.truth.shape
+    rows = [
+        panel_row("large", picture, labels, labels, config).tobytes()
+        for picture, labels in ((np.zeros((*truth.shape, 3), dtype=np.uint8), truth), (found.picture, found.truth))
+    ]
+    assert rows[0] == rows[1]
 
 
 def test_pixels_for_calibration_stay_within_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

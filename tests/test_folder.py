@@ -93,6 +93,26 @@ def test_what_has_no_folder_is_taken_from_train_and_only_from_there(tmp_path: Pa
     }
 
 
+def test_a_manifest_that_is_no_table_is_refused_and_a_short_row_is_one_with_blanks(tmp_path: Path) -> None:
+    put(tmp_path, "images/a.png", "masks/a.png")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text('stem,patient\na,"' + "x" * 200_000)
+    data = described(manifest="m.csv", group_column="patient")
+    assert "m.csv is no CSV (field larger than field limit" in refusal(data, tmp_path)
+    manifest.write_text("stem,patient\na\n")
+    assert "gives 'a' no patient" in refusal(data, tmp_path)
+    manifest.write_text("patient,stem\n1,a\n1\n2,b\n")
+    assert "m.csv lists ''" in refusal(data, tmp_path)
+
+
+def test_colours_are_read_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.array([[(0, 0, 0), (255, 254, 253), (1, 2, 3)]], dtype=np.uint8)).save(path)
+    data = described(mask_values={"#000000": "background", "#fffefd": "crack", "#010203": "ignore"})
+    config = Recipe(data=data).config((0.0,), (1.0,))
+    np.testing.assert_array_equal(read_labels(path, data, config), [[0, 1, 255]])
+
+
 def test_a_group_in_two_split_folders_is_refused(tmp_path: Path) -> None:
     put(tmp_path, *(f"{split}/{kind}/p1_{split}.png" for kind in ("i", "m") for split in ("train", "val")))
     data = described(

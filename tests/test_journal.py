@@ -19,7 +19,7 @@ def read(folder: Path) -> list[dict[str, str]]:
 
 
 def test_a_row_is_added_per_epoch_and_what_is_unknown_stays_empty(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, 0)
+    journal = Journal(tmp_path, 0, 0)
     journal.add(row(1))
     journal.add(row(2, miou="0.25"))
     assert [r["miou"] for r in read(tmp_path)] == ["", "0.25"]
@@ -28,8 +28,8 @@ def test_a_row_is_added_per_epoch_and_what_is_unknown_stays_empty(tmp_path: Path
 
 def test_a_resumed_run_goes_on_after_its_last_epoch(tmp_path: Path) -> None:
     for epoch in (1, 2, 3):
-        Journal(tmp_path, epoch - 1).add(row(epoch))
-    Journal(tmp_path, 1).add(row(2, miou="1"))
+        Journal(tmp_path, epoch - 1, 3 * epoch - 3).add(row(epoch))
+    Journal(tmp_path, 1, 3).add(row(2, miou="1"))
     assert [(r["epoch"], r["miou"]) for r in read(tmp_path)] == [("1", ""), ("2", "1")]
 
 
@@ -46,16 +46,17 @@ def test_without_its_library_tensorboard_is_refused_with_the_command_that_brings
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ValueError, match=r"pip install 'unetseg\[tensorboard\]'"):
-        Journal(tmp_path, 0, tensorboard=True)
+        Journal(tmp_path, 0, 0, tensorboard=True)
 
 
 def test_tensorboard_gets_every_number_that_is_known(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the optional extra tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    journal = Journal(tmp_path, 0, tensorboard=True)
+    journal = Journal(tmp_path, 0, 0, tensorboard=True)
     journal.add(row(1))
-    journal.add(row(2, miou="0.25"))
+    journal.add(row(2, miou="0.75"))
+    Journal(tmp_path, 1, 3, tensorboard=True).add(row(2, miou="0.25"))  # resumed after the first epoch
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("train_loss")] == [(3, 0.5), (6, 0.5)]

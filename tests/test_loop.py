@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import shutil
 import signal
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from unetseg import Predictor, UNet, hub
-from unetseg.fitting import Recipe, Stopped, fit, loop
+from unetseg.fitting import Recipe, Stopped, fit, loop, optimisation
 from unetseg.fitting.losses import segmentation_loss
 from unetseg.fitting.recipe import Augment, Card, Data, Model, Train
 
@@ -223,6 +224,23 @@ def test_a_run_may_go_on_with_another_card_and_other_settings_of_the_machine(
     assert "# T\n" in (checkpoint / "README.md").read_text()
 
 
+def test_a_run_stopped_while_it_validates_ends_there(
+    folder: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = loop.evaluate
+
+    def stopping(*arguments: Any) -> object:  # noqa: ANN401
+        signal.raise_signal(signal.SIGINT)
+        return evaluate(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "evaluate", stopping)
+        with pytest.raises(Stopped, match="step 3 of 9"):
+            train(recipe_for(), folder, tmp_path)
+    train(recipe_for(), folder, tmp_path, resume=True)
+    assert outcome(tmp_path) == outcome(uninterrupted)
+
+
 def test_a_second_ctrl_c_does_not_wait_for_the_step(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +378,24 @@ def test_another_recipe_is_no_resumption(changed: Recipe, field: str, folder: Pa
     assert outcome(uninterrupted) == before
 
 
+def test_pictures_that_changed_are_no_resumption(folder: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    Image.new("L", (32, 32), 200).save(tmp_path / "data" / "images" / "p0.png")
+    assert "measured.mean" in refusal(recipe_for(), tmp_path / "data", uninterrupted, resume=True)
+
+
+def test_a_checkpoint_whose_saving_was_killed_is_there_again(folder: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """Killed between the two renames of a save, and once more while writing."""
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted, run)
+    (run / "checkpoint").rename(run / ".checkpoint.123.old")
+    for leftover in (".checkpoint.123.new", ".checkpoint.99.new"):
+        (run / leftover).mkdir()
+    (run / ".state.safetensors.99.tmp").write_bytes(b"half")
+    train(recipe_for(), folder, run, resume=True)
+    assert outcome(run) == outcome(uninterrupted)
+
+
 def test_other_pictures_are_no_resumption(folder: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """A picture that comes or goes can move others from training to validation."""
     shutil.copytree(folder, tmp_path / "data")
@@ -464,20 +500,20 @@ def test_every_step_follows_the_schedule_and_the_table_holds_the_mean_loss(
     monkeypatch.setattr(loop, "step", noted)
     recipe = recipe_for()
     train(recipe, folder, tmp_path / "run")
-    assert rates == [loop._learning_rate(step, PER_EPOCH, recipe.train) for step in range(9)]
+    assert rates == [optimisation.learning_rate(step, PER_EPOCH, recipe.train) for step in range(9)]
     means = [np.mean(losses[i : i + PER_EPOCH]) for i in range(0, 9, PER_EPOCH)]
     assert [float(row["train_loss"]) for row in metrics(tmp_path / "run")] == pytest.approx(means, abs=1e-5)
     train(recipe_for(seed=1, epochs=1), folder, tmp_path / "other")
     assert not torch.equal(starts[0], starts[9])  # another seed, other random weights to begin with
 
 
-def loss_of(network: UNet) -> loop.Loss:
+def loss_of(network: UNet) -> optimisation.Loss:
     return lambda images, labels: segmentation_loss(network(images), labels, network.config, dice_weight=0)
 
 
 def gradients_of(network: UNet, images: torch.Tensor, labels: torch.Tensor, **settings: Any) -> list[torch.Tensor]:  # noqa: ANN401
     optimizer = torch.optim.AdamW(network.parameters(), lr=0)
-    loop.step(loss_of(network), images, labels, optimizer, **settings)
+    optimisation.step(loss_of(network), images, labels, optimizer, **settings)
     return [parameter.grad.clone() for parameter in network.parameters()]  # type: ignore[union-attr]
 
 
@@ -487,6 +523,23 @@ def test_a_step_clips_the_gradient_of_its_own_batch() -> None:
     gradients = [gradients_of(network, images, labels, clip_norm=0.01) for _ in range(2)]
     assert torch.stack([gradient.norm() for gradient in gradients[0]]).norm() == pytest.approx(0.01, rel=1e-3)
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, torch.nan), (torch.inf, 0.0)], ids=["loss", "gradient"])
+def test_what_is_not_finite_changes_no_weight(scale: float, shift: float) -> None:
+    """The gradient alone is not finite where the loss is 0 times an infinite slope, as of a root at 0."""
+    network = UNet(config_for("binary")).eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
+
+    def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        value = network(images).mean()
+        return (value - value.detach()).abs().sqrt() if scale == torch.inf else value + shift
+
+    given = torch.randn(2, 1, 16, 16), torch.zeros(2, 16, 16)
+    assert math.isnan(optimisation.step(loss, *given, optimizer, clip_norm=1))
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
 
 
 @pytest.mark.parametrize("parts", [2, 3, 4])
@@ -526,7 +579,7 @@ def out() -> torch.Tensor:
 @given(warmup=st.floats(0, 5), epochs=st.integers(1, 6), per_epoch=st.integers(1, 30))
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_0(warmup: float, epochs: int, per_epoch: int) -> None:
     settings = Train(learning_rate=0.5, warmup_epochs=warmup, epochs=epochs)
-    rates = [loop._learning_rate(step, per_epoch, settings) for step in range(epochs * per_epoch + 1)]
+    rates = [optimisation.learning_rate(step, per_epoch, settings) for step in range(epochs * per_epoch + 1)]
     assert all(0 < rate <= 0.5 for rate in rates[:-1])
     top = rates.index(max(rates))
     assert rates[: top + 1] == sorted(rates[: top + 1])
@@ -547,7 +600,7 @@ def test_the_average_is_one_of_all_networks_so_far(decay: float, steps: int) -> 
             net.contracting[0][1].num_batches_tracked.fill_(value)  # type: ignore[index, operator, union-attr]
     share = 1.0
     for step in range(1, steps + 1):
-        loop.update_average(average, network, decay, step)
+        optimisation.update_average(average, network, decay, step)
         share *= min(decay, step / (step + 10))
     state = average.state_dict()
     torch.testing.assert_close(state["head.weight"], torch.full_like(state["head.weight"], 1 - share))

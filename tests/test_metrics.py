@@ -1,5 +1,7 @@
 """Scores against torchmetrics, which has its own way of counting."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -175,6 +177,20 @@ def test_intervals_hold_the_score_and_come_out_the_same_again() -> None:
     for key, interval in found.items():
         assert interval is not None
         assert interval[0] < float(str(result[key])) < interval[1]
+
+
+def test_intervals_of_many_labels_need_little_memory() -> None:
+    classes = tuple(f"class {i}" for i in range(200))
+    many = {"palette": tuple(f"#0000{i:02x}" for i in range(200)), "thresholds": (0.5,) * 200}
+    config = config_for("multiclass", classes=classes, **many)
+    ids = np.arange(200, dtype=np.uint8)[None]
+    groups = {"one": counted(config, ids, ids), "two": counted(config, ids, np.roll(ids, 1))}
+    tracemalloc.start()
+    found = intervals(groups)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found["accuracy"] == (0.0, 1.0)
+    assert most < 10**8
 
 
 def test_one_group_alone_has_no_interval() -> None:

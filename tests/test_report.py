@@ -19,7 +19,7 @@ from unetseg.fitting.evaluation import assess, cases, collect
 from unetseg.fitting.folder import Example
 from unetseg.fitting.recipe import Card, Data, Model, Train
 from unetseg.fitting.report import LOOKS, complete, count_look, intensities, json_text, write_worst
-from unetseg.fitting.results import as_text, split_scores
+from unetseg.fitting.results import as_text, group_rows, split_scores
 from unetseg.samples import ct_phantom
 
 FACTS = Facts(steps=9, minutes=2, processes=1, threads=2, processor="a CPU")
@@ -192,6 +192,8 @@ def test_the_scores_of_a_split_agree_with_each_other(run: tuple[Path, Recipe, li
     assert result["precision"]["liver"] == pytest.approx(counts[1, 1] / counts[:, 1].sum())
     assert result["recall"]["liver"] == pytest.approx(counts[1, 1] / counts[1].sum())
     assert {name: group["dice"].get("liver") for name, group in result["groups"].items()} == result["group_dice"]
+    assert result["uncalibrated"].keys() == {"mean_group_dice", "miou", "accuracy"}
+    assert result["uncalibrated"]["accuracy"] != result["accuracy"]
     assert sum(group["pixels"]["liver"] for group in result["groups"].values()) == counts[1].sum()
     assert result["pictures"] == sum(group["pictures"] for group in result["groups"].values()) == 2
     assert [w["dice"] for w in result["worst"]] == sorted(w["dice"] for w in result["worst"])
@@ -210,6 +212,19 @@ def test_the_text_says_what_the_file_says(run: tuple[Path, Recipe, list[Example]
         assert f"{error['within_10_pixels']['by_class']['liver']:.4f}" in text
     groups = [line.split()[0] for line in text.splitlines() if line.startswith(("d ", "e "))]
     assert groups == sorted(result["group_dice"], key=lambda name: result["group_dice"][name])
+
+
+def test_groups_are_listed_by_dice_and_of_many_only_the_worst_and_the_best() -> None:
+    def found(dice: dict[str, float | None]) -> list[str]:
+        group = {"pictures": 1, "accuracy": 0.5, "surface_dice_2_pixels": {}, "pixels": {}}
+        return [row[0] for row in group_rows({"group_dice": dice, "groups": dict.fromkeys(dice, group)})]
+
+    few: dict[str, float | None] = {f"g{i:02}": i / 100 for i in range(24)}
+    assert found({"nothing": None, **few}) == [*few, "nothing"]
+    many: dict[str, float | None] = {f"g{i:02}": i / 100 for i in range(100)}
+    names = list(many)
+    assert found({"nothing": None, **many}) == [*names[:15], "... 81 more", *names[-5:]]
+    assert found({**dict.fromkeys(names, None), "one": 0.5}) == ["one", "... 100 more"]
 
 
 def test_intensities_are_those_of_the_pictures(tmp_path: Path) -> None:

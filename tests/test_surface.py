@@ -1,15 +1,18 @@
 """Distances between outlines, against looking at every pair of pixels."""
 
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 from configs import config_for
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from unetseg import IGNORE
-from unetseg.surface import TOLERANCE, SurfaceScores, distances, label_borders, outline, within
+from unetseg.surface import BLOCK, CHUNK, TOLERANCE, SurfaceScores, distances, label_borders, outline, within
 
 Mask = NDArray[np.bool_]
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -46,6 +49,42 @@ def test_distances_across_a_large_picture_are_exact() -> None:
     start, goal = np.zeros((2, 300, 400), dtype=bool)
     start[0, 0], start[299, 3], goal[299, 399], goal[0, 350] = True, True, True, True
     assert distances(start, goal).tolist() == [350.0, 396.0]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 12))
+@settings(max_examples=20, deadline=None)
+def test_distances_are_exact_over_many_blocks_of_rows_and_many_pixels(seed: int, goals: int) -> None:
+    random = np.random.default_rng(seed)
+    start, goal = np.zeros((2, 6 * BLOCK + 7, 30), dtype=bool)
+    start[:, :24] = True
+    goal.flat[random.integers(0, goal.size, goals)] = True
+    assert start.sum() > CHUNK
+    np.testing.assert_array_equal(distances(start, goal), all_distances(start, goal).min(axis=1))
+
+
+def test_what_is_far_takes_no_longer_and_memory_is_that_of_the_picture() -> None:
+    """Half of a picture against a slanting line: the nearest row is neither that of the pixel nor a near one."""
+    start, goal = np.zeros((2, 1200, 1000), dtype=bool)
+    start[:, :80] = True
+    goal[np.arange(1200), 999 - np.arange(1200) // 3] = True
+    begin = time.process_time()
+    found = distances(start, goal)
+    assert time.process_time() - begin < 5
+    y, x = 300, 40
+    assert found[y * 80 + x] == np.hypot(*(np.argwhere(goal) - (y, x)).T).min()
+    few = start & (np.arange(1000) == 3)
+    tracemalloc.start()
+    distances(few, goal)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 25 * goal.size
+
+
+@given(PAIRS, st.integers(0, 3), st.integers(0, 3))
+def test_empty_surroundings_change_no_score(pair: tuple[Mask, Mask], above: int, left: int) -> None:
+    truth, prediction = (mask.astype(np.uint8) for mask in pair)
+    wide = (np.pad(labels, ((1 + above, 2), (1 + left, 1))) for labels in (truth, prediction))
+    assert scored(*wide).summary() == scored(np.pad(truth, 1), np.pad(prediction, 1)).summary()
 
 
 @given(arrays(bool, SHAPES), st.integers(0, 12))

@@ -226,6 +226,22 @@ def test_folds_come_before_the_run_and_are_summed_up(
     assert "out-of-fold predictions of 2 checkpoints" in (run / "checkpoint" / "calibration.json").read_text()
 
 
+def test_a_cross_validation_that_was_stopped_goes_on(
+    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(folder / "tiny.toml", tmp_path)
+    arguments = ["tiny.toml", "--data", str(folder / "data"), "--folds", "2", "--train.epochs", "2"]
+    with start(tmp_path, *arguments) as process:
+        wait_for(process, r"epoch 2/2: +[1-9]\d?%")
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert process.returncode == 130
+    monkeypatch.chdir(tmp_path)
+    assert command.main([*arguments, "--resume"]) == 0
+    assert (tmp_path / "runs" / "tiny" / "checkpoint" / "scores.json").is_file()
+    assert len(json.loads((tmp_path / "runs" / "tiny" / "cross_validation.json").read_text())["folds"]) == 2
+
+
 def test_an_error_is_one_line_and_exit_code_1(folder: Path) -> None:
     """Also while a progress bar is open."""
     (folder / "wild.toml").write_text(RECIPE.replace("1e-2", "1e12"))

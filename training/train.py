@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
-from unetseg.fitting.doctor import diagnose  # noqa: E402
+from unetseg.fitting.doctor import diagnose, draw_sheet, is_edited, report_text  # noqa: E402
 from unetseg.samples import write_samples  # noqa: E402
 
 SAMPLES = ROOT / "training" / "recipes" / "samples.toml"
@@ -44,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{options.recipe} is a folder and so is --data; give one of them, or a recipe for --data")
     if options.recipe is None and options.data is not None:
         parser.error("--data needs a recipe that describes it; see training/recipes")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
+    logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s")
     recipe_path = options.recipe or SAMPLES
     run_dir = options.run_dir or Path("runs") / (recipe_path.resolve().name if is_folder else recipe_path.stem)
     try:
@@ -73,29 +76,31 @@ def main(arguments: list[str] | None = None) -> int:
     except Stopped as stopped:
         logging.info("%s", stopped)
         return 130
+    except KeyboardInterrupt:
+        logging.info("stopped; go on with --resume")
+        return 130
     logging.info("checkpoint: %s\nopen it: python app.py --model %s", checkpoint, checkpoint)
     return 0
 
 
 def propose(folder: Path, recipe_path: Path) -> None:
     """Examine a folder and leave the proposed recipe and a contact sheet; ValueError if a person must answer first."""
-    command = f"python training/train.py {recipe_path} --data {folder} --run-dir {recipe_path.parent}"
+    options = {"--data": folder, "--run-dir": recipe_path.parent}
+    words = [str(word) for option in options.items() for word in option]
+    command = shlex.join(["python", "training/train.py", str(recipe_path), *words])
+    if is_edited(recipe_path):
+        raise ValueError(f"{recipe_path} was edited and is not replaced; remove it, or train with it: {command}")
     diagnosis = diagnose(folder, progress=True)
-    logging.info("%s", diagnosis.report())
-    there = recipe_path.read_text(encoding="utf-8") if recipe_path.exists() else None
-    if there is not None and there != diagnosis.recipe:
-        raise ValueError(
-            f"{recipe_path} is not what is proposed now; if you corrected it, train with it: {command}; else remove it"
-        )
+    logging.info("%s", report_text(diagnosis))
     recipe_path.parent.mkdir(parents=True, exist_ok=True)
     sheet = recipe_path.with_name("contact_sheet.png")
-    diagnosis.draw(sheet)
+    draw_sheet(diagnosis, sheet)
     logging.info("contact sheet: %s", sheet)
     if diagnosis.recipe is not None:
         diagnosis.write_recipe(recipe_path)
         logging.info("recipe: %s", recipe_path)
     if diagnosis.ambiguous:
-        way = f"; or correct the recipe and train with {command}" if diagnosis.recipe is not None else ""
+        way = f"; or correct the recipe and train with it: {command}" if diagnosis.recipe is not None else ""
         raise ValueError(f"to be answered first: {diagnosis.ambiguous[0]}{way}")
 
 

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return int(options.run(options))
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         log.error("error: %s", error)
         return 1
 
@@ -124,24 +124,26 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.description = "Exit code 0: training may start; 1: there are questions that only a person can answer."
     parser.add_argument("folder", type=Path, help="the folder of images and masks")
-    parser.add_argument("--write", type=Path, metavar="RECIPE", help="write the proposed recipe to this .toml file")
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet of pictures and masks")
+    parser.add_argument("--write", type=Path, metavar="RECIPE", help="FOLDER's name.toml unless given")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet; FOLDER's name.png unless given")
     parser.set_defaults(run=_doctor)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from .fitting.doctor import diagnose
+    from .fitting.doctor import diagnose, draw_sheet, is_edited, report_text
 
-    if options.write is not None and options.write.exists():
-        raise ValueError(f"{options.write} is there already and may have been corrected; name another file")
+    folder = options.folder.resolve()
+    # a sheet inside the folder would be the next picture to examine
+    place = folder.parent if Path.cwd().is_relative_to(folder) else Path()
+    recipe, sheet = options.write or place / f"{folder.name}.toml", options.sheet or place / f"{folder.name}.png"
+    if is_edited(recipe):
+        raise ValueError(f"{recipe} was edited and is not replaced; remove it, or name another file with --write")
     diagnosis = diagnose(options.folder, progress=True)
-    log.info("%s", diagnosis.report())
-    if options.write is not None:
-        diagnosis.write_recipe(options.write)
-        log.info("recipe: %s", options.write)
-    if options.sheet is not None:
-        diagnosis.draw(options.sheet)
-        log.info("contact sheet: %s", options.sheet)
+    log.info("%s", report_text(diagnosis))
+    draw_sheet(diagnosis, sheet)
+    log.info("contact sheet: %s", sheet)
+    diagnosis.write_recipe(recipe)
+    log.info("recipe: %s", recipe)
     return 1 if diagnosis.ambiguous else 0
 
 

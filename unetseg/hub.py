@@ -107,5 +107,17 @@ def save(
     return folder
 
 
+def recover(folder: Path) -> None:
+    """After a process was killed while it saved a checkpoint: put the last whole one back, remove what it left."""
+    for old in sorted(folder.parent.glob(f".{folder.name}.*.old")):
+        if not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    for new in folder.parent.glob(f".{folder.name}.*.new"):
+        shutil.rmtree(new)
+    for temporary in folder.parent.glob(".*.tmp"):
+        temporary.unlink()
+
+
 def _kind(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

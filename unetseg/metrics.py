@@ -108,16 +108,16 @@ def intervals(
     of Efron and Tibshirani 1993): what other patients or tiles of the same kind might have given. None where there
     is one group only, or nothing to score.
     """
-    counts = np.stack([matrix.counts for matrix in groups.values()])  # (G,L,L)
+    tables = [matrix.counts for matrix in groups.values()]
+    right = np.stack([np.diag(table) for table in tables])  # (G,L)
+    either = np.stack([table.sum(axis=0) + table.sum(axis=1) for table in tables]) - right
     config = next(iter(groups.values())).config
     first = len(config.labels) - len(config.classes)
     dice = np.array([mean(list(matrix.dice.values())) for matrix in groups.values()], dtype=float)  # nan for None
     number = len(groups)
     drawn = np.random.default_rng(seed).multinomial(number, [1 / number] * number, size=resamples)  # (R,G)
-    total = np.einsum("rg,gij->rij", drawn, counts)
-    hits = np.diagonal(total, axis1=1, axis2=2)  # (R,L)
-    union = total.sum(axis=1) + total.sum(axis=2) - hits
-    pixels = total.sum(axis=(1, 2))
+    hits, union = drawn @ right, drawn @ either  # (R,L)
+    pixels = drawn @ np.array([table.sum() for table in tables])
     # 0 / 0 is what a resample without the class has: left out
     found = {
         "mean_group_dice": _ratio(drawn @ np.nan_to_num(dice), drawn @ ~np.isnan(dice)),

@@ -13,6 +13,7 @@ Mask = NDArray[np.bool_]
 
 TOLERANCE = 2
 """Outlines at most so many pixels apart count as the same in the surface Dice."""
+BLOCK, CHUNK = 32, 2**12  # rows and pixels that `distances` looks at together
 
 
 class SurfaceScores:
@@ -33,9 +34,13 @@ class SurfaceScores:
     def update(self, truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> None:
         """Compare the label maps (H,W) of one slice; what the truth ignores belongs to no class in either."""
         first = len(self.config.labels) - len(self.config.classes)
-        valid = truth != IGNORE
+        prediction = np.where(truth == IGNORE, truth, prediction)
+        present = set(np.unique(truth).tolist()) | set(np.unique(prediction).tolist())
         for k in range(len(self.config.classes)):
-            ours, theirs = outline(truth == first + k), outline((prediction == first + k) & valid)
+            if first + k not in present:
+                continue
+            box = _box(truth == first + k, prediction == first + k)
+            ours, theirs = outline(truth[box] == first + k), outline(prediction[box] == first + k)
             self.length[k] += ours.sum() + theirs.sum()
             if ours.any() and theirs.any():
                 there, back = distances(ours, theirs), distances(theirs, ours)
@@ -100,27 +105,35 @@ def label_borders(labels: NDArray[np.uint8]) -> Mask:
 def distances(start: Mask, goal: Mask) -> NDArray[np.float64]:
     """The exact Euclidean distance from each pixel of `start` (H,W), row by row, to the nearest one of `goal` (H,W).
 
-    Along each row first, then over rows nearer than the best so far: memory is that of a few pictures. Without any
-    goal all are infinite.
+    Along each row first. Then over blocks of rows, from the most promising one on until no other can have anything
+    nearer: far goals cost little more than near ones. Memory is that of a few pictures. Without any goal all are
+    infinite.
     """
     rows, columns = np.nonzero(start)
-    if not goal.any():
+    (lines,) = np.nonzero(goal.any(axis=1))  # (L), the rows that have a goal
+    if not len(lines):
         return np.full(len(rows), np.inf)
-    height, width = goal.shape
-    far, x = height + width, np.arange(width)
-    before = np.maximum.accumulate(np.where(goal, x, -far), axis=1)
-    after = np.minimum.accumulate(np.where(goal, x, width + far)[:, ::-1], axis=1)[:, ::-1]
-    along = np.minimum(x - before, after - x)  # (H,W), at least far in a row without a goal
-    best = along[rows, columns] ** 2
-    for step in range(1, height):
-        (open_,) = np.nonzero(best > step * step)
-        if not len(open_):
-            break
-        for row in (rows[open_] - step, rows[open_] + step):
-            there = (row >= 0) & (row < height)
-            index = open_[there]
-            best[index] = np.minimum(best[index], step * step + along[row[there], columns[index]] ** 2)
-    found: NDArray[np.float64] = np.sqrt(best)
+    along = _along(goal[lines])  # (L,W)
+    first = np.arange(0, len(lines), BLOCK)
+    last = np.minimum(first + BLOCK, len(lines)) - 1
+    nearest = np.minimum.reduceat(along, first, axis=0)  # (blocks,W)
+    squared = np.empty(len(rows), dtype=np.int64)
+    for begin in range(0, len(rows), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        y, x, best = rows[part], columns[part], squared[part]
+        best[:] = np.iinfo(np.int64).max
+        gap = np.maximum(np.maximum(lines[first, None] - y, y - lines[last, None]), 0)
+        least = gap**2 + nearest[:, x].astype(np.int64) ** 2  # (blocks,N), no pixel of a block is nearer
+        pixel = np.arange(len(y))
+        while len(pixel):
+            block = least[:, pixel].argmin(axis=0)
+            promising = least[block, pixel] < best[pixel]
+            pixel, block = pixel[promising], block[promising]
+            line = np.minimum(first[block] + np.arange(BLOCK)[:, None], last[block])  # (BLOCK,N)
+            apart = (lines[line] - y[pixel]) ** 2 + along[line, x[pixel]].astype(np.int64) ** 2
+            best[pixel] = np.minimum(best[pixel], apart.min(axis=0))
+            least[block, pixel] = np.iinfo(np.int64).max
+    found: NDArray[np.float64] = np.sqrt(squared)
     return found
 
 
@@ -135,3 +148,21 @@ def within(mask: Mask, distance: int) -> Mask:
         hit = sums[:, last : last + width] > sums[:, first : first + width]  # any in columns x - reach to x + reach
         result[max(0, step) : height + min(0, step)] |= hit[max(0, -step) : height + min(0, -step)]
     return result
+
+
+def _box(one: Mask, other: Mask) -> tuple[slice, slice]:
+    """The rows and columns in which one of two masks (H,W), not both empty, has a pixel."""
+    rows, columns = (np.nonzero(one.any(axis=axis) | other.any(axis=axis))[0] for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _along(goal: Mask) -> NDArray[np.int32]:
+    """How far each pixel is from the nearest goal of its row, int32 (L,W); each row has one."""
+    width = goal.shape[1]
+    x = np.arange(width, dtype=np.int32)
+    before = np.where(goal, x, np.int32(-width))
+    np.maximum.accumulate(before, axis=1, out=before)
+    np.subtract(x, before, out=before)
+    after = np.where(goal, x, np.int32(2 * width))[:, ::-1]
+    np.minimum.accumulate(after, axis=1, out=after)
+    return np.minimum(before, after[:, ::-1] - x, out=before)

@@ -1,7 +1,7 @@
 """From a folder of images and masks to a checkpoint."""
 
-from .loop import Stopped
 from .recipe import Recipe
 from .run import fit
+from .stopping import Stopped
 
 __all__ = ["Recipe", "Stopped", "fit"]

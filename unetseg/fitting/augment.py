@@ -53,7 +53,7 @@ Cut = tuple[Tensor, Tensor, Changes]
 def draw_crop(image: Tensor, labels: Tensor, size: int, settings: Augment, generator: torch.Generator) -> Cut:
     """Draw a crop of `size` x `size` pixels: the part of the picture that it needs, and its changes.
 
-    image: float (C,h,w), values 0..1. labels: uint8 (h,w).
+    image: (C,h,w), float in 0..1 or uint8. labels: uint8 (h,w).
     """
     draw = _Draw(generator)
     top, left, height, width = _background_window(labels, settings, draw)
@@ -67,7 +67,12 @@ def draw_crop(image: Tensor, labels: Tensor, size: int, settings: Augment, gener
     y0, y1 = (int(v.clamp(top, top + height - 1)) for v in (low[1], high[1]))
     place[:, 2] -= torch.tensor([float(x0), float(y0)])
     part = (slice(y0, y1 + 1), slice(x0, x1 + 1))
-    return image[:, *part], labels[part], _draw_intensity(place, len(image), settings, draw)
+    return as_float(image[:, *part]), labels[part], _draw_intensity(place, len(image), settings, draw)
+
+
+def as_float(image: Tensor) -> Tensor:
+    """An image of bytes as float32 in 0..1; any other as it is."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image
 
 
 def collate(cuts: Sequence[Cut]) -> Batch:

@@ -18,7 +18,9 @@ from ..predictor import Predictor
 from ..render import View
 from ..samples import SampleKind, draw_sample
 from ..surface import TOLERANCE
+from .doctor.findings import counted
 from .folder import Split
+from .plots import least_calibrated
 from .recipe import Card, Recipe
 from .results import CLASS_HEADS, GROUP_HEADS, HEADLINES, class_rows, group_rows, shown, shown_with_interval
 
@@ -73,11 +75,12 @@ def card_text(
         _scores_section(config, measured, names),
         _calibration_section(config, calibration, measured),
         f"## Training\n\n{card.data}\n",
-        f"{sum(map(len, names['train'].values()))} pictures of {len(names['train'])} groups; `split.json` names them. "
-        f"{facts.steps} steps of {recipe.train.batch_size} crops of {recipe.train.crop} pixels, "
-        f"{facts.minutes:.0f} minutes on "
+        f"{counted(sum(map(len, names['train'].values())), 'picture')} of {counted(len(names['train']), 'group')}; "
+        f"`split.json` names them. {counted(facts.steps, 'step')} of {counted(recipe.train.batch_size, 'crop')} of "
+        f"{recipe.train.crop} pixels, {counted(round(facts.minutes), 'minute')} on "
         + (f"{facts.processes} processes of " if facts.processes > 1 else "")
-        + f"{facts.threads} threads ({facts.processor}), seed {recipe.train.seed}. "
+        + f"{counted(facts.threads, 'thread')}{' each' if facts.processes > 1 else ''} ({facts.processor}), "
+        + f"seed {recipe.train.seed}. "
         + (
             f"Generated pictures were mixed in, {recipe.train.synthetic_share:.0%} of the number of real ones.\n"
             if recipe.train.synthetic_share and recipe.train.synthetic
@@ -142,7 +145,8 @@ def _scores_section(
     for split, result in measured.items():
         groups = 0 if split == "synthetic" else len(result["groups"])
         heads.append(
-            f"{SPLIT_NAMES[split]}, {result['pictures']} pictures" + (f" of {groups} groups" if groups else "")
+            f"{SPLIT_NAMES[split]}, {counted(result['pictures'], 'picture')}"
+            + (f" of {counted(groups, 'group')}" if groups else "")
         )
     rows = [[name, *(shown_with_interval(result, key) for result in measured.values())] for key, name in HEADLINES]
     rows += [
@@ -164,7 +168,8 @@ def _scores_section(
             without = result["without_class"]
             if without["pictures"]:
                 parts.append(
-                    f"Of {without['pictures']} pictures without any class {without['false_alarms']} have more than "
+                    f"Of {counted(without['pictures'], 'picture')} without any class "
+                    f"{without['false_alarms']} {'has' if without['false_alarms'] == 1 else 'have'} more than "
                     f"{without['more_than_pixels']} predicted pixels at the working size.\n"
                 )
     parts.append(
@@ -175,8 +180,10 @@ def _scores_section(
     )
     for split in ("val", "test"):
         if split in measured and len(measured[split]["groups"]) > 1:
-            table = _table(GROUP_HEADS, group_rows(measured[split]))
-            parts.append(f"<details><summary>By group, {SPLIT_NAMES[split]}</summary>\n\n{table}\n</details>\n")
+            rows = group_rows(measured[split])
+            few = len(rows) < len(measured[split]["groups"])
+            words = f"By group, {SPLIT_NAMES[split]}" + (": the worst and the best; scores.json has all" if few else "")
+            parts.append(f"<details><summary>{words}</summary>\n\n{_table(GROUP_HEADS, rows)}\n</details>\n")
     return "\n".join(parts)
 
 
@@ -186,7 +193,8 @@ def _calibration_section(
     fitted = calibration["fitted_on"]
     where = f"{fitted['working_size']} pixels" if fitted["working_size"] else "the stored size"
     rows = []
-    for name in config.outputs:
+    drawn = least_calibrated(calibration)
+    for name in drawn:
         for place, words in (
             ("everywhere", "whole picture"),
             (f"within_{NEAR}_pixels", f"within {NEAR} pixels of a boundary"),
@@ -204,7 +212,8 @@ def _calibration_section(
             "## Calibration\n",
             f"Temperatures ({', '.join(f'{t:g}' for t in config.temperatures)}) and thresholds "
             + f"({', '.join(f'{name} {t:g}' for name, t in zip(config.outputs, config.thresholds, strict=True))}) "
-            + f"were fitted on {fitted['what']}: {fitted['pictures']} pictures of {len(fitted['groups'])} groups, "
+            + f"were fitted on {fitted['what']}: {counted(fitted['pictures'], 'picture')} of "
+            + f"{counted(len(fitted['groups']), 'group')}, "
             + f"{fitted['pixels'] / 1e6:.1f} million pixels at {where}. "
             + (
                 "The labels are the argmax; thresholds serve the thresholded view only.\n"
@@ -213,7 +222,13 @@ def _calibration_section(
             ),
             _table(["expected calibration error", *heads], rows),
             f"{BINS} equally wide bins of p(class), pixels pooled; before is a temperature of 1. A boundary is where "
-            "labels change, in the truth or in the argmax. Bars: how many pixels a bin has, on a logarithmic scale.\n",
+            "labels change, in the truth or in the argmax. Bars: how many pixels a bin has, on a logarithmic scale."
+            + (
+                f" In the table and drawn are the {len(drawn)} of {len(config.outputs)} classes with the largest error "
+                "after; `calibration.json` has all.\n"
+                if len(drawn) < len(config.outputs)
+                else "\n"
+            ),
             "![Share of pixels that have the class against its probability](reliability.png)\n",
             "![Precision, recall and Dice at every threshold](thresholds.png)\n",
         ]
@@ -230,5 +245,6 @@ def _worst_cases(measured: dict[str, dict[str, Any]]) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+    # a bar within a cell would end it
+    head, *body = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (heads, *rows))
+    return "\n".join([head, "|---" * len(heads) + "|", *body]) + "\n"

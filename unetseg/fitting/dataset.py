@@ -17,7 +17,7 @@ from ..config import SegmentationConfig
 from ..formats import as_image
 from ..prepare import at_working_size, normalise, scale
 from ..samples import ct_phantom, draw_sample
-from .augment import Batch, Cut, carry_out, draw_crop
+from .augment import Batch, Cut, as_float, carry_out, draw_crop
 from .folder import Example, read_example
 from .recipe import Recipe
 
@@ -36,6 +36,7 @@ class Pictures:
         share = recipe.train.synthetic_share if recipe.train.synthetic else 0
         self.synthetic = round(len(self.examples) * share)
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self.sizes: dict[int, int] = {}
         self.room = recipe.train.cache_gb * 1e9
 
     def __len__(self) -> int:
@@ -43,6 +44,11 @@ class Pictures:
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Image float32 (C,h,w) in 0..1 and labels uint8 (h,w), at the working size."""
+        image, labels = self.stored(index)
+        return as_float(image), labels
+
+    def stored(self, index: int) -> tuple[Tensor, Tensor]:
+        """The same, but the image may be uint8, 255 standing for 1, where nothing is lost by that."""
         if index in self.cache:
             return self.cache[index]
         if index < len(self.examples):
@@ -51,11 +57,20 @@ class Pictures:
             scaled, labels = self._generated(FIRST_TRAINING_SEED + index - len(self.examples))
         image = at_working_size(scaled[None], self.config)[0]
         resized = F.interpolate(torch.from_numpy(labels)[None, None], image.shape[1:], mode="nearest-exact")[0, 0]
-        size = image.nbytes + resized.nbytes
-        if size <= self.room:
-            self.room -= size
+        self.sizes[index] = resized.numel()
+        packed = (image * 255).round().byte()
+        if torch.equal(as_float(packed), image):  # a quarter of the memory
+            image = packed
+        if image.nbytes + resized.nbytes <= self.room:
+            self.room -= image.nbytes + resized.nbytes
             self.cache[index] = image, resized
         return image, resized
+
+    def size(self, index: int) -> int:
+        """How many pixels a picture has at the working size."""
+        if index not in self.sizes:
+            self.stored(index)
+        return self.sizes[index]
 
     def _generated(self, seed: int) -> tuple[Tensor, NDArray[np.uint8]]:
         kind = self.recipe.train.synthetic or "ct"
@@ -103,7 +118,7 @@ class Crops(Dataset[Cut]):
         self.augment, self.train = pictures.recipe.augment, pictures.recipe.train
         area = self.train.crop**2
         self.order = [
-            index for index in range(len(pictures)) for _ in range(max(1, math.ceil(pictures[index][1].numel() / area)))
+            index for index in range(len(pictures)) for _ in range(max(1, math.ceil(pictures.size(index) / area)))
         ]
 
     def __len__(self) -> int:
@@ -113,7 +128,7 @@ class Crops(Dataset[Cut]):
         """The part of a picture that a crop needs, and what is to happen to it."""
         epoch, i = key
         generator = torch.Generator().manual_seed(random.Random(f"{self.train.seed}/{epoch}/{i}").getrandbits(63))
-        return draw_crop(*self.pictures[self.order[i]], self.train.crop, self.augment, generator)
+        return draw_crop(*self.pictures.stored(self.order[i]), self.train.crop, self.augment, generator)
 
     def finished(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the network trains on, made where the batch lies: normalised images (B,C,crop,crop) and labels."""

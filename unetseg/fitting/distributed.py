@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -19,13 +20,17 @@ T = TypeVar("T")
 @contextlib.contextmanager
 def processes(device: torch.device) -> Iterator[torch.device]:
     """Join the other processes while inside: gloo on CPUs, nccl on GPUs; gives this process's own device."""
-    if not dist.is_torchelastic_launched() or dist.is_initialized():
+    if not dist.is_torchelastic_launched():
         yield device
         return
     if device.type == "cuda":
         device = torch.device("cuda", dist.get_node_local_rank())
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if dist.is_initialized():
+        yield device
+        return
+    # the others wait while the first one writes its report
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(days=1))
     try:
         yield device
     finally:
@@ -45,6 +50,12 @@ def count() -> int:
 def share(things: Sequence[T]) -> Sequence[T]:
     """This process's part of something: every `count`-th."""
     return things[rank() :: count()]
+
+
+def wait() -> None:
+    """Go on when all processes have come this far."""
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def total(x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from ..predictor import Predictor, Segmentation
 from ..samples import SampleKind, draw_sample
 from ..surface import SurfaceScores
 from .folder import Example, check_sizes, read_labels
+from .panel import thinned
 from .recipe import Data
 
 WORST = 4
@@ -38,7 +39,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Worst:
-    """A picture that went badly: its Dice, mean over the classes it has, and what to look at. picture: (H,W,3)."""
+    """A picture that went badly: its Dice, mean over the classes it has, and what to look at.
+
+    picture (h,w,3), truth and labels (h,w): as `panel.thinned` leaves of them; Dice and wrong_pixels are of all pixels.
+    """
 
     name: str
     group: str
@@ -53,6 +57,7 @@ class Worst:
 class Assessment:
     """All that is counted on a split in one pass.
 
+    uncalibrated: as groups, with labels of temperatures of 1 and thresholds of 0.5.
     before, after: reliability with temperatures of 1 and with those of the config. without_class: pictures in which
     the truth has no class, only the background; false_alarms: those of them with more than FALSE_PIXELS predicted
     pixels, None where there is no background. worst: WORST pictures, the worst first.
@@ -60,6 +65,7 @@ class Assessment:
 
     config: SegmentationConfig
     groups: dict[str, ConfusionMatrix] = field(default_factory=dict)
+    uncalibrated: dict[str, ConfusionMatrix] = field(default_factory=dict)
     surfaces: dict[str, SurfaceScores] = field(default_factory=dict)
     pictures: dict[str, int] = field(default_factory=dict)
     before: Trust | None = None
@@ -75,11 +81,17 @@ class Assessment:
         matrix.update(case.truth, labels)
         surface = SurfaceScores(self.config)
         surface.update(case.truth, labels)
-        self.groups[case.group] = self.groups.get(case.group, ConfusionMatrix(self.config)) + matrix
+        bare = uncalibrated(self.config)
+        plain = matrix
+        if not self.config.exclusive and bare != self.config:
+            plain = ConfusionMatrix(self.config)
+            plain.update(case.truth, replace(case.segmentation, config=bare).labels()[0])
+        for tables, table in ((self.groups, matrix), (self.uncalibrated, plain)):
+            tables[case.group] = tables.get(case.group, ConfusionMatrix(self.config)) + table
         self.surfaces[case.group] = self.surfaces.get(case.group, SurfaceScores(self.config)) + surface
         self.pictures[case.group] = self.pictures.get(case.group, 0) + 1
         pixels = sample(case.segmentation.logits[0], case.truth, self.config)
-        before, after = trust(pixels, uncalibrated(self.config)), trust(pixels, self.config)
+        before, after = trust(pixels, bare), trust(pixels, self.config)
         self.before = before if self.before is None else self.before + before
         self.after = after if self.after is None else self.after + after
         if self.config.background is not None and not matrix.counts[1:].any():
@@ -90,8 +102,8 @@ class Assessment:
         dice = mean(list(matrix.dice.values()))
         if dice is not None:
             wrong = int(matrix.counts.sum() - np.trace(matrix.counts))
-            picture = case.segmentation.picture[0]
-            self.worst.append(Worst(case.name, case.group, dice, wrong, picture, case.truth, labels))
+            seen = (thinned(pixels) for pixels in (case.segmentation.picture[0], case.truth, labels))
+            self.worst.append(Worst(case.name, case.group, dice, wrong, *seen))
             self.worst = sorted(self.worst, key=lambda w: (w.dice, -w.wrong_pixels, w.name))[:WORST]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import IGNORE, SegmentationConfig, hex_to_rgb
+from ..config import IGNORE, SegmentationConfig
 from ..formats import read_image, read_mask
 from ..prepare import scale
-from .layouts import SUFFIXES, Layout, pictures_in
+from .layouts import SUFFIXES, Layout, pair, pictures_in
 from .manifest import read_manifest
 from .recipe import IGNORE_NAME, SPLITS, Data, Split, number_range
 
@@ -26,6 +26,7 @@ __all__ = [
     "Example",
     "Split",
     "check_sizes",
+    "colour_codes",
     "find_examples",
     "names_by_split",
     "read_example",
@@ -49,11 +50,14 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
     Raises ValueError that names what is missing: a folder, images, masks, a row of the manifest, a group.
     """
     layout = Layout(data.images, data.masks, data.image_name, data.mask_name, data.split_folders)
-    found: dict[tuple[Split | None, str], tuple[Path, Path | None]] = {}
-    for split, images_folder, masks_folder in layout.places():
-        images = _by_name(_inside(folder, images_folder), "images", layout.image_of, data.image_name)
-        masks = _by_name(_inside(folder, masks_folder), "masks", layout.mask_of, data.mask_name)
-        found |= {(split, name): (path, masks.get(name)) for name, path in images.items()}
+    _refuse_empty(folder, layout)
+    pairing = pair(folder, layout)
+    if pairing.twice:
+        one, other = pairing.twice[0]
+        raise ValueError(f"{one.name} and {other.name} in {one.parent} have the same name; remove one")
+    found: dict[tuple[Split | None, str], tuple[Path, Path | None]]
+    found = {(p.split, p.name): (p.image, p.mask) for p in pairing.pairs}
+    found |= {(lone.split, lone.name): (lone.image, None) for lone in pairing.lone}
     rows = None
     if data.manifest is not None:
         columns = [column for column in (data.group_column, data.split_column) if column is not None]
@@ -95,7 +99,7 @@ def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[n
     if as_colors:
         if raw.ndim == 2:
             raise ValueError(f"{path.name} holds numbers, but mask_values names colours; name {_common(raw)} instead")
-        raw = (raw.astype(np.int64) @ (65536, 256, 1)).astype(np.int64)  # 0xRRGGBB
+        raw = colour_codes(raw)
     elif raw.ndim == 3:
         if not (raw == raw[..., :1]).all():
             raise ValueError(f"{path.name} holds colours, but mask_values names numbers; name its colours (#rrggbb)")
@@ -104,7 +108,7 @@ def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[n
     named = np.zeros(raw.shape, dtype=bool)
     for value, name in data.mask_values.items():
         if as_colors:
-            here = raw == int(np.dot(hex_to_rgb(value), (65536, 256, 1)))
+            here = raw == int(value[1:], 16)
         else:
             low, high = number_range(value)
             here = (raw >= low) & (raw <= high)
@@ -117,6 +121,15 @@ def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[n
             f"named are {', '.join(data.mask_values)}"
         )
     return labels
+
+
+def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """RGB (H,W,3) as one number a pixel, 0xRRGGBB (H,W)."""
+    codes = colours[..., 0].astype(np.int32)  # channel by channel: a matrix product would take many times the memory
+    for channel in (1, 2):
+        codes <<= 8
+        codes |= colours[..., channel]
+    return codes
 
 
 def read_example(example: Example, data: Data, config: SegmentationConfig) -> tuple[Tensor, NDArray[np.uint8]]:
@@ -143,20 +156,19 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _by_name(folder: Path, what: str, name_of: Callable[[Path], str | None], template: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise ValueError(f"no folder {folder} with {what}; name it in the recipe's [data], or check --data")
-    found: dict[str, Path] = {}
-    for path in pictures_in(folder):
-        name = name_of(path)
-        if name is not None:
-            if name in found:
-                raise ValueError(f"{found[name].name} and {path.name} in {folder} have the same name; remove one")
-            found[name] = path
-    if not found:
-        called = "" if template == "{name}" else f" called {template}"
-        raise ValueError(f"{folder} has no {what}{called}; expected files ending in {', '.join(sorted(SUFFIXES))}")
-    return found
+def _refuse_empty(folder: Path, layout: Layout) -> None:
+    for _, images, masks in layout.places():
+        for what, place, name_of, template in (
+            ("images", images, layout.image_of, layout.image_name),
+            ("masks", masks, layout.mask_of, layout.mask_name),
+        ):
+            here = _inside(folder, place)
+            if not here.is_dir():
+                raise ValueError(f"no folder {here} with {what}; name it in the recipe's [data], or check --data")
+            if all(name_of(path) is None for path in pictures_in(here)):
+                called = "" if template == "{name}" else f" called {template}"
+                endings = ", ".join(sorted(SUFFIXES))
+                raise ValueError(f"{here} has no {what}{called}; expected files ending in {endings}")
 
 
 def _group(stem: str, data: Data, rows: dict[str, dict[str, str]] | None) -> str:

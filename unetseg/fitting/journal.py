@@ -23,12 +23,12 @@ SCORES = (("mean_group_dice", "mean group Dice", BLUE), ("miou", "mean IoU", ORA
 
 
 class Journal:
-    """Files of a run folder, each whole at any moment; rows from `epoch` on are dropped at a resume."""
+    """Files of a run folder, each whole at any moment; what is later than `epoch` and `step` is dropped at a resume."""
 
-    def __init__(self, folder: Path, epoch: int, *, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path, epoch: int, step: int, *, tensorboard: bool = False) -> None:
         self.folder = folder
         self.rows: list[dict[str, object]] = []
-        self.events = _tensorboard(folder / "tensorboard", epoch) if tensorboard else None
+        self.events = _tensorboard(folder / "tensorboard", step) if tensorboard else None
         path = folder / "metrics.csv"
         if path.exists() and epoch:
             with path.open(newline="", encoding="utf-8") as file:
@@ -93,9 +93,9 @@ def round_number(value: float) -> float:
     return power * next(step for step in (1, 2, 2.5, 5, 10) if step * power >= value)
 
 
-def _tensorboard(folder: Path, epoch: int) -> Any:  # noqa: ANN401, an optional library
+def _tensorboard(folder: Path, step: int) -> Any:  # noqa: ANN401, an optional library
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise ValueError("--tensorboard needs its library; pip install 'unetseg[tensorboard]'") from None
-    return SummaryWriter(folder, purge_step=None if epoch == 0 else epoch)
+    return SummaryWriter(folder, purge_step=step + 1 if step else None)

@@ -1,4 +1,4 @@
-"""Where the images and the masks of a folder lie and how they are called; and finding that out."""
+"""Where the images and the masks of a folder lie and how they are called: finding that out, and pairing by it."""
 
 from __future__ import annotations
 
@@ -56,6 +56,54 @@ class Layout:
     def mask_of(self, path: Path) -> str | None:
         """The name that a mask shares with its image; None for a file that is no mask."""
         return shared_name(path.stem, self.mask_name)
+
+
+@dataclass(frozen=True)
+class Lone:
+    """An image without a mask, by its name, and the split whose folder it lies in."""
+
+    name: str
+    split: Split | None
+    image: Path
+
+
+@dataclass(frozen=True)
+class Pair(Lone):
+    """An image and its mask, by the name that they share, and the split whose folder they lie in."""
+
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The pictures of a folder by name.
+
+    masks: those without an image. twice: two files of one name each, of which the first is used.
+    """
+
+    pairs: tuple[Pair, ...]
+    lone: tuple[Lone, ...]
+    masks: tuple[Path, ...]
+    twice: tuple[tuple[Path, Path], ...]
+
+
+def pair(folder: Path, layout: Layout) -> Pairing:
+    """Pair images with masks; what has no partner, or a namesake, is told apart."""
+    pairs, lone, alone, twice = [], [], [], []
+    for split, *places in layout.places():
+        images: dict[str, Path] = {}
+        masks: dict[str, Path] = {}
+        for found, place, name_of in zip((images, masks), places, (layout.image_of, layout.mask_of), strict=True):
+            for path in pictures_in((folder / place).resolve()):
+                name = name_of(path)
+                if name in found:
+                    twice.append((found[name], path))
+                elif name is not None:
+                    found[name] = path
+        pairs += [Pair(name, split, path, masks[name]) for name, path in images.items() if name in masks]
+        lone += [Lone(name, split, path) for name, path in images.items() if name not in masks]
+        alone += [path for name, path in masks.items() if name not in images]
+    return Pairing(tuple(pairs), tuple(lone), tuple(alone), tuple(twice))
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
 import math
 import platform
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -34,17 +31,13 @@ from .evaluation import evaluate
 from .folder import Example, names_by_split, read_example
 from .journal import Journal
 from .losses import class_weights, segmentation_loss
-from .recipe import Recipe, Train
+from .optimisation import learning_rate, step, update_average
+from .recipe import Recipe
 from .report import complete
 from .state import Position, load_state, save_state
+from .stopping import Stopped, stop_requests
 
 log = logging.getLogger(__name__)
-# a part of a batch: normalised images (B,C,H,W) and labels (B,H,W), to its loss
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-class Stopped(Exception):  # noqa: N818, it is no error
-    """The run was asked to stop and has saved its state."""
 
 
 def fit_examples(
@@ -61,12 +54,15 @@ def fit_examples(
     """`run.fit` on pictures that are found already. folds: see `report.complete`."""
     if (run_dir / "state.safetensors").exists() and not resume:
         raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
-    with distributed.processes(_device(device)) as place:
+    with distributed.processes(usable(device)) as place:
+        if resume and distributed.rank() == 0:
+            hub.recover(run_dir / "checkpoint")
         run = _Run(recipe, examples, run_dir, place, resume=resume, init=init, tensorboard=tensorboard)
         run.train()
         checkpoint = run_dir / "checkpoint"
         if distributed.rank() == 0:
             complete(checkpoint, recipe, examples, run.facts(), device=str(place), folds=folds)
+        distributed.wait()
         return checkpoint
 
 
@@ -98,10 +94,10 @@ class _Run:
                 read_example(example, recipe.data, pictures.config)  # what doesn't fit is told now, not after hours
         self.config = recipe.config(mean, std)
         self.crops = Crops(pictures, self.config)
-        if recipe.train.batch_size < distributed.count():
+        if (size := len(self.crops.batches(0)[0])) < distributed.count():
             raise ValueError(
-                f"batch_size is {recipe.train.batch_size}, but {distributed.count()} processes share a batch; "
-                "take a larger batch or fewer processes"
+                f"{distributed.count()} processes can't share a batch of {size}; "
+                "take a larger batch_size, more pictures or fewer processes"
             )
 
         torch.manual_seed(recipe.train.seed)
@@ -120,7 +116,8 @@ class _Run:
         # all that the weights come from; a card, and settings of the machine, may change between stop and resume
         machine = {"workers", "cache_gb", "save_minutes"}
         fields = recipe.model_dump(mode="json", exclude={"card": True, "train": machine})
-        self.told = {**fields, "pictures": names_by_split(examples)}
+        seen = {"mean": mean, "std": std, "pixels": pixels}
+        self.told = {**fields, "pictures": names_by_split(examples), "measured": seen}
         self.position = Position()
         if resume:
             self.position = load_state(
@@ -131,19 +128,22 @@ class _Run:
         self.started = self.saved = time.monotonic()
         self.started -= self.position.seconds
         run_dir.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal(run_dir, self.position.epoch, tensorboard=tensorboard)
+        tensorboard = tensorboard and distributed.rank() == 0
+        self.journal = Journal(run_dir, self.position.epoch, self.position.step, tensorboard=tensorboard)
 
     def train(self) -> None:
         """Train to the end, or until validation has not improved for long."""
         train = self.recipe.train
         network = self.wrapped()
-        with _stop_requests() as stop:
+        with stop_requests() as stop:
             for epoch in range(self.position.epoch, train.epochs):
                 if train.patience and self.position.stale >= train.patience:
                     log.info("validation has not improved for %d times: the run ends here", self.position.stale)
                     break
                 self._epoch(epoch, network, stop)
                 self._end_epoch(epoch)
+                if distributed.any_of_them(stop.is_set(), self.device):
+                    self._stop()
 
     def wrapped(self) -> nn.Module:
         """The network as the processes train it together."""
@@ -166,7 +166,7 @@ class _Run:
             disable=distributed.rank() > 0,
         )
         for batch in bar:
-            rate = _learning_rate(position.step, self.per_epoch, train)
+            rate = learning_rate(position.step, self.per_epoch, train)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             images, labels = self.crops.finished(batch.to(self.device))
@@ -189,8 +189,7 @@ class _Run:
             )
             if distributed.any_of_them(stop.is_set(), self.device):
                 self._save()
-                total = self.per_epoch * train.epochs
-                raise Stopped(f"stopped at step {position.step} of {total}; go on with --resume")
+                self._stop()
             if time.monotonic() - self.saved > 60 * train.save_minutes:
                 self._save()
 
@@ -234,7 +233,7 @@ class _Run:
         row: dict[str, object] = {
             "epoch": epoch + 1,
             "step": position.step,
-            "learning_rate": f"{_learning_rate(position.step, self.per_epoch, train):.6g}",
+            "learning_rate": f"{learning_rate(position.step, self.per_epoch, train):.6g}",
             "train_loss": f"{position.loss_sum / position.batch:.5f}",
         }
         last, best = position.last, position.best
@@ -260,6 +259,10 @@ class _Run:
         self.position = replace(position, epoch=epoch + 1, batch=0, loss_sum=0.0, last=last, best=best, stale=stale)
         self._save()
 
+    def _stop(self) -> NoReturn:
+        total = self.per_epoch * self.recipe.train.epochs
+        raise Stopped(f"stopped at step {self.position.step} of {total}; go on with --resume")
+
     def _save(self) -> None:
         self.saved = time.monotonic()
         self.position.seconds = self.saved - self.started
@@ -277,25 +280,6 @@ class _Run:
             threads=torch.get_num_threads(),
             processor=torch.cuda.get_device_name(self.device) if on_gpu else platform.machine() + " CPU",
         )
-
-
-def step(
-    loss: Loss, images: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, *, clip_norm: float, parts: int = 1
-) -> float:
-    """One step of an optimizer down the gradient of a batch's loss, clipped; the loss.
-
-    parts: compute the gradient of so many parts of the batch one after the other, which needs less memory; the
-    loss is then the mean over them.
-    """
-    optimizer.zero_grad()
-    value = 0.0
-    for some_images, some_labels in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-        part = loss(some_images, some_labels) * (len(some_images) / len(images))
-        part.backward()  # type: ignore[no-untyped-call]
-        value += part.item()
-    clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip_norm)
-    optimizer.step()
-    return value
 
 
 def _start_from(init: str | Path, network: UNet) -> None:
@@ -322,49 +306,11 @@ def _start_from(init: str | Path, network: UNet) -> None:
     network.load_state_dict(weights | head)
 
 
-def _learning_rate(step: int, per_epoch: int, train: Train) -> float:
-    """Linear warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
-    warmup, total = train.warmup_epochs * per_epoch, train.epochs * per_epoch
-    if step < warmup:
-        return train.learning_rate * min(1, (step + 1) / warmup)
-    return train.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-
-@torch.no_grad()
-def update_average(average: UNet, network: UNet, decay: float, step: int) -> None:
-    """Exponential moving average of weights; early on it forgets faster, so that no random start remains."""
-    decay = min(decay, step / (step + 10))
-    for mine, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if mine.is_floating_point():
-            mine.lerp_(new, 1 - decay)
-        else:
-            mine.copy_(new)
-
-
-def _device(name: str) -> torch.device:
+def usable(name: str) -> torch.device:
+    """A device by name, `auto` being the fastest; ValueError where it can't be used."""
     try:
         place = torch.device(best_device() if name == "auto" else name)
         torch.zeros(1, device=place)
     except (RuntimeError, AssertionError):  # for an unknown name; for one that this build of torch can't use
         raise ValueError(f"device {name!r} can't be used here; {best_device()!r} can") from None
     return place
-
-
-@contextlib.contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second one ends the process as usual."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # only the main thread may take signals
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        event.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

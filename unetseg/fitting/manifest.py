@@ -14,11 +14,13 @@ def read_manifest(path: Path, columns: Sequence[str] = ()) -> dict[str, dict[str
     """The rows of a manifest by their stem; ValueError where it lacks one of the `columns` or names a stem twice."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, restval="")  # short rows
             there = set(reader.fieldnames or ())
             rows = list(reader)
     except OSError as error:
         raise ValueError(f"manifest {path} can't be read: {error.strerror}") from None
+    except csv.Error as error:  # a field without end, say
+        raise ValueError(f"manifest {path} is no CSV ({error}); save it as text with commas and one header") from None
     except ValueError as error:  # of another encoding
         raise ValueError(f"manifest {path} is no UTF-8 text ({error}); save it as UTF-8") from None
     for column in (STEM, *columns):

@@ -13,9 +13,19 @@ from ..config import IGNORE, SegmentationConfig
 from ..render import overlay
 
 SIDE, GAP, HEAD = 256, 8, 26  # pixels
+LONGEST = 1024
 TITLES = ("picture", "truth", "prediction", "errors")
 MISSED, FALSE, MIXED_UP, UNKNOWN = (38, 132, 255), (255, 122, 24), (214, 40, 120), (150, 150, 150)
 INK, SOFT = "#1f2933", "#66727f"
+
+
+def thinned(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Every n-th row and column of (H,W) or (H,W,3), below twice LONGEST a side: enough for a panel, in little memory.
+
+    The original where it is no larger than that; thinned again nothing changes.
+    """
+    step = max(1, max(pixels.shape[:2]) // LONGEST)
+    return np.ascontiguousarray(pixels[::step, ::step])
 
 
 def panel_row(
@@ -29,6 +39,7 @@ def panel_row(
 
     Errors: missed is a class called background, false is background called a class, mixed up is any other.
     """
+    picture, truth, labels = thinned(picture), thinned(truth), thinned(labels)
     known = truth != IGNORE
     expected = overlay(picture, np.where(known, truth, 0), config)
     expected[~known] = UNKNOWN

@@ -16,6 +16,7 @@ INK, SOFT, GRID, PAPER = "#1f2933", "#66727f", "#e4e8ec", "#ffffff"
 BLUE, ORANGE, GREEN = "#1f6fb4", "#e4572e", "#2a9d5c"
 FINE = 3  # drawn so many times larger and reduced, which smooths every line
 LEFT, RIGHT, TOP, BOTTOM = 62, 18, 46, 48  # margins around the axes
+CLASSES = 12  # a picture of more would be too tall to look at
 
 
 class Chart:
@@ -111,15 +112,22 @@ class Chart:
         return across * FINE, down * FINE
 
 
+def least_calibrated(report: dict[str, Any]) -> list[str]:
+    """Of the classes of `calibration.json`, in their order, at most CLASSES: those with the largest error after."""
+    errors: dict[str, float] = report["error"]["after"]["everywhere"]["by_class"]
+    chosen = sorted(errors, key=lambda name: -errors[name])[:CLASSES]
+    return [name for name in errors if name in chosen]
+
+
 def reliability_picture(report: dict[str, Any]) -> bytes:
-    """A PNG of `calibration.json`: by class a row, left all pixels and right those near a boundary.
+    """A PNG of `calibration.json`: by class (`least_calibrated`) a row, left all pixels, right those near a boundary.
 
     The share of pixels that have the class against p(class), before and after; behind them, how the pixels spread
     over p(class), on a logarithmic scale.
     """
     before, after = report["reliability"]["before"], report["reliability"]["after"]
     rows = []
-    for name in before["everywhere"]:
+    for name in least_calibrated(report):
         row = []
         for place, bins in before.items():
             words = "whole picture" if place == "everywhere" else place.replace("_", " ") + " of a boundary"
@@ -140,14 +148,16 @@ def reliability_picture(report: dict[str, Any]) -> bytes:
             chart.legend(entries, (0.04, 0.97))
             row.append(chart.finished())
         rows.append(row)
-    return as_png(rows)
+    return as_png(rows, _heading(report))
 
 
 def threshold_picture(report: dict[str, Any], names: Sequence[str], thresholds: Sequence[float]) -> bytes:
-    """A PNG of `calibration.json`: by class precision, recall and Dice at every threshold, and the chosen one."""
+    """A PNG of `calibration.json`: by class (`least_calibrated`) scores at every threshold, and the chosen one."""
     charts = []
     limits = report["curve"]["thresholds"]
-    for name, chosen in zip(names, thresholds, strict=True):
+    threshold_of = dict(zip(names, thresholds, strict=True))
+    for name in least_calibrated(report):
+        chosen = threshold_of[name]
         chart = Chart(f"{name} at {chosen:g}", f"threshold on the probability of {name}", "score")
         chart.line([(chosen, 0), (chosen, 1)], SOFT, 1.5, dashed=True)
         for key, color in (("precision", GREEN), ("recall", ORANGE), ("dice", BLUE)):
@@ -161,14 +171,17 @@ def threshold_picture(report: dict[str, Any], names: Sequence[str], thresholds: 
             entries[2] = (f"Dice {best:.3f}", BLUE)
         chart.key(entries)
         charts.append(chart.finished())
-    return as_png([charts[i : i + 2] for i in range(0, len(charts), 2)])
+    return as_png([charts[i : i + 2] for i in range(0, len(charts), 2)], _heading(report))
 
 
-def as_png(rows: Sequence[Sequence[PIL.Image.Image]]) -> bytes:
-    """Pictures in rows, from the left, as one PNG."""
-    size = max(sum(p.width for p in row) for row in rows), sum(max(p.height for p in row) for row in rows)
-    sheet = PIL.Image.new("RGB", size, PAPER)
-    top = 0
+def as_png(rows: Sequence[Sequence[PIL.Image.Image]], heading: str = "") -> bytes:
+    """Pictures in rows, from the left, under a heading where there is one, as one PNG."""
+    top = 40 if heading else 0
+    width, height = max(sum(p.width for p in row) for row in rows), sum(max(p.height for p in row) for row in rows)
+    sheet = PIL.Image.new("RGB", (width, top + height), PAPER)
+    if heading:
+        font = ImageFont.load_default(size=16)
+        ImageDraw.Draw(sheet).text((LEFT, top / 2 + 4), heading, fill=INK, font=font, anchor="lm")
     for row in rows:
         left = 0
         for picture in row:
@@ -176,8 +189,15 @@ def as_png(rows: Sequence[Sequence[PIL.Image.Image]]) -> bytes:
             left += picture.width
         top += max(picture.height for picture in row)
     file = io.BytesIO()
-    sheet.quantize(64, dither=PIL.Image.Dither.NONE).save(file, format="PNG", optimize=True)
+    # median cut would mix the thin lines' colours with others in a tall picture
+    colours = sheet.quantize(256, method=PIL.Image.Quantize.MAXCOVERAGE, dither=PIL.Image.Dither.NONE)
+    colours.save(file, format="PNG", optimize=True)
     return file.getvalue()
+
+
+def _heading(report: dict[str, Any]) -> str:
+    count = len(report["error"]["after"]["everywhere"]["by_class"])
+    return f"The {CLASSES} of {count} classes with the largest calibration error" if count > CLASSES else ""
 
 
 def _logarithmic(pixels: Sequence[int]) -> list[float]:

@@ -9,9 +9,12 @@ import numpy as np
 from ..calibration import BINS, NEAR
 from ..metrics import intervals, scores
 from ..surface import TOLERANCE
+from .doctor.findings import counted
 from .evaluation import FALSE_PIXELS, Assessment
 
 HEADLINES = (("mean_group_dice", "mean group Dice"), ("miou", "mean IoU"), ("accuracy", "accuracy"))
+LABELS_IN_A_TABLE = 12
+GROUPS_IN_A_TABLE, WORST_GROUPS, BEST_GROUPS = 25, 15, 5
 
 
 def split_scores(assessment: Assessment) -> dict[str, Any]:
@@ -19,6 +22,8 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
 
     dice, iou, precision, recall: by class, all pixels pooled at stored size; miou, accuracy (of the labels, background
         and all); group_dice, mean_group_dice: see `metrics.scores`.
+    uncalibrated: mean_group_dice, miou and accuracy of the labels that temperatures of 1 and thresholds of 0.5 give;
+        what a network is worth on pictures that its thresholds were fitted on. Those of a softmax are the same.
     pictures: how many. intervals: of three scores, see `metrics.intervals`.
     confusion: labels, and counts of pixels with a row for each true label and a column for each predicted one.
     surface: by class, distances between outlines in pixels at stored size, slice by slice (a slice is one picture):
@@ -37,9 +42,11 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
     first = len(assessment.config.labels) - len(assessment.config.classes)
     matrix = sum(list(groups.values())[1:], start=next(iter(groups.values())))
     surface = sum(list(surfaces.values())[1:], start=next(iter(surfaces.values())))
+    plain = scores(assessment.uncalibrated)
     assert assessment.before is not None
     assert assessment.after is not None
     result |= {
+        "uncalibrated": {key: plain[key] for key, _ in HEADLINES},
         "pictures": sum(assessment.pictures.values()),
         "intervals": intervals(groups),
         "confusion": {"labels": list(assessment.config.labels), "counts": matrix.counts.tolist()},
@@ -73,7 +80,7 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
 
 def as_text(title: str, result: dict[str, Any]) -> str:
     """The scores of a split to be read in a minute."""
-    parts = [f"{title}: {result['pictures']} pictures of {len(result['groups'])} groups"]
+    parts = [f"{title}: {counted(result['pictures'], 'picture')} of {counted(len(result['groups']), 'group')}"]
     parts.append("\n".join(f"{name:<16} {shown_with_interval(result, key)}" for key, name in HEADLINES))
     parts.append(_aligned([CLASS_HEADS, *class_rows(result)]))
     calibration = result["calibration"]
@@ -86,17 +93,10 @@ def as_text(title: str, result: dict[str, Any]) -> str:
     without = result["without_class"]
     if without["pictures"]:
         parts.append(
-            f"{without['false_alarms']} of {without['pictures']} pictures without any class have more than "
+            f"{without['false_alarms']} of {counted(without['pictures'], 'picture')} without any class have more than "
             f"{without['more_than_pixels']} predicted pixels at the working size"
         )
-    labels, counts = result["confusion"]["labels"], np.array(result["confusion"]["counts"], dtype=float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    parts.append(
-        _aligned(
-            [["truth \\ prediction", *labels]]
-            + [[name, *(f"{share:.1%}" for share in row)] for name, row in zip(labels, shares, strict=True)]
-        )
-    )
+    parts.append(_confusion(result["confusion"]["labels"], result["confusion"]["counts"]))
     parts.append(_aligned([GROUP_HEADS, *group_rows(result)]))
     parts.append(
         "worst pictures: " + ", ".join(f"{w['picture']} ({w['dice']:.3f})" for w in result["worst"])
@@ -130,20 +130,36 @@ def class_rows(result: dict[str, Any]) -> list[list[str]]:
 
 
 def group_rows(result: dict[str, Any]) -> list[list[str]]:
-    """The scores of each group under GROUP_HEADS, the worst first, means over its classes."""
-    dice = result["group_dice"]
+    """The scores of each group under GROUP_HEADS, the worst first, means over its classes.
+
+    Of more than GROUPS_IN_A_TABLE the worst and the best few, and between them a row that says how many more there are.
+    """
+    dice, groups = result["group_dice"], result["groups"]
+    names = sorted(groups, key=lambda name: (dice[name] is None, dice[name] or 0, name))
+    if len(names) <= GROUPS_IN_A_TABLE:
+        return _rows_of_groups(result, names)
+    with_dice = [name for name in names if dice[name] is not None]
+    worst, best = with_dice[:WORST_GROUPS], with_dice[WORST_GROUPS:][-BEST_GROUPS:]
+    more = f"... {len(names) - len(worst) - len(best)} more"
+    return [
+        *_rows_of_groups(result, worst),
+        [more, *[""] * (len(GROUP_HEADS) - 1)],
+        *_rows_of_groups(result, best),
+    ]
+
+
+def _rows_of_groups(result: dict[str, Any], names: list[str]) -> list[list[str]]:
+    chosen = [(name, result["groups"][name]) for name in names]
     return [
         [
             name,
             str(group["pictures"]),
-            shown(dice[name]),
+            shown(result["group_dice"][name]),
             shown(group["accuracy"]),
             shown(_mean(group[f"surface_dice_{TOLERANCE}_pixels"])),
             str(sum(group["pixels"].values())),
         ]
-        for name, group in sorted(
-            result["groups"].items(), key=lambda item: (dice[item[0]] is None, dice[item[0]] or 0, item[0])
-        )
+        for name, group in chosen
     ]
 
 
@@ -156,6 +172,19 @@ def shown_with_interval(result: dict[str, Any], key: str) -> str:
     """A score and, where there are groups enough, its 95 % interval."""
     interval = result["intervals"][key]
     return shown(result[key]) + ("" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})")
+
+
+def _confusion(labels: list[str], counts: list[list[int]]) -> str:
+    if len(labels) > LABELS_IN_A_TABLE:
+        return (
+            f"which of {len(labels)} labels are taken for which is too much to print: see `confusion` in the JSON file"
+        )
+    table = np.array(counts, dtype=float)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    return _aligned(
+        [["truth \\ prediction", *labels]]
+        + [[name, *(f"{share:.1%}" for share in row)] for name, row in zip(labels, shares, strict=True)]
+    )
 
 
 def _mean(values: dict[str, float]) -> float | None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ..files import whole
+from . import distributed
 from .folder import Example, find_examples
-from .loop import fit_examples
+from .loop import fit_examples, usable
 from .recipe import Recipe
 
 
@@ -40,17 +41,39 @@ def fit(
     Raises ValueError for data or a run folder that don't fit.
     """
     examples = find_examples(recipe.data, data, recipe.train.seed)
-    held_out: list[tuple[Path, list[Example]]] = []
-    if folds:
-        for number, fold in enumerate(split_folds(examples, folds, recipe.train.seed), start=1):
-            folder = run_dir / "folds" / str(number)
-            started = (folder / "state.safetensors").exists()
-            fit_examples(recipe, fold, folder, resume=resume and started, init=init, device=device)
-            held_out.append((folder / "checkpoint", [e for e in fold if e.split == "val"]))
+    with distributed.processes(usable(device)):
+        held_out = _cross_validate(recipe, examples, run_dir, folds, resume=resume, init=init, device=device)
+        # of a run that was stopped in a fold, nothing of its own is there yet
+        resume = resume and (not folds or (run_dir / "state.safetensors").exists())
+        return fit_examples(
+            recipe, examples, run_dir, resume=resume, init=init, device=device, tensorboard=tensorboard, folds=held_out
+        )
+
+
+def _cross_validate(
+    recipe: Recipe,
+    examples: Sequence[Example],
+    run_dir: Path,
+    folds: int,
+    *,
+    resume: bool,
+    init: str | Path | None,
+    device: str,
+) -> list[tuple[Path, list[Example]]]:
+    """Train a network for each fold; their checkpoints, each with the pictures that it has not seen."""
+    if not folds:
+        return []
+    # the pictures that a fold is scored on must not choose its weights
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"keep": "last", "patience": 0})})
+    held_out = []
+    for number, fold in enumerate(split_folds(examples, folds, recipe.train.seed), start=1):
+        folder = run_dir / "folds" / str(number)
+        started = (folder / "state.safetensors").exists()
+        fit_examples(recipe, fold, folder, resume=resume and started, init=init, device=device)
+        held_out.append((folder / "checkpoint", [e for e in fold if e.split == "val"]))
+    if distributed.rank() == 0:
         _summarise(run_dir, held_out)
-    return fit_examples(
-        recipe, examples, run_dir, resume=resume, init=init, device=device, tensorboard=tensorboard, folds=held_out
-    )
+    return held_out
 
 
 def split_folds(examples: Sequence[Example], count: int, seed: int) -> list[list[Example]]:
@@ -77,11 +100,11 @@ def split_folds(examples: Sequence[Example], count: int, seed: int) -> list[list
 
 
 def _summarise(run_dir: Path, held_out: Sequence[tuple[Path, Sequence[Example]]]) -> None:
-    """Write cross_validation.json: the scores of each fold, their mean and standard deviation."""
+    """Write cross_validation.json: the scores of each fold, uncalibrated, their mean and standard deviation."""
     folds: list[dict[str, object]] = []
     keys = ("mean_group_dice", "miou", "accuracy")
     for checkpoint, examples in held_out:
-        scores = json.loads((checkpoint / "scores.json").read_text(encoding="utf-8"))["val"]
+        scores = json.loads((checkpoint / "scores.json").read_text(encoding="utf-8"))["val"]["uncalibrated"]
         groups = sorted({example.group for example in examples})
         folds.append({"groups": groups, "pictures": len(examples), **{key: scores[key] for key in keys}})
     summary: dict[str, object] = {"folds": folds}

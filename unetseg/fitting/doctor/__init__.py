@@ -1,5 +1,8 @@
 """The doctor: examines a folder of images and masks, says what is odd and proposes a recipe."""
 
+from .contact_sheet import draw_sheet
 from .diagnosis import Diagnosis, diagnose
+from .proposal import is_edited
+from .report import report_text
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "diagnose", "draw_sheet", "is_edited", "report_text"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from ..folder import Example, Split
-from ..layouts import Found, Layout, pictures_in
+from ..folder import Example
+from ..layouts import Found, Layout, Lone, Pairing
 from ..recipe import number_range
 from .findings import Finding, counted, some
 from .mask_values import Labels
 from .picture_values import identical, look_alike
-from .survey import ImageFacts, MaskFacts, Pair, Surveyed
+from .survey import ImageFacts, MaskFacts, Surveyed
 
 
 def named(path: Path, folder: Path) -> str:
@@ -21,57 +20,20 @@ def named(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-@dataclass(frozen=True)
-class Lone:
-    """An image without a mask, by its name, and the split whose folder it lies in."""
-
-    name: str
-    split: Split | None
-    image: Path
-
-
-def paired(folder: Path, found: Found) -> tuple[list[Pair], list[Lone], list[Finding]]:
-    """The pairs of a folder by name, the images without a mask, and what is odd about the other files."""
-    pairs, lone, masks_alone, twice = [], [], [], []
-    for split, images_folder, masks_folder in found.layout.places():
-        images: dict[str, Path] = {}
-        masks: dict[str, Path] = {}
-        for into, place, name_of in (
-            (images, images_folder, found.layout.image_of),
-            (masks, masks_folder, found.layout.mask_of),
-        ):
-            for path in pictures_in((folder / place).resolve()):
-                name = name_of(path)
-                if name is not None and into.setdefault(name, path) != path:
-                    twice.append(named(path, folder))
-        pairs += [Pair(name, split, images[name], masks[name]) for name in images if name in masks]
-        lone += [Lone(name, split, path) for name, path in images.items() if name not in masks]
-        masks_alone += [named(path, folder) for name, path in masks.items() if name not in images]
+def misplaced(pairing: Pairing, aside: Sequence[str], folder: Path) -> list[Finding]:
+    """Files that are no part of any pair: with the name of another one, masks alone, folders aside."""
     findings = []
-    if twice:
-        findings.append(
-            Finding(
-                "question",
-                f"{counted(len(twice), 'file')} with the name of another one, only the ending differs: {some(twice)}",
-                "remove one of each",
-                tuple(twice),
-            )
-        )
-    if masks_alone:
-        findings.append(
-            Finding(
-                "warning",
-                f"{counted(len(masks_alone), 'mask')} without an image: {some(masks_alone)}",
-                "they are not used; check the names",
-                tuple(masks_alone),
-            )
-        )
-    if found.aside:
-        what = f"{counted(len(found.aside), 'folder')} with more pictures: {some(found.aside)}"
-        findings.append(
-            Finding("note", what, "they are not used, as no masks by these names belong to them", found.aside)
-        )
-    return pairs, lone, findings
+    if twice := tuple(named(path, folder) for _, path in pairing.twice):
+        what = f"{counted(len(twice), 'file')} with the name of another one, only the ending differs: {some(twice)}"
+        findings.append(Finding("question", what, "remove one of each", twice))
+    if masks := tuple(named(path, folder) for path in pairing.masks):
+        what = f"{counted(len(masks), 'mask')} without an image: {some(masks)}"
+        findings.append(Finding("warning", what, "they are not used; check the names", masks))
+    if aside:
+        what = f"{counted(len(aside), 'folder')} with more pictures: {some(aside)}"
+        advice = "they are not used, as no masks by these names belong to them"
+        findings.append(Finding("note", what, advice, tuple(aside)))
+    return findings
 
 
 def unmasked(lone: Sequence[Lone], pairs: int, found: Found, folder: Path) -> list[Finding]:
@@ -96,29 +58,20 @@ def unreadable(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:
     findings = []
     jpegs = [named(s.pair.mask, folder) for s in examined if isinstance(s.mask, str) and " is a JPEG" in s.mask]
     if jpegs:
-        findings.append(
-            Finding(
-                "question",
-                f"{counted(len(jpegs), 'mask')} saved as JPEG, which blurs the borders between labels: {some(jpegs)}",
-                "export them again as PNG from where they were drawn; if the JPEG is all there is, save it as PNG "
-                "and ask again: the in-between values are then shown and can be cut or ignored",
-                tuple(jpegs),
-            )
+        what = f"{counted(len(jpegs), 'mask')} saved as JPEG, which blurs the borders between labels: {some(jpegs)}"
+        advice = (
+            "export them again as PNG from where they were drawn; if the JPEG is all there is, save it as PNG "
+            "and ask again: the in-between values are then shown and can be cut or ignored"
         )
+        findings.append(Finding("question", what, advice, tuple(jpegs)))
     broken = {named(s.pair.image, folder): s.image for s in examined if isinstance(s.image, str)}
     broken |= {
         named(s.pair.mask, folder): s.mask for s in examined if isinstance(s.mask, str) and " is a JPEG" not in s.mask
     }
     if broken:
         reason = next(iter(broken.values())).partition(";")[0]
-        findings.append(
-            Finding(
-                "question",
-                f"{counted(len(broken), 'file')} not to be read: {some(tuple(broken))}: {reason}",
-                "repair them, or remove them with their partners",
-                tuple(broken),
-            )
-        )
+        what = f"{counted(len(broken), 'file')} not to be read: {some(tuple(broken))}: {reason}"
+        findings.append(Finding("question", what, "repair them, or remove them with their partners", tuple(broken)))
     return findings
 
 
@@ -151,7 +104,7 @@ def names_of(mask: MaskFacts, labels: Labels) -> set[str]:
             here = int(key[1:], 16) in mask.pixels
         else:
             low, high = number_range(key)
-            here = any(low <= (v if mask.channels == 1 else v & 255) <= high for v in mask.pixels)
+            here = any(low <= value <= high for value in mask.pixels)
         if here:
             found.add(name)
     return found
@@ -187,14 +140,8 @@ def repeated(
         differ = sum(len({masks[p] for p in paths if p in masks}) > 1 for paths in copies)
         also = f"; the masks of {differ} differ" if differ else ""
         names = tuple(named(path, folder) for paths in copies for path in paths)
-        findings.append(
-            Finding(
-                "warning",
-                f"{counted(count, 'picture')} there twice: {first}{also}",
-                "remove the copies, and where masks differ the wrong ones",
-                names,
-            )
-        )
+        what = f"{counted(count, 'picture')} there twice: {first}{also}"
+        findings.append(Finding("warning", what, "remove the copies, and where masks differ the wrong ones", names))
     of_group = {example.image: (example.group, example.split) for example in examples}
     known = [(s.pair.image, s.image) for s in examined if isinstance(s.image, ImageFacts) and s.pair.image in of_group]
     alike = look_alike([facts for _, facts in known], [of_group[path][0] for path, _ in known])
@@ -204,14 +151,15 @@ def repeated(
         first = "; ".join(f"{named(a, folder)} and {named(b, folder)}" for a, b in (across or paths)[:2])
         groups = Counter(frozenset((of_group[a][0], of_group[b][0])) for a, b in paths)
         where = f", {len(across):,} of them on two sides of the split" if across else ""
+        what = (
+            f"{counted(len(paths), 'pair')} of pictures that look nearly the same, from "
+            f"{counted(len(groups), 'pair')} of different groups{where}: {first}"
+        )
+        advice = (
+            "if they show the same thing (one scan from two sources, neighbouring slices or "
+            "frames), give them one group in a manifest or by group_pattern, or the scores flatter"
+        )
         findings.append(
-            Finding(
-                "warning",
-                f"{counted(len(paths), 'pair')} of pictures that look nearly the same, from "
-                f"{counted(len(groups), 'pair')} of different groups{where}: {first}",
-                "if they show the same thing (one scan from two sources, neighbouring slices or "
-                "frames), give them one group in a manifest or by group_pattern, or the scores flatter",
-                tuple(sorted({named(p, folder) for pair in paths for p in pair})),
-            )
+            Finding("warning", what, advice, tuple(sorted({named(p, folder) for pair in paths for p in pair})))
         )
     return findings

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,116 +12,162 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from ...config import IGNORE, SegmentationConfig, hex_to_rgb
+from ...config import IGNORE, SegmentationConfig
 from ...files import whole
 from ...formats import Image, read_image, read_mask
 from ...prepare import scale
-from ...render import as_rgb, palette
+from ...render import as_rgb, colourised, overlay
 from ..folder import read_labels
-from ..recipe import Data
+from ..panel import UNKNOWN
+from ..recipe import IGNORE_NAME, Recipe
+from .checks import named
+from .diagnosis import Diagnosis
+from .findings import percent
+from .report import headline
 
+MOST = 12
+TROUBLED = 4
 CELL = 168
 GAP = 6
 MARGIN = 28
 ACROSS = 3
 PAPER, INK, PALE, RED = "#fbfaf7", "#22262b", "#7a818a", "#c0281c"
-IGNORED = "#eb40c8"
+SOFTWARE = "unetseg doctor"
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Files = tuple[Path, Path | None]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A picture on the sheet: its files, the line below it, and whether something is wrong with it."""
+def draw_sheet(diagnosis: Diagnosis, path: Path) -> None:
+    """Write the contact sheet as PNG: up to four pictures with something wrong, then pictures of all groups.
 
-    image: Path
-    mask: Path | None
-    caption: str
-    group: str
-    troubled: bool = False
-
-
-@dataclass(frozen=True)
-class Chip:
-    """A colour of the legend and its text."""
-
-    colour: str
-    text: str
-
-
-def write_contact_sheet(
-    path: Path,
-    title: str,
-    entries: Sequence[Entry],
-    chips: Sequence[Chip],
-    data: Data | None,
-    config: SegmentationConfig | None,
-) -> None:
-    """Draw entries in rows of three, each as image, mask in the palette, and both; PNG.
-
-    data, config: how masks are read and coloured; None shows the masks as they are stored.
+    Each as image, mask in the palette, and both; masks as they are stored where no recipe says how to read them.
+    Raises ValueError where `path` is there already and is no contact sheet.
     """
+    _refuse_other(path)
+    chosen, troubled = _chosen(diagnosis)
+    recipe = diagnosis.parsed()
+    config = None if recipe is None else recipe.config(*((x,) * len(recipe.data.channels) for x in (0.0, 1.0)))
+    title_font, font, small = (ImageFont.load_default(size) for size in (24, 15, 13))
     cell_width, cell_height = 3 * CELL + 2 * GAP, CELL + 44
     width = 2 * MARGIN + ACROSS * cell_width + (ACROSS - 1) * MARGIN
-    rows = -(-len(entries) // ACROSS)
-    title_font, font, small = (ImageFont.load_default(size) for size in (24, 15, 13))
-    legend = _legend_rows(chips, width - 2 * MARGIN, font)
-    top = MARGIN + 40 + 28 * len(legend) + 14
+    legend = [] if config is None else list(_legend(diagnosis, config, width - 2 * MARGIN, font))
+    top = MARGIN + 54 + 28 * (legend[-1][1] + 1 if legend else 0)
+    rows = -(-len(chosen) // ACROSS)
     page = PIL.Image.new("RGB", (width, top + rows * (cell_height + 14) + MARGIN - 14), PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((MARGIN, MARGIN - 6), _fitted(title, width - 2 * MARGIN, title_font), INK, title_font)
-    for number, row in enumerate(legend):
-        for x, chip in row:
-            y = MARGIN + 40 + 28 * number
-            draw.rounded_rectangle((MARGIN + x, y, MARGIN + x + 18, y + 18), 4, chip.colour, PALE)
-            draw.text((MARGIN + x + 26, y + 9), chip.text, INK, font, anchor="lm")
-    for number, entry in enumerate(entries):
+    draw.text((MARGIN, MARGIN - 6), _fitted(headline(diagnosis), width - 2 * MARGIN, title_font), INK, title_font)
+    for left, row, colour, text in legend:
+        x, y = MARGIN + left, MARGIN + 40 + 28 * row
+        draw.rounded_rectangle((x, y, x + 18, y + 18), 4, colour, PALE)
+        draw.text((x + 26, y + 9), text, INK, font, anchor="lm")
+    place_of = {example.image: f"{example.group} · {example.split}" for example in diagnosis.examples}
+    for number, (image, mask) in enumerate(chosen):
         x = MARGIN + number % ACROSS * (cell_width + MARGIN)
         y = top + number // ACROSS * (cell_height + 14)
-        views, trouble = _views(entry, data, config)
-        for column, view in enumerate(views):
+        views, trouble = _views(image, mask, recipe, config)
+        for column in range(3):
             left = x + column * (CELL + GAP)
             draw.rectangle((left, y, left + CELL - 1, y + CELL - 1), "#edebe4")
-            if view is not None:
+            if column < len(views):
+                view = views[column]
                 page.paste(view, (left + (CELL - view.width) // 2, y + (CELL - view.height) // 2))
-        draw.text((x, y + CELL + 6), _fitted(entry.caption, cell_width, font), RED if entry.troubled else INK, font)
-        draw.text(
-            (x, y + CELL + 25), _fitted(trouble or entry.group, cell_width, small), RED if trouble else PALE, small
-        )
+        ink = RED if (image, mask) in troubled else INK
+        draw.text((x, y + CELL + 6), _fitted(named(image, diagnosis.folder), cell_width, font), ink, font)
+        below = _fitted(trouble or place_of.get(image, ""), cell_width, small)
+        draw.text((x, y + CELL + 25), below, RED if trouble else PALE, small)
+    information = PngInfo()
+    information.add_text("Software", SOFTWARE)
     with whole(path) as temporary:
-        page.save(temporary, format="PNG", optimize=True)
+        page.save(temporary, format="PNG", optimize=True, pnginfo=information)
+
+
+def _refuse_other(path: Path) -> None:
+    """A folder's namesake may be somebody's picture."""
+    if not path.exists():
+        return
+    try:
+        with PIL.Image.open(path) as picture:
+            ours = picture.info.get("Software") == SOFTWARE
+    except OSError:  # no picture
+        ours = False
+    if not ours:
+        raise ValueError(f"{path} is there already and is no contact sheet; name another file for the sheet")
+
+
+def _chosen(diagnosis: Diagnosis) -> tuple[list[Files], list[Files]]:
+    """The files to show, and all of which something is wrong."""
+    group_of = {example.image: example.group for example in diagnosis.examples}
+    wrong = {name.partition(" (")[0] for f in diagnosis.findings if f.weight == "question" for name in f.names}
+    every: list[Files] = [(s.pair.image, s.pair.mask) for s in diagnosis.examined]
+    every += [(path, None) for path in diagnosis.lone]
+    troubled = [files for files in every if any(p is not None and named(p, diagnosis.folder) in wrong for p in files)]
+    most = min(TROUBLED, len(troubled))
+    chosen = [troubled[i * len(troubled) // most] for i in range(most)]
+    by_group: dict[str, list[Files]] = {}
+    for files in every:
+        if files not in chosen:
+            by_group.setdefault(group_of.get(files[0], ""), []).append(files)
+    groups = list(by_group.values())
+    room = min(MOST - len(chosen), sum(map(len, groups)))
+    turns = Counter(i * len(groups) // room if len(groups) > room else i % len(groups) for i in range(room))
+    for number, count in sorted(turns.items()):
+        here = groups[number]
+        count = min(count, len(here))
+        chosen += [here[(2 * i + 1) * len(here) // (2 * count)] for i in range(count)]
+    return chosen, troubled
+
+
+def _legend(
+    diagnosis: Diagnosis, config: SegmentationConfig, width: int, font: Font
+) -> Iterator[tuple[int, int, str, str]]:
+    """Where each label stands (pixels from the left, row), its colour, and its name with its share of the pixels."""
+    shares: dict[str, float] = {}
+    if diagnosis.labels is not None:
+        for key, name in diagnosis.labels.values.items():
+            shares[name] = shares.get(name, 0.0) + diagnosis.labels.shares[key]
+    x = row = 0
+    ignored = "#" + bytes(UNKNOWN).hex()
+    for name, colour in zip((*config.labels, IGNORE_NAME), (*config.palette, ignored), strict=True):
+        if name in shares:
+            text = f"{name}  {percent(shares[name])}"
+            wide = 26 + round(font.getlength(text))
+            if x and x + wide > width:
+                x, row = 0, row + 1
+            yield x, row, colour, text
+            x += wide + 30
 
 
 def _views(
-    entry: Entry, data: Data | None, config: SegmentationConfig | None
-) -> tuple[list[PIL.Image.Image | None], str | None]:
-    """Image, mask and overlay, reduced, None for what can't be shown; and what went wrong, in short."""
+    image_file: Path, mask_file: Path | None, recipe: Recipe | None, config: SegmentationConfig | None
+) -> tuple[list[PIL.Image.Image], str | None]:
+    """Image, mask and both, reduced, as far as they can be shown; and what went wrong, in short."""
+    views = []
     try:
-        image = read_image(entry.image)
+        image = read_image(image_file)
         height, width = image.pixels.shape[1:3]
         step = max(1, max(height, width) // (4 * CELL))  # more pixels than that change nothing on the sheet
-        pixels = _as_shown(replace(image, pixels=image.pixels[:, ::step, ::step]), config)
-        picture = _small(pixels)
+        picture = _as_shown(replace(image, pixels=image.pixels[:, ::step, ::step]), config)
+        views.append(_small(picture))
+        if mask_file is None:
+            return views, "no mask"
+        if recipe is None or config is None:
+            return [*views, _small(_stretched(read_mask(mask_file)))], None
+        labels = read_labels(mask_file, recipe.data, config)
     except ValueError as error:
-        return [None, None, None], str(error).partition(";")[0]
-    if entry.mask is None:
-        return [picture, None, None], "no mask"
-    try:
-        if data is None or config is None:
-            return [picture, _small(_stretched(read_mask(entry.mask))), None], None
-        labels = read_labels(entry.mask, data, config)
-    except ValueError as error:
-        return [picture, None, None], str(error).partition(";")[0]
-    colours, opacities = _colours(config)
+        return views, str(error).partition(";")[0]
     thinned = labels[::step, ::step]
-    coloured = colours[thinned]  # (H,W,3)
+    known = thinned != IGNORE
+    coloured = colourised(np.where(known, thinned, 0), config)
+    coloured[~known] = UNKNOWN
+    views.append(_small(coloured))
     if labels.shape != (height, width):
-        differ = f"the image is {width} x {height} pixels, its mask {labels.shape[1]} x {labels.shape[0]}"
-        return [picture, _small(coloured), None], differ
-    weights = opacities[thinned][..., None]
-    mixed = pixels * (1 - weights) + coloured * weights
-    return [picture, _small(coloured), _small(np.rint(mixed).astype(np.uint8))], None
+        return views, f"the image is {width} x {height} pixels, its mask {labels.shape[1]} x {labels.shape[0]}"
+    both = overlay(picture, np.where(known, thinned, 0), config)
+    both[~known] = UNKNOWN
+    return [*views, _small(both)], None
 
 
 def _as_shown(image: Image, config: SegmentationConfig | None) -> NDArray[np.uint8]:
@@ -145,40 +192,11 @@ def _small(pixels: NDArray[np.uint8]) -> PIL.Image.Image:
     return PIL.Image.fromarray(pixels).resize(size, way)
 
 
-def _colours(config: SegmentationConfig) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """For every label id and IGNORE: its colour (256,3) and how much it covers the picture (256,)."""
-    colours = np.zeros((256, 3), dtype=np.uint8)
-    opacities = np.zeros(256, dtype=np.float32)
-    given = palette(config)
-    colours[: len(given)], opacities[: len(given)] = given, 0.5
-    if config.background is not None:
-        opacities[0] = 0
-    colours[IGNORE], opacities[IGNORE] = hex_to_rgb(IGNORED), 0.5
-    return colours, opacities
-
-
-def _legend_rows(chips: Sequence[Chip], width: int, font: Font) -> list[list[tuple[int, Chip]]]:
-    """Chips and where they start, in as many rows as they need."""
-    rows: list[list[tuple[int, Chip]]] = []
-    x = width + 1
-    for chip in chips:
-        wide = 26 + round(font.getlength(chip.text)) + 30
-        if x + wide - 30 > width:
-            rows.append([])
-            x = 0
-        rows[-1].append((x, chip))
-        x += wide
-    return rows
-
-
 def _fitted(text: str, width: int, font: Font) -> str:
-    """One line of text, its middle left out where it is too long."""
+    """One line of text, its end left out where it is too long."""
     text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     if font.getlength(text) <= width:
         return text
-    keep = next(n for n in range(len(text), -1, -1) if font.getlength(_middle_left_out(text, n)) <= width or n == 0)
-    return _middle_left_out(text, keep)
-
-
-def _middle_left_out(text: str, keep: int) -> str:
-    return text[: -(-keep // 2)] + "..." + text[len(text) - keep // 2 :]
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."

@@ -9,17 +9,15 @@ from pathlib import Path
 
 from ...files import whole
 from ..folder import Example
-from ..layouts import Found, find_layout
+from ..layouts import Found, find_layout, pair
 from ..recipe import Recipe
-from .checks import copied, empty, named, names_of, paired, repeated, unequal, unmasked, unreadable
+from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
 from .findings import WEIGHTS, Finding
 from .grouping import Grouping, propose_groups
 from .legend import read_legend
 from .mask_values import Labels, propose_labels
 from .picture_values import propose_channels, propose_range
 from .proposal import Proposal
-from .report import report_text
-from .sheet import draw_sheet
 from .splitting import divide
 from .survey import ImageFacts, MaskFacts, Surveyed, survey
 
@@ -48,20 +46,12 @@ class Diagnosis:
         """The questions that only a person can answer, one sentence each; none: training may start."""
         return tuple(finding.sentence for finding in self.findings if finding.weight == "question")
 
-    def report(self) -> str:
-        """What a person reads in a minute: how the folder is understood, its labels, and what to do."""
-        return report_text(self)
-
     def write_recipe(self, path: Path) -> None:
         """Write the proposed recipe; ValueError where there is none to propose."""
         if self.recipe is None:
             raise ValueError(f"there is no recipe to propose for {self.folder}; answer the questions first")
         with whole(path) as temporary:
             temporary.write_text(self.recipe, encoding="utf-8")
-
-    def draw(self, path: Path) -> None:
-        """Write the contact sheet: some with something wrong first, then pictures of all groups; PNG."""
-        draw_sheet(self, path)
 
     def parsed(self) -> Recipe | None:
         """The proposed recipe as training reads it."""
@@ -75,12 +65,12 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     """
     folder = folder.resolve()
     found = find_layout(folder)
-    pairs, lone, findings = paired(folder, found)
-    grouping, about_groups = propose_groups(
-        folder, [(p.split, p.name) for p in pairs] + [(i.split, i.name) for i in lone]
-    )
+    pairing = pair(folder, found.layout)
+    pairs, lone = list(pairing.pairs), list(pairing.lone)
+    findings = misplaced(pairing, found.aside, folder)
+    grouping, about_groups = propose_groups(folder, [(image.split, image.name) for image in (*pairs, *lone)])
     if grouping.listed is not None:
-        pairs = [pair for pair in pairs if pair.name in grouping.listed]
+        pairs = [image for image in pairs if image.name in grouping.listed]
         lone = [image for image in lone if image.name in grouping.listed]
     findings += unmasked(lone, len(pairs), found, folder) + (about_groups if pairs else [])
     examined = survey(pairs, progress=progress)
@@ -96,15 +86,18 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         value_range, about_range = propose_range(images, len(channels))
         findings += about_labels + about_channels + about_range
         if labels is not None:
-            findings += empty({name: names_of(mask, labels) for name, mask in masks.items()}, labels)
+            held = {s.pair.image: names_of(s.mask, labels) for s in examined if isinstance(s.mask, MaskFacts)}
+            findings += empty(dict(zip(masks, held.values(), strict=True)), labels)
+            copies = copied(examined)
             sizes = tuple((image.height, image.width) for image in images.values())
             proposal = Proposal(folder.name, found.layout, labels, channels, value_range, grouping, sizes, legend_file)
             data = parsed(proposal.text(training=len(pairs))).data
-            seed, examples, about_split = divide(folder, data, examined, labels)
-            # what is missing has been said; that it can't be divided then says the same again
-            findings += about_split if examples or not any(f.weight == "question" for f in findings) else []
+            seed, examples, about_split = divide(folder, data, held, copies, labels)
+            # that it can't be divided may only say again what has been said
+            said = bool(lone or pairing.twice) or any(finding.weight == "question" for finding in about_groups)
+            findings += about_split if examples or not said else []
             told = {name for finding in about_split for name in finding.names}
-            copies = [paths for paths in copied(examined) if not any(named(path, folder) in told for path in paths)]
+            copies = [paths for paths in copies if not any(named(path, folder) in told for path in paths)]
             findings += repeated(examined, copies, examples, folder)
             questions = [finding.sentence for finding in findings if finding.weight == "question"]
             training = sum(example.split == "train" for example in examples) or len(pairs)

@@ -53,13 +53,9 @@ def propose_groups(folder: Path, names: Sequence[tuple[Split | None, str]]) -> t
             return _from_manifest(path, columns, names, found), found
         for column, values in columns.items():
             if len(unique & {Path(value).stem for value in values}) >= 0.5 * len(unique):
-                found.append(
-                    Finding(
-                        "note",
-                        f"{path.name} seems to list the pictures in its column {column!r}",
-                        f"call that column {STEM!r} and leave file endings out, and it can be the manifest",
-                    )
-                )
+                what = f"{path.name} seems to list the pictures in its column {column!r}"
+                advice = f"call that column {STEM!r} and leave file endings out, and it can be the manifest"
+                found.append(Finding("note", what, advice))
                 break
     pattern, why = _pattern(unique, names, found)
     return Grouping(group_pattern=pattern, why=why), found
@@ -84,39 +80,11 @@ def _from_manifest(
     except ValueError as error:
         found.append(Finding("question", str(error), "then ask again"))
         return Grouping()
-    if absent := sorted(rows.keys() - unique):
-        found.append(
-            Finding(
-                "question",
-                f"{path.name} lists what is not there, {counted(len(absent), 'picture')}: {some(absent)}",
-                "take them out of it or add the files",
-                tuple(absent),
-            )
-        )
     if unlisted := sorted(unique - rows.keys()):
-        found.append(
-            Finding(
-                "note",
-                f"{path.name} leaves out {counted(len(unlisted), 'picture')}: {some(unlisted)}",
-                "they are not used; add rows for them if they should be",
-                tuple(unlisted),
-            )
-        )
+        what = f"{path.name} leaves out {counted(len(unlisted), 'picture')}: {some(unlisted)}"
+        found.append(Finding("note", what, "they are not used; add rows for them if they should be", tuple(unlisted)))
     group = _group_column(columns)
     split = _split_column(path, columns, any(split for split, _ in names), found)
-    group_of = {stem: row[group] if group else stem for stem, row in rows.items()}
-    sides: dict[str, set[str]] = {}
-    for stem, row in rows.items():
-        sides.setdefault(group_of[stem], set()).add(row[split] if split else "")
-    if torn := sorted(name for name, splits in sides.items() if len(splits) > 1):
-        found.append(
-            Finding(
-                "question",
-                f"{path.name} has {counted(len(torn), 'group')} on two sides of its {split}: {some(torn)}",
-                "put every group on one side, or the scores say nothing about new ones",
-                tuple(torn),
-            )
-        )
     pattern, why = (None, "") if group else _pattern(set(rows), [(None, name) for name in rows], found)
     why = f"column {group} of {path.name}" if group else why
     return Grouping(path.name, group, split, pattern, why, frozenset(rows))
@@ -141,21 +109,12 @@ def _split_column(path: Path, columns: dict[str, list[str]], has_folders: bool, 
             )
             return None
         if not set(values) <= set(SPLITS):
-            found.append(
-                Finding(
-                    "question",
-                    f"column {column!r} of {path.name} holds {', '.join(sorted(set(values)))}",
-                    "write train, val and test",
-                )
-            )
+            what = f"column {column!r} of {path.name} holds {', '.join(sorted(set(values)))}"
+            found.append(Finding("question", what, "write train, val and test"))
         elif not {"train", "val"} <= set(values):
-            found.append(
-                Finding(
-                    "question",
-                    f"column {column!r} of {path.name} puts pictures into {', '.join(sorted(set(values)))} only",
-                    "put some groups into train and others into val, or remove the column",
-                )
-            )
+            what = f"column {column!r} of {path.name} puts pictures into {', '.join(sorted(set(values)))} only"
+            advice = "put some groups into train and others into val, or remove the column"
+            found.append(Finding("question", what, advice))
         return column
     return None
 
@@ -175,27 +134,23 @@ def _pattern(
         for split, name in names:
             sides.setdefault(groups[name], set()).add(split)
         if torn := sorted(group for group, splits in sides.items() if len(splits) > 1):
-            found.append(
-                Finding(
-                    "question",
-                    f"by their names, {counted(len(torn), 'group')} of pictures in the folders of two splits: "
-                    f"{some(torn)}",
-                    "if pictures with such a name belong together (a patient, a tile), move each group "
-                    "into one folder, or the scores flatter; if not, the proposed recipe can be used",
-                    tuple(torn),
-                )
+            what = (
+                f"by their names, {counted(len(torn), 'group')} of pictures in the folders of two splits: {some(torn)}"
             )
+            advice = (
+                "if pictures with such a name belong together (a patient, a tile), move each group "
+                "into one folder, or the scores flatter; if not, the proposed recipe can be used"
+            )
+            found.append(Finding("question", what, advice, tuple(torn)))
             return None, "every picture is its own group"
         example = min(unique)
         return pattern, f"{what}, {groups[example]} of {example}"
     if len(unique) > 1:
-        found.append(
-            Finding(
-                "note",
-                "the names show no groups",
-                "every picture counts alone; where pictures belong together (slices of a "
-                "patient, parts of a tile, frames of a film) say so with group_pattern or a manifest, or the scores "
-                "flatter",
-            )
+        what = "the names show no groups"
+        advice = (
+            "every picture counts alone; where pictures belong together (slices of a "
+            "patient, parts of a tile, frames of a film) say so with group_pattern or a manifest, or the scores "
+            "flatter"
         )
+        found.append(Finding("note", what, advice))
     return None, "every picture is its own group"

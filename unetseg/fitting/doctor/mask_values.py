@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from ...config import Task
 from ..recipe import IGNORE_NAME, number_range
-from .colours import palette_for
 from .findings import Finding, counted, percent, some
+from .legend import palette_for
 from .survey import MaskFacts
 
 BACKGROUND_WORDS = {"background", "bg", "none", "nothing"}
@@ -46,14 +46,8 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
     found: list[Finding] = []
     coloured = any(mask.coloured for mask in masks.values())
     if coloured and (flat := [name for name, mask in masks.items() if mask.channels == 1]):
-        found.append(
-            Finding(
-                "question",
-                f"{counted(len(flat), 'mask')} with numbers, while others hold colours: {some(flat)}",
-                "save all masks in one way",
-                tuple(flat),
-            )
-        )
+        what = f"{counted(len(flat), 'mask')} with numbers, while others hold colours: {some(flat)}"
+        found.append(Finding("question", what, "save all masks in one way", tuple(flat)))
         masks = {name: mask for name, mask in masks.items() if mask.channels == 3}
     table = _Table(masks, coloured)
     names = {value: legend[key] for value in table.pixels if (key := table.key(value)) in legend}
@@ -69,22 +63,12 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
     meant = [key for key, name in keys.items() if name != IGNORE_NAME]
     if len(meant) < 2:
         held = f"hold only the value {meant[0]}" if meant else "hold no value that could be a label"
-        found.append(
-            Finding(
-                "question",
-                f"the masks {held}, so there is nothing to tell apart",
-                "save masks in which every label has a value of its own",
-            )
-        )
+        what = f"the masks {held}, so there is nothing to tell apart"
+        found.append(Finding("question", what, "save masks in which every label has a value of its own"))
         return None, found
     if len(meant) > MOST_LABELS:
-        found.append(
-            Finding(
-                "question",
-                f"the masks hold {len(meant):,} values or more, and a model has at most {MOST_LABELS} labels",
-                "save masks in which each class, not each object or shade, has a value",
-            )
-        )
+        what = f"the masks hold {len(meant):,} values or more, and a model has at most {MOST_LABELS} labels"
+        found.append(Finding("question", what, "save masks in which each class, not each object or shade, has a value"))
         return None, found
     if coloured:
         found.append(
@@ -98,22 +82,18 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
 
 
 class _Table:
-    """Pixels, firm pixels and masks of each value, over all masks."""
+    """Pixels, firm pixels and the names of the masks of each value, over all masks."""
 
     def __init__(self, masks: Mapping[str, MaskFacts], coloured: bool) -> None:
         self.coloured = coloured
         self.pixels: Counter[int] = Counter()
         self.firm: Counter[int] = Counter()
-        self.masks: Counter[int] = Counter()
         self.names: dict[int, list[str]] = {}
         for name, mask in masks.items():
-            for value, pixels in mask.pixels.items():
-                # grey saved as RGB
-                number = value if coloured or mask.channels == 1 else value & 255
-                self.pixels[number] += pixels
-                self.firm[number] += mask.firm[value]
-                self.masks[number] += 1
-                self.names.setdefault(number, []).append(name)
+            self.pixels.update(mask.pixels)
+            self.firm.update(mask.firm)
+            for value in mask.pixels:
+                self.names.setdefault(value, []).append(name)
         self.total = self.pixels.total()
 
     def key(self, value: int) -> str:
@@ -133,14 +113,12 @@ def _instances(masks: Mapping[str, MaskFacts], table: _Table, found: list[Findin
     numbered = [len(values) for values in held if max(values) == len(values)]
     if max(numbered, default=0) <= 20 or len(numbered) < 0.8 * len(held) or len(set(numbered)) == 1:
         return None
-    found.append(
-        Finding(
-            "question",
-            f"the masks hold the numbers 0 to {max(table.pixels)} without a gap, as if each object had its own",
-            "if so, the proposed recipe makes one class of all of them and can be used; if each number is a class, "
-            "name them in mask_values",
-        )
+    what = f"the masks hold the numbers 0 to {max(table.pixels)} without a gap, as if each object had its own"
+    advice = (
+        "if so, the proposed recipe makes one class of all of them and can be used; if each number is a class, "
+        "name them in mask_values"
     )
+    found.append(Finding("question", what, advice))
     return {"0": "", f"1-{max(table.pixels)}": ""}
 
 
@@ -189,15 +167,11 @@ def _strays(table: _Table, names: Mapping[int, str], found: list[Finding]) -> se
     if rare and len(table.pixels) - len(rare) >= 2:
         holders = table.holders(sorted(rare))
         values = [f"{table.key(v)} ({counted(table.pixels[v], 'pixel')})" for v in sorted(rare)]
-        found.append(
-            Finding(
-                "warning",
-                f"stray values that hardly occur, in {counted(len(holders), 'mask')}: {some(values)}; first in "
-                f"{holders[0]}",
-                "the recipe ignores them; name them in mask_values if they mean something",
-                holders,
-            )
+        what = (
+            f"stray values that hardly occur, in {counted(len(holders), 'mask')}: {some(values)}; first in {holders[0]}"
         )
+        advice = "the recipe ignores them; name them in mask_values if they mean something"
+        found.append(Finding("warning", what, advice, holders))
         return rare
     return set()
 
@@ -209,13 +183,9 @@ def _ignored_255(keys: dict[str, str], table: _Table, named: bool, found: list[F
     if len(others) >= 2 and others == list(range(others[0], others[0] + len(others))):
         keys["255"] = IGNORE_NAME
         share = percent(table.pixels[255] / table.total)
-        found.append(
-            Finding(
-                "warning",
-                f"255 stands beside the numbers {others[0]} to {others[-1]}, on {share} of the pixels",
-                "the recipe ignores it, as is customary; name a class in mask_values if it is one",
-            )
-        )
+        what = f"255 stands beside the numbers {others[0]} to {others[-1]}, on {share} of the pixels"
+        advice = "the recipe ignores it, as is customary; name a class in mask_values if it is one"
+        found.append(Finding("warning", what, advice))
 
 
 def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, coloured: bool) -> Labels:

@@ -22,14 +22,8 @@ def propose_channels(images: Mapping[str, ImageFacts]) -> tuple[tuple[str, ...],
     counts = Counter(image.channels for image in images.values())
     coloured = [name for name, image in images.items() if image.coloured]
     if other := [name for name, image in images.items() if image.channels not in (1, 3)]:
-        found.append(
-            Finding(
-                "question",
-                f"{counted(len(other), 'image')} with neither 1 nor 3 channels: {some(other)}",
-                "name the channels in the recipe",
-                tuple(other),
-            )
-        )
+        what = f"{counted(len(other), 'image')} with neither 1 nor 3 channels: {some(other)}"
+        found.append(Finding("question", what, "name the channels in the recipe", tuple(other)))
         most = counts.most_common(1)[0][0]
         return tuple(f"band{i + 1}" for i in range(most)), found
     if not coloured:
@@ -39,14 +33,8 @@ def propose_channels(images: Mapping[str, ImageFacts]) -> tuple[tuple[str, ...],
             )
         return ("gray",), found
     if grey := [name for name in images if name not in set(coloured)]:
-        found.append(
-            Finding(
-                "note",
-                f"{counted(len(grey), 'image')} (of {len(images):,}) without colour: {some(grey)}",
-                "they are used as grey RGB",
-                tuple(grey),
-            )
-        )
+        what = f"{counted(len(grey), 'image')} (of {len(images):,}) without colour: {some(grey)}"
+        found.append(Finding("note", what, "they are used as grey RGB", tuple(grey)))
     return ("red", "green", "blue"), found
 
 
@@ -61,50 +49,23 @@ def propose_range(
     wanted: tuple[float, float] | None = None
     if floats and (low < 0 or high > 1):
         wanted = (_rounded(low, -1), _rounded(high, 1))
-        found.append(
-            Finding(
-                "warning",
-                f"floats from {low:g} to {high:g} in {counted(len(floats), 'image')}, which have no natural range",
-                f"the recipe takes {wanted[0]:g} to {wanted[1]:g}; give the range that the measurement can span",
-                tuple(floats),
-            )
-        )
+        what = f"floats from {low:g} to {high:g} in {counted(len(floats), 'image')}, which have no natural range"
+        advice = f"the recipe takes {wanted[0]:g} to {wanted[1]:g}; give the range that the measurement can span"
+        found.append(Finding("warning", what, advice, tuple(floats)))
     elif kinds == {"uint16"} and 0 < high < 65536 // 8:
         bits = max(8, math.ceil(math.log2(high + 1)))
         wanted = (0, 2**bits - 1)
-        found.append(
-            Finding(
-                "warning",
-                f"the images are stored in 16 bits, but their values end at {high:g}, which is nearly black",
-                f"the recipe takes 0 to {wanted[1]:g}, i.e. {bits} bits",
-            )
-        )
+        what = f"the images are stored in 16 bits, but their values end at {high:g}, which is nearly black"
+        found.append(Finding("warning", what, f"the recipe takes 0 to {wanted[1]:g}, i.e. {bits} bits"))
     if wanted is not None and len(kinds) > 1:
-        found.append(
-            Finding(
-                "question",
-                f"the images are of several stored types ({', '.join(sorted(kinds))}) that no one range fits",
-                "save all of them in one type",
-            )
-        )
+        what = f"the images are of several stored types ({', '.join(sorted(kinds))}) that no one range fits"
+        found.append(Finding("question", what, "save all of them in one type"))
     if black := [name for name, image in images.items() if image.low == image.high]:
-        found.append(
-            Finding(
-                "warning",
-                f"{counted(len(black), 'image')} of one single tone (all black, say): {some(black)}",
-                "remove them if that is a mistake",
-                tuple(black),
-            )
-        )
+        what = f"{counted(len(black), 'image')} of one single tone (all black, say): {some(black)}"
+        found.append(Finding("warning", what, "remove them if that is a mistake", tuple(black)))
     if hidden := [name for name, image in images.items() if any("transparent" in notice for notice in image.notices)]:
-        found.append(
-            Finding(
-                "note",
-                f"{counted(len(hidden), 'image')} in part transparent: {some(hidden)}",
-                "what is transparent is read as black",
-                tuple(hidden),
-            )
-        )
+        what = f"{counted(len(hidden), 'image')} in part transparent: {some(hidden)}"
+        found.append(Finding("note", what, "what is transparent is read as black", tuple(hidden)))
     return (None if wanted is None else (wanted,) * channels), found
 
 
@@ -118,16 +79,17 @@ def identical(images: Sequence[ImageFacts]) -> list[list[int]]:
 
 
 def look_alike(images: Sequence[ImageFacts], groups: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of images of different groups that show nearly the same, most alike first; no identical ones.
+    """Images with the nearest of another group that shows nearly the same, most alike first; no identical ones.
 
-    By the Hamming distance of their gradients, which must be small against the number of gradients there are.
+    At most as many pairs as images: of a film every frame is like every other. By the Hamming distance of their
+    gradients, which must be small against the number of gradients there are.
     """
     if not images:
         return []
     bits = np.array([image.gradients for image in images], dtype=np.float32)
     ones = bits.sum(axis=1)
     group, digest = (_numbered(things) for things in (groups, [image.digest for image in images]))
-    found: list[tuple[float, int, int]] = []
+    found: set[tuple[float, int, int]] = set()
     for start in range(0, len(bits), 1024):  # a matrix of all pairs would not fit for many images
         here = slice(start, start + 1024)
         both = bits[here] @ bits.T
@@ -135,7 +97,10 @@ def look_alike(images: Sequence[ImageFacts], groups: Sequence[str]) -> list[tupl
         either = ones[here, None] + ones - both
         alike = (distance <= MOST_DIFFERENT_BITS) & (distance <= 0.4 * either) & (either >= 32)
         alike &= (group[here, None] != group) & (digest[here, None] != digest)
-        found += [(float(distance[i, j]), start + i, j) for i, j in np.argwhere(alike).tolist() if start + i < j]
+        distance[~alike] = np.inf
+        for i, j in enumerate(distance.argmin(axis=1).tolist(), start):
+            if (least := float(distance[i - start, j])) < np.inf:
+                found.add((least, min(i, j), max(i, j)))
     return [(i, j) for _, i, j in sorted(found)]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from ..layouts import NAME, Layout
@@ -20,6 +22,7 @@ WORKING_SIZE = 256
 STEPS = 3000
 """A small network from random weights has seen enough after some thousand steps."""
 MOST_EPOCHS = 400
+SEAL = "\n# while nothing above is changed, the next proposal may replace this file: sha256 "
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,27 @@ class Proposal:
     legend: str | None = None
 
     def text(self, *, training: int, seed: int = 0, questions: Sequence[str] = ()) -> str:
-        """The recipe as TOML, for so many training pictures; what a person has to answer first stands above."""
+        """The recipe as TOML, for so many training pictures; what a person has to answer first stands above.
+
+        Its last line holds a digest of all others, so that `is_edited` can tell.
+        """
         run = plan(self.sizes, training, self.labels.firm)
         sections = [_head(self.name, questions), _data(self), _mask_values(self.labels), _model(run)]
-        return "\n\n".join("\n".join(lines) for lines in (*sections, _augment(self.channels), _train(run, seed))) + "\n"
+        sections += [_augment(self.channels), _train(run, seed)]
+        text = "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+        return text + _seal(text)
+
+
+def is_edited(path: Path) -> bool:
+    """Whether a file is there that is no proposal, or is one that somebody changed."""
+    if not path.exists():
+        return False
+    text, mark, digest = path.read_text(encoding="utf-8", errors="replace").rpartition(SEAL)
+    return mark + digest != _seal(text)
+
+
+def _seal(text: str) -> str:
+    return f"{SEAL}{hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
 
 
 def _head(name: str, questions: Sequence[str]) -> list[str]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from ..folder import SPLITS
+from .diagnosis import Diagnosis
 from .findings import WEIGHTS, counted, percent, some
 from .mask_values import Labels
 from .survey import ImageFacts
-
-if TYPE_CHECKING:
-    from .diagnosis import Diagnosis
 
 WIDTH = 100
 

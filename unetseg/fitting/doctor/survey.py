@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,12 @@ from tqdm import tqdm
 
 from ...formats import read_image, read_mask
 from ...prepare import LUMINANCE
-from ..recipe import Split
+from ..folder import colour_codes
+from ..layouts import Pair
 
 HASH_SIDE = 16
 MOST_VALUES = 2048
 """So many of the most frequent values of a mask are kept; no label set is larger, blurred colours are."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image and its mask, by the name that they share, and the split whose folder they lie in."""
-
-    name: str
-    split: Split | None
-    image: Path
-    mask: Path
 
 
 @dataclass(frozen=True)
@@ -59,8 +51,7 @@ class MaskFacts:
     """Of one mask: shape, pixels of each value, and how many of them are firm.
 
     channels: 1 or 3; then values are 0xRRGGBB. A pixel is firm when its right and its lower neighbour have its value:
-    regions consist of such pixels, blurred borders and specks don't. distinct: values in all, of which the
-    most frequent are kept.
+    regions consist of such pixels, blurred borders and specks don't. Of the values the most frequent are kept.
     """
 
     height: int
@@ -69,7 +60,6 @@ class MaskFacts:
     coloured: bool
     pixels: dict[int, int]
     firm: dict[int, int]
-    distinct: int
     digest: bytes
 
 
@@ -83,9 +73,21 @@ class Surveyed:
 
 
 def survey(pairs: Sequence[Pair], *, progress: bool = False) -> list[Surveyed]:
-    """Read all images and masks, in the order given."""
-    with ThreadPoolExecutor() as pool:  # decoding runs outside the interpreter's lock
-        return list(tqdm(pool.map(_surveyed, pairs), "reading", len(pairs), False, unit="pair", disable=not progress))
+    """Read all images and masks, in the order given; RGB masks count as numbers where none of them has a colour."""
+    # decoding runs outside the interpreter's lock; more threads would hold more pictures at once
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        work = pool.map(_surveyed, pairs)
+        examined = list(tqdm(work, "reading", len(pairs), False, unit="pair", disable=not progress))
+    if any(isinstance(one.mask, MaskFacts) and one.mask.coloured for one in examined):
+        return examined  # a mask that is all black is then one of colours
+    return [replace(s, mask=_as_numbers(s.mask)) if isinstance(s.mask, MaskFacts) else s for s in examined]
+
+
+def _as_numbers(mask: MaskFacts) -> MaskFacts:
+    if mask.channels == 1:
+        return mask
+    pixels, firm = ({value & 255: n for value, n in counts.items()} for counts in (mask.pixels, mask.firm))
+    return replace(mask, channels=1, pixels=pixels, firm=firm)
 
 
 def _surveyed(pair: Pair) -> Surveyed:
@@ -126,19 +128,18 @@ def mask_facts(path: Path) -> MaskFacts:
     """Read a mask; ValueError where it can't be, or holds negative numbers."""
     raw = read_mask(path)
     height, width = raw.shape[:2]
-    codes = raw.astype(np.int64)
-    if raw.ndim == 3:
-        codes = codes[..., 0] << 16 | codes[..., 1] << 8 | codes[..., 2]
+    codes = colour_codes(raw) if raw.ndim == 3 else raw
     if codes.min() < 0:
         raise ValueError(f"{path.name} holds the number {codes.min()}; labels are numbers from 0 on")
-    firm = np.zeros(codes.shape, dtype=np.int64)
+    firm = np.zeros(codes.shape, dtype=np.uint8)
     firm[:-1, :-1] = (codes[:-1, :-1] == codes[:-1, 1:]) & (codes[:-1, :-1] == codes[1:, :-1])
     # runs of equal values instead of pixels: sorting them costs little
     flat = codes.ravel()
     starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
     values, runs = np.unique(flat[starts], return_inverse=True)
     pixels = np.bincount(runs, np.diff(starts, append=flat.size)).astype(np.int64)
-    firm_pixels = np.bincount(runs, np.add.reduceat(firm.ravel(), starts)).astype(np.int64)
+    firm_runs = np.add.reduceat(firm.ravel(), starts, dtype=np.int64)
+    firm_pixels = np.bincount(runs, firm_runs).astype(np.int64)
     kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
     return MaskFacts(
         height=height,
@@ -147,7 +148,6 @@ def mask_facts(path: Path) -> MaskFacts:
         coloured=raw.ndim == 3 and _has_colour(raw),
         pixels=dict(zip(values[kept].tolist(), pixels[kept].tolist(), strict=True)),
         firm=dict(zip(values[kept].tolist(), firm_pixels[kept].tolist(), strict=True)),
-        distinct=len(values),
         digest=_digest(raw),
     )
 
