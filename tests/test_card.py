@@ -147,7 +147,14 @@ def test_a_card_of_many_classes_and_groups_stays_readable() -> None:
     result = split_scores(assess(some, config))
     pixels = joined([sample(c.segmentation.logits[0], c.truth, config) for c in some])
     before, after = trust(pixels, uncalibrated(config)), trust(pixels, config)
-    fitted_on = {"what": "validation", "pictures": 1, "groups": ["one"], "pixels": 144, "working_size": None}
+    fitted_on = {
+        "what": "validation",
+        "fitted": True,
+        "pictures": 1,
+        "groups": ["one"],
+        "pixels": 144,
+        "working_size": None,
+    }
     calibration = {
         "fitted_on": fitted_on,
         "error": {"before": before.summary(), "after": after.summary()},

@@ -212,13 +212,16 @@ def _calibration_section(
             "## Calibration\n",
             f"Temperatures ({', '.join(f'{t:g}' for t in config.temperatures)}) and thresholds "
             + f"({', '.join(f'{name} {t:g}' for name, t in zip(config.outputs, config.thresholds, strict=True))}) "
-            + f"were fitted on {fitted['what']}: {counted(fitted['pictures'], 'picture')} of "
+            + ("were fitted on" if fitted["fitted"] else "were left as they are, and measured on")
+            + f" {fitted['what']}: {counted(fitted['pictures'], 'picture')} of "
             + f"{counted(len(fitted['groups']), 'group')}, "
             + f"{fitted['pixels'] / 1e6:.1f} million pixels at {where}. "
             + (
                 "The labels are the argmax; thresholds serve the thresholded view only.\n"
                 if config.exclusive
-                else "Each threshold is the one with the best Dice there.\n"
+                else "Each threshold has the best Dice there, within 0.002.\n"
+                if fitted["fitted"]
+                else "\n"
             ),
             _table(["expected calibration error", *heads], rows),
             f"{BINS} equally wide bins of p(class), pixels pooled; before is a temperature of 1. A boundary is where "

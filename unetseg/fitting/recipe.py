@@ -177,6 +177,8 @@ class Train(_Section):
     batch_dice: soft Dice pools the crops of a batch; false: each counts alone, which weighs small objects more.
     ema: decay per step of the moving average of weights that is validated and saved; 0 is none.
     keep: the checkpoint with the best mean group Dice on validation, or the last.
+    calibrate: fit temperatures and thresholds on validation; false keeps 1 and 0.5, where validation is so unlike
+        the rest that a fit would mislead. What `--folds` holds out is always fitted on.
     validate_every: in epochs. synthetic: kind of generated pictures mixed in, as many as
         `synthetic_share` of the real ones. workers: processes that load data; 0 loads in the main one.
     cache_gb: pictures are kept in memory up to this many gigabytes, and read again beyond.
@@ -196,6 +198,7 @@ class Train(_Section):
     ema: float = Field(0.995, ge=0, lt=1)
     clip_norm: float = Field(1, gt=0)
     keep: Literal["best", "last"] = "best"
+    calibrate: bool = True
     validate_every: int = Field(1, ge=1)
     synthetic: SampleKind | None = None
     synthetic_share: float = Field(0, ge=0)

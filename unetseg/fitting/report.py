@@ -22,7 +22,7 @@ from .evaluation import Worst, assess, cases, collect, synthetic_cases
 from .folder import SPLITS, Example, names_by_split
 from .panel import panel, panel_row
 from .plots import reliability_picture, threshold_picture
-from .recipe import Data, Recipe
+from .recipe import Recipe
 from .results import split_scores
 
 LOOKS = "test_looks.json"
@@ -50,9 +50,7 @@ def complete(
     predictor = Predictor.from_pretrained(checkpoint, device=device)
     by_split = {split: [e for e in examples if e.split == split] for split in SPLITS}
     sources = [(Predictor.from_pretrained(path, device=device), some) for path, some in folds]
-    config, calibration = _calibration(
-        config, sources or [(predictor, by_split["val"])], recipe.data, folds=len(sources)
-    )
+    config, calibration = _calibration(config, sources or [(predictor, by_split["val"])], recipe, folds=len(sources))
     calibration["intensities"] = intensities(by_split["train"], config)
 
     measured: dict[str, dict[str, Any]] = {}
@@ -85,17 +83,19 @@ def complete(
 
 
 def _calibration(
-    config: SegmentationConfig, sources: Sequence[tuple[Predictor, Sequence[Example]]], data: Data, *, folds: int
+    config: SegmentationConfig, sources: Sequence[tuple[Predictor, Sequence[Example]]], recipe: Recipe, *, folds: int
 ) -> tuple[SegmentationConfig, dict[str, Any]]:
     """The calibrated config, and `calibration.json`.
 
-    temperatures, thresholds: as in the config. fitted_on: which pictures, of which groups, and how many pixels.
+    temperatures, thresholds: as in the config. fitted_on: which pictures, of which groups, and how many pixels;
+    `fitted` is false where temperatures and thresholds were left alone.
     error, reliability: before and after, everywhere and within 10 pixels of a boundary, by class; see
     `calibration.Reliability`. curve: precision, recall and Dice of each class at each threshold, after.
     intensities: of the training pictures, from 0 to 1 as the network takes them before mean and std.
     """
-    pixels = collect(sources, data, progress=True)
-    plain, config = uncalibrated(config), calibrated(config, pixels)
+    pixels = collect(sources, recipe.data, progress=True)
+    plain = uncalibrated(config)
+    config = calibrated(config, pixels) if folds or recipe.train.calibrate else plain
     before, after = trust(pixels, plain), trust(pixels, config)
     examples = [example for _, some in sources for example in some]
     return config, {
@@ -103,6 +103,7 @@ def _calibration(
         "thresholds": config.thresholds,
         "fitted_on": {
             "what": f"out-of-fold predictions of {folds} checkpoints" if folds else "validation",
+            "fitted": bool(folds) or recipe.train.calibrate,
             "pictures": len(examples),
             "groups": sorted({example.group for example in examples}),
             "pixels": len(pixels.labels),
