@@ -245,8 +245,12 @@ def test_a_second_ctrl_c_does_not_wait_for_the_step(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_at(monkeypatch, 2, signal.SIGINT, signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe_for(), folder, tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe_for(), folder, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not (tmp_path / "state.safetensors").exists()
 
 
