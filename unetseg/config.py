@@ -34,6 +34,7 @@ class SegmentationConfig(BaseModel):
     orientation: how slices lie; LPS has the patient's left at the image's right, posterior down.
     working_size: the longer side in pixels that the network sees; None is the stored resolution, tiled.
     widths: channels at each depth of the U-Net.
+    pixel_unshuffle: the U-Net works on blocks of so many by so many pixels, folded into channels; 1 on pixels.
     temperatures: divide the logits; one per class, a single one for multiclass.
     thresholds: on the probability, one per output channel; for multiclass they serve the thresholded
         view only.
@@ -54,6 +55,7 @@ class SegmentationConfig(BaseModel):
     orientation: Literal["LPS"] | None = None
     working_size: Annotated[int, Field(ge=16, le=8192)] | None = None
     widths: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=2, max_length=7)
+    pixel_unshuffle: Annotated[int, Field(ge=1, le=8)] = 1
     temperatures: tuple[Positive, ...]
     thresholds: tuple[Probability, ...]
 
@@ -66,6 +68,11 @@ class SegmentationConfig(BaseModel):
     def outputs(self) -> tuple[str, ...]:
         """The name of every output channel of the network, in order."""
         return self.labels if self.exclusive else self.classes
+
+    @property
+    def stride(self) -> int:
+        """Height and width of what the network sees are multiples of this many pixels."""
+        return self.pixel_unshuffle * int(2 ** (len(self.widths) - 1))
 
     @property
     def exclusive(self) -> bool:

@@ -129,10 +129,11 @@ def number_range(key: str) -> tuple[int, int]:
 
 
 class Model(_Section):
-    """`[model]`: working_size and widths as in `config.json`."""
+    """`[model]`: working_size, widths and pixel_unshuffle as in `config.json`."""
 
     working_size: int | None = None
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    pixel_unshuffle: int = 1
 
 
 class Augment(_Section):
@@ -257,12 +258,13 @@ class Recipe(_Section):
         try:
             # through JSON: its validation takes lists for tuples and is strict otherwise
             recipe = cls.model_validate_json(json.dumps(fields, default=str))  # str: TOML's dates
-            recipe.config(mean=(0.0,) * len(recipe.data.channels), std=(1.0,) * len(recipe.data.channels))
+            config = recipe.config(mean=(0.0,) * len(recipe.data.channels), std=(1.0,) * len(recipe.data.channels))
         except ValidationError as error:
             raise ValueError(f"{path}: {explain(error, cls)}") from None
-        stride = 2 ** (len(recipe.model.widths) - 1)
-        if recipe.train.crop % stride:
-            raise ValueError(f"{path}: crop is {recipe.train.crop}, expected a multiple of {stride} for these widths")
+        if recipe.train.crop % config.stride:
+            raise ValueError(
+                f"{path}: crop is {recipe.train.crop}, expected a multiple of {config.stride} for these widths"
+            )
         if recipe.augment.background_crop and recipe.data.background is None:
             raise ValueError(f"{path}: background_crop needs a background, and [data] names none; leave it out")
         return recipe
@@ -285,6 +287,7 @@ class Recipe(_Section):
             orientation=data.orientation,
             working_size=self.model.working_size,
             widths=self.model.widths,
+            pixel_unshuffle=self.model.pixel_unshuffle,
             temperatures=(1.0,) * (1 if exclusive else len(data.classes)),
             thresholds=(0.5,) * (labels if exclusive else len(data.classes)),
         )
