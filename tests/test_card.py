@@ -164,7 +164,7 @@ def test_a_card_of_many_classes_and_groups_stays_readable() -> None:
     recipe = Recipe(data=data_for(config), model=Model(widths=config.widths))
     split = {"train": {"one": ["one"]}, "val": {}, "test": {}}
     facts = Facts(steps=1, minutes=1, processes=2, threads=1, processor="a CPU")
-    text = card_text(config, recipe, {"val": result}, calibration, facts, split, parameters=1)  # type: ignore[arg-type]
+    text = card_text(config, recipe, {"val": result}, calibration, facts, split)  # type: ignore[arg-type]
 
     shown = least_calibrated(calibration)
     errors = after.summary()["everywhere"]["by_class"]

@@ -50,7 +50,7 @@ def test_a_config_does_not_change() -> None:
         ({"threshold": [0.5], "thresholds": ...}, "unknown field 'threshold'; did you mean 'thresholds'?"),
         ({"working_sise": 256}, "unknown field 'working_sise'; did you mean 'working_size'?"),
         ({"zzz": 1}, "unknown field 'zzz'; known are format, task, "),
-        ({"format": 2}, "field 'format': input should be 1, got 2"),
+        ({"format": 0}, "field 'format': input should be 1, got 0"),
         ({"task": "multilabel"}, "field 'task': input should be 'binary', 'multiclass' or 'one-vs-rest'"),
         ({"palette": ["#000000", "red"]}, "field 'palette.1': "),
         ({"palette": ["#000000", "#12345g"]}, "field 'palette.1': "),

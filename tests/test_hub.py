@@ -202,12 +202,12 @@ def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None
 
 
 def test_a_folder_is_found_by_its_path(checkpoint: Path) -> None:
-    assert hub.find(checkpoint) == hub.find(str(checkpoint)) == checkpoint
+    assert hub.find(checkpoint).folder == hub.find(str(checkpoint)).folder == checkpoint
 
 
 @pytest.mark.parametrize("name", hub.shipped())
 def test_a_shipped_checkpoint_is_found_by_name_and_complete(name: str) -> None:
-    folder = hub.find(name)
+    folder = hub.find(name).folder
     assert folder == ROOT / "checkpoints" / name
     network = UNet.from_pretrained(name)
     assert all(value.isfinite().all() for value in network.state_dict().values())

@@ -1,4 +1,4 @@
-"""The command line: `python -m unetseg predict`, `evaluate` and `doctor`."""
+"""The command line: predict, evaluate, doctor; and for the hub info, pull, push, space."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import PIL.Image
 
-from . import hub
+from . import hub, remote
 from .files import whole
 from .formats import read_image
 from .predictor import Predictor
 from .render import VIEWS
 
 log = logging.getLogger("unetseg")
+CHECKPOINT = "a checkpoint folder, a name under checkpoints/, or owner/name[@revision] on the hub"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_predict(commands.add_parser("predict", help="segment pictures and write label maps or views"))
     _add_evaluate(commands.add_parser("evaluate", help="score a checkpoint on a split of a data folder"))
     _add_doctor(commands.add_parser("doctor", help="examine a folder of images and masks and propose a recipe"))
+    _add_info(commands.add_parser("info", help="what a checkpoint is, where it is from, how good it is"))
+    _add_pull(commands.add_parser("pull", help="get a checkpoint from the hub"))
+    _add_push(commands.add_parser("push", help="put a checkpoint up as a model repo on the hub"))
+    _add_space(commands.add_parser("space", help="put this page up as a Space on the hub"))
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
@@ -36,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", help="a checkpoint folder, or a name under checkpoints/")
+    parser.add_argument("checkpoint", help=CHECKPOINT)
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the results; the current one unless given")
     parser.add_argument(
@@ -79,7 +84,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", help="a checkpoint folder, or a name under checkpoints/")
+    parser.add_argument("checkpoint", help=CHECKPOINT)
     parser.add_argument("--recipe", type=Path, required=True, help="says how masks, groups and splits are read")
     parser.add_argument("--data", type=Path, required=True, help="the folder of images and masks")
     parser.add_argument("--split", choices=("train", "val", "test"), default="val")
@@ -97,7 +102,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .fitting.results import as_text, split_scores
 
     recipe = Recipe.from_file(options.recipe)
-    predictor = Predictor.from_pretrained(options.checkpoint, device=options.device)
+    checkpoint = hub.find(options.checkpoint).folder
+    predictor = Predictor.from_pretrained(checkpoint, device=options.device)
     check_same_labels(predictor.config, recipe.data, options.checkpoint)
     found = find_examples(recipe.data, options.data, recipe.train.seed)
     examples = [example for example in found if example.split == options.split]
@@ -105,7 +111,6 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise ValueError(f"the {options.split} split of {options.data} is empty; name another with --split")
     assessment = assess(cases(predictor, examples, recipe.data, progress=True), predictor.config)
     result = split_scores(assessment)
-    checkpoint = hub.find(options.checkpoint)
     in_a_run = (checkpoint.parent / "state.safetensors").exists()
     if options.split == "test" and in_a_run:
         earlier = recipe.card.earlier_test_looks if recipe.card else 0
@@ -145,6 +150,84 @@ def _doctor(options: argparse.Namespace) -> int:
     diagnosis.write_recipe(recipe)
     log.info("recipe: %s", recipe)
     return 1 if diagnosis.ambiguous else 0
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", help=CHECKPOINT)
+    parser.set_defaults(run=_info)
+
+
+def _info(options: argparse.Namespace) -> int:
+    source = hub.find(options.checkpoint, companions=True)
+    log.info("%s", hub.description(source))
+    return 0
+
+
+def _add_pull(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="OWNER/NAME[@REVISION]", help="REVISION: a branch, a tag or a commit")
+    parser.add_argument("folder", nargs="?", type=Path, help="write it here too, beside the hub's own cache")
+    parser.add_argument("--force", action="store_true", help="get what is in the cache again")
+    parser.set_defaults(run=_pull)
+
+
+def _pull(options: argparse.Namespace) -> int:
+    repo = remote.parse(options.name)
+    if repo is None:
+        raise ValueError(f"{options.name!r} is no name of a repo on the hub; expected owner/name")
+    source = remote.fetch(*repo, force_download=options.force, companions=True)
+    hub.load(source.folder)
+    folder = source.folder if options.folder is None else hub.copy(source.folder, options.folder)
+    log.info("%s in %s", source, folder)
+    return 0
+
+
+def _add_push(parser: argparse.ArgumentParser) -> None:
+    parser.description = "The token is that of HF_TOKEN or of `hf auth login`."
+    parser.add_argument("checkpoint", help=CHECKPOINT)
+    parser.add_argument("repo", metavar="OWNER/NAME")
+    parser.add_argument("--private", action=argparse.BooleanOptionalAction, help="of a repo that is made here")
+    parser.add_argument("--branch", help="made if it is not there")
+    parser.add_argument("--message", help="of the commit")
+    parser.add_argument("--pull-request", action="store_true", help="propose the commit instead of making it")
+    parser.add_argument("--tag", dest="tags", action="append", default=[], help="of the card; repeatable")
+    parser.add_argument("--overwrite-card", action="store_true", help="replace a README that was edited on the hub")
+    parser.set_defaults(run=_push)
+
+
+def _push(options: argparse.Namespace) -> int:
+    from .upload import push
+
+    pushed = push(
+        hub.find(options.checkpoint).folder,
+        options.repo,
+        private=options.private,
+        branch=options.branch,
+        commit_message=options.message,
+        create_pr=options.pull_request,
+        tags=options.tags,
+        overwrite_card=options.overwrite_card,
+    )
+    log.info("%s", pushed)
+    return 0
+
+
+def _add_space(parser: argparse.ArgumentParser) -> None:
+    parser.description = "The token is that of HF_TOKEN or of `hf auth login`; a private model needs one in the Space."
+    parser.add_argument("repo", metavar="OWNER/NAME")
+    parser.add_argument(
+        "--model", action="append", required=True, metavar="OWNER/NAME[@REVISION]", help="to be shown; repeatable"
+    )
+    parser.add_argument("--private", action=argparse.BooleanOptionalAction, help="of a Space that is made here")
+    parser.add_argument("--overwrite-card", action="store_true", help="replace a README that was edited on the hub")
+    parser.set_defaults(run=_space)
+
+
+def _space(options: argparse.Namespace) -> int:
+    from .space import make_space
+
+    pushed = make_space(options.repo, options.model, private=options.private, overwrite_card=options.overwrite_card)
+    log.info("%s", pushed)
+    return 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 IGNORE = 255
 """The label id that no loss and no score ever sees."""
+FORMAT = 1
+"""Of `config.json`; format n came with unetseg 0.n.0."""
+MOST_PARAMETERS = 100_000_000
+"""A config that asks for more is refused: it may come from anybody."""
 
 Task = Literal["binary", "multiclass", "one-vs-rest"]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -75,6 +79,18 @@ class SegmentationConfig(BaseModel):
         return self.pixel_unshuffle * int(2 ** (len(self.widths) - 1))
 
     @property
+    def parameters(self) -> int:
+        """How many numbers training changes: the weights of convolutions and batch norms."""
+        block = self.pixel_unshuffle**2
+
+        def double_convolution(inputs: int, outputs: int) -> int:
+            return 9 * outputs * (inputs + outputs) + 4 * outputs
+
+        contracting = sum(map(double_convolution, (len(self.channels) * block, *self.widths), self.widths))
+        expanding = sum((4 * i + 1) * o + double_convolution(2 * o, o) for o, i in pairwise(self.widths))
+        return contracting + expanding + (self.widths[0] + 1) * len(self.outputs) * block
+
+    @property
     def exclusive(self) -> bool:
         """Whether the channels compete in one softmax (else each has its own sigmoid)."""
         return self.task == "multiclass"
@@ -104,6 +120,11 @@ class SegmentationConfig(BaseModel):
         ):
             if got != expected:
                 raise ValueError(f"{name} needs one entry per {what}: expected {expected}, got {got}")
+        if self.parameters > MOST_PARAMETERS:
+            raise ValueError(
+                f"widths {list(self.widths)} make a network of {self.parameters:,} parameters, "
+                f"expected at most {MOST_PARAMETERS:,}"
+            )
         for low, high in [*(ranges or ()), *([self.window] if self.window else [])]:
             if not low < high:
                 raise ValueError(f"a range goes from low to high, got [{low}, {high}]")
@@ -129,6 +150,10 @@ class SegmentationConfig(BaseModel):
             raise ValueError(f"{path} is not a readable JSON file: {error}") from None
         if not isinstance(fields, dict):
             raise ValueError(f"{path} holds a {type(fields).__name__}, expected a JSON object of fields")
+        if type(number := fields.get("format")) is int and number > FORMAT:
+            raise ValueError(
+                f"{path} has format {number}, this unetseg reads format {FORMAT}; install unetseg 0.{number}.0 or newer"
+            )
         unknown = set(fields) - set(cls.model_fields)
         missing = set(cls.model_fields) - set(fields)
         if missing and not unknown:

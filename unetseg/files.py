@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the names of those of a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
+COMPANIONS = (README, "calibration.json", "scores.json", "split.json")
+"""What a run leaves beside config and weights; and the pictures that the README shows."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

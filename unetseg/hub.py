@@ -1,19 +1,24 @@
-"""Checkpoints: finding, loading strictly, saving whole. Folders, in the layout of a model repo."""
+"""Checkpoints: finding, loading strictly, saving whole. Folders, in the layout of a model repo.
+
+What goes over the network is in `remote`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from . import model_card, remote
 from .config import SegmentationConfig
-from .files import explained
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+from .files import COMPANIONS, CONFIG, README, WEIGHTS, explained
+from .remote import Source
 
 
 def checkpoints_folder() -> Path:
@@ -21,18 +26,86 @@ def checkpoints_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "checkpoints"
 
 
-def find(name: str | Path) -> Path:
-    """The folder of a checkpoint: an existing folder, else a name under `checkpoints/` beside the package.
+def find(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+    companions: bool = False,
+) -> Source:
+    """Find a checkpoint: an existing folder, else a name under `checkpoints/` beside the package, else on the hub.
 
-    Raises FileNotFoundError that lists the names there are.
+    name: on the hub `owner/name` or `owner/name@revision`. revision: a branch, a tag or a commit hash.
+    token: for private repos; that of the environment or of the hub's own login unless given.
+    local_files_only: never ask the hub, open what is in the cache. force_download: get even what is there.
+    companions: get the README, scores and pictures of a repo too, not only config and weights.
+    Raises FileNotFoundError that lists the names there are; ValueError or OSError of one sentence.
     """
     for folder in (Path(name), checkpoints_folder() / name):
         if (folder / CONFIG).is_file():
-            return folder
-    raise FileNotFoundError(
-        f"no checkpoint {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, "
-        f"or one of the names {', '.join(shipped()) or '(none)'} in checkpoints/"
+            if revision is not None:
+                raise ValueError(f"{folder} is a folder here and has no revision {revision!r}; leave revision out")
+            return Source(str(name), folder)
+    repo = remote.parse(str(name), revision)
+    if repo is None:
+        raise FileNotFoundError(
+            f"no checkpoint {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, "
+            f"one of the names {', '.join(shipped()) or '(none)'} in checkpoints/, or owner/name on the hub"
+        )
+    return remote.fetch(
+        *repo,
+        token=token,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        force_download=force_download,
+        companions=companions,
     )
+
+
+def companions(folder: Path) -> dict[str, bytes]:
+    """What lies beside config and weights and belongs to a checkpoint: its papers, and the pictures of its README."""
+    text = (folder / README).read_text(encoding="utf-8") if (folder / README).is_file() else ""
+    names = [name for name in (*COMPANIONS, *model_card.pictures(text)) if (folder / name).is_file()]
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def copy(folder: Path, target: Path) -> Path:
+    """Write the checkpoint of a folder to another one, byte by byte, whole or not at all."""
+    return replace(target, {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)} | companions(folder))
+
+
+def description(source: Source) -> str:
+    """What a checkpoint is, where it is from and how good it is, in some lines of text."""
+    config, _ = load(source.folder)
+    where = f"{source} in {source.folder}" if source.commit else str(source.folder)
+    size = f"{config.working_size} pixels on the longer side" if config.working_size else "its own resolution"
+    limits = ", ".join(f"{name} {limit:g}" for name, limit in zip(config.outputs, config.thresholds, strict=True))
+    lines = [
+        where,
+        f"task: {config.task}",
+        f"labels: {', '.join(f'{i} {name}' for i, name in enumerate(config.labels))}",
+        f"input: {', '.join(config.channels)}, at {size}",
+        f"network: widths {', '.join(map(str, config.widths))}, {config.parameters / 1e6:.1f} million parameters",
+        f"temperatures: {', '.join(f'{value:g}' for value in config.temperatures)}; thresholds: {limits}",
+    ]
+    papers = companions(source.folder)
+    if README in papers:
+        lines.append(f"license: {model_card.front_matter(papers[README].decode()).get('license', 'not named')}")
+    if "split.json" in papers:
+        groups = json.loads(papers["split.json"])
+        told = (
+            f"{sum(map(len, some.values()))} pictures of {len(some)} groups ({split})" for split, some in groups.items()
+        )
+        lines.append(f"pictures: {', '.join(told)}")
+    if "scores.json" in papers:
+        for split, scores in json.loads(papers["scores.json"]).items():
+            names = ("mean_group_dice", "miou", "accuracy")
+            told = (f"{name.replace('_', ' ')} {scores[name]:.3f}" for name in names if scores.get(name) is not None)
+            lines.append(f"scores ({split}): {', '.join(told)}")
+    return "\n".join(lines)
 
 
 def shipped() -> list[str]:
@@ -76,12 +149,22 @@ def load(folder: Path) -> tuple[SegmentationConfig, dict[str, Tensor]]:
 
 
 def save(
-    folder: Path, config: SegmentationConfig, weights: dict[str, Tensor], files: dict[str, str | bytes] | None = None
+    folder: Path,
+    config: SegmentationConfig,
+    weights: Mapping[str, Tensor],
+    files: Mapping[str, str | bytes] | None = None,
 ) -> Path:
     """Write a checkpoint whole or not at all; one that is there already is replaced.
 
     files: what else belongs into it by name, e.g. README.md, split.json.
     """
+    # contiguous: safetensors refuses channels_last. Not save_file, whose files only their owner can read
+    data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in weights.items()})
+    return replace(folder, {CONFIG: config.to_json(), WEIGHTS: data, **(files or {})})
+
+
+def replace(folder: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Make these the files of a checkpoint folder, all or none of them; one that is there already is replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.is_file() or (folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).is_file()):
         raise ValueError(f"{folder} exists and is no checkpoint; choose another folder or empty it")
@@ -89,11 +172,8 @@ def save(
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         new.mkdir()
-        for name, content in {CONFIG: config.to_json(), **(files or {})}.items():
+        for name, content in files.items():
             (new / name).write_bytes(content.encode() if isinstance(content, str) else content)
-        # contiguous: safetensors refuses channels_last
-        data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in weights.items()})
-        (new / WEIGHTS).write_bytes(data)  # not save_file, whose files only their owner can read
         if folder.exists():
             folder.rename(old)
         new.rename(folder)

@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import copy
 import itertools
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .config import SegmentationConfig
+
+if TYPE_CHECKING:
+    from .remote import Source
+    from .upload import Pushed
 
 
 def double_convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -36,7 +42,10 @@ class UNet(nn.Module):
     """A contracting path, an expanding path, skip connections, and a 1x1 convolution to logits.
 
     There is no activation at the end: the losses contain it, and `task.activate` applies it.
+    source: the checkpoint that the weights came from, if any.
     """
+
+    source: Source | None = None
 
     def __init__(self, config: SegmentationConfig) -> None:
         super().__init__()
@@ -78,20 +87,82 @@ class UNet(nn.Module):
         return logits
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> UNet:
-        """The network of a checkpoint, on the CPU, in eval mode: a folder, or a name under `checkpoints/`."""
-        from .hub import find, load
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+    ) -> UNet:
+        """The network of a checkpoint, on the CPU, in eval mode.
 
-        config, weights = load(find(name))
+        name: a folder, a name under `checkpoints/`, or `owner/name[@revision]` on the hub. All else as in `hub.find`.
+        """
+        from . import hub
+
+        source = hub.find(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        config, weights = hub.load(source.folder)
         network = cls(config)
         network.load_state_dict(weights)
+        network.source = source
         return network.eval()
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write `config.json` and `model.safetensors` to a folder, whole or not at all."""
-        from .hub import save
+        """Write a checkpoint to a folder, whole or not at all: `config.json` and `model.safetensors`.
 
-        return save(Path(folder), self.config, self.state_dict())
+        The README, scores and pictures of the checkpoint that the weights came from go with them, as long as
+        neither the weights nor the config were changed.
+        """
+        from . import hub
+
+        return hub.save(Path(folder), self.config, self.state_dict(), self._papers())
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        branch: str | None = None,
+        commit_message: str | None = None,
+        create_pr: bool = False,
+        token: str | bool | None = None,
+        tags: Sequence[str] = (),
+    ) -> Pushed:
+        """Put up what `save_pretrained` writes as the model repo `owner/name`, in one commit; see `upload.push`."""
+        from .upload import push
+
+        with tempfile.TemporaryDirectory() as folder:
+            return push(
+                self.save_pretrained(Path(folder, repo_id.rpartition("/")[2])),
+                repo_id,
+                private=private,
+                branch=branch,
+                commit_message=commit_message,
+                create_pr=create_pr,
+                token=token,
+                tags=tags,
+            )
+
+    def _papers(self) -> dict[str, bytes]:
+        from . import hub
+
+        if self.source is None or not self.source.folder.is_dir():
+            return {}
+        config, weights = hub.load(self.source.folder)
+        if config != self.config:
+            return {}
+        same = all(torch.equal(weights[name], value.cpu()) for name, value in self.state_dict().items())
+        return hub.companions(self.source.folder) if same else {}
 
 
 def fused(network: UNet) -> UNet:

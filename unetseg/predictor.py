@@ -116,7 +116,7 @@ class Predictor:
 
         tile, overlap: in pixels at the working size; a larger tile is faster, a smaller one needs less memory.
         """
-        self.config = network.config
+        self.config, self.source = network.config, network.source
         self.device = torch.device(best_device() if device == "auto" else device)
         if precision == "auto":
             precision = "bfloat16" if has_bfloat16(self.device) else "float32"
@@ -128,9 +128,28 @@ class Predictor:
         convert_conv2d_weight_memory_format(self.network, torch.channels_last)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, *, device: str = "auto", precision: Precision = "auto") -> Predictor:
-        """The predictor of a checkpoint: a folder, or a name under `checkpoints/`."""
-        return cls(UNet.from_pretrained(name), device=device, precision=precision)
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        device: str = "auto",
+        precision: Precision = "auto",
+    ) -> Predictor:
+        """The predictor of a checkpoint, found as `UNet.from_pretrained` finds it."""
+        network = UNet.from_pretrained(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        return cls(network, device=device, precision=precision)
 
     def __call__(self, image: Image | NDArray[Any] | str | Path) -> Segmentation:
         """Segment a picture: a path, an array (H,W[,C]) or an `Image`; ValueError says what doesn't fit."""

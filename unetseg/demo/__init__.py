@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -10,12 +11,17 @@ from collections.abc import Sequence
 from ..hub import shipped
 from ..predictor import Predictor
 
+log = logging.getLogger(__name__)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the page with the named checkpoints, or with all that are shipped."""
     parser = argparse.ArgumentParser(description="Open the page in a browser at the address it prints.")
     parser.add_argument(
-        "--model", action="append", metavar="NAME", help="a checkpoint folder, or a name under checkpoints/; repeatable"
+        "--model",
+        action="append",
+        metavar="NAME",
+        help="a checkpoint folder, a name under checkpoints/, or owner/name[@revision] on the hub; repeatable",
     )
     parser.add_argument("--host", help="address to listen on; 127.0.0.1 unless given")
     parser.add_argument("--port", type=int, help="port to listen on; the first free one from 7860 unless given")
@@ -24,9 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = options.model or shipped()
     if not names:
         parser.error("there is no checkpoint in checkpoints/; name one with --model, or train one: training/train.py")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    titles = [_title(name) for name in names]
+    predictors = {}
     try:
-        predictors = {_title(name): Predictor.from_pretrained(name, device=options.device) for name in names}
-    except (ValueError, FileNotFoundError) as error:
+        for name, title in zip(names, titles, strict=True):
+            # two owners may call a model the same
+            label = title if titles.count(title) == 1 else name
+            predictors[label] = Predictor.from_pretrained(name, device=options.device)
+            log.info("%s: %s", label, predictors[label].source)
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     # before gradio is imported, which is slow too: no look-ups on the network
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

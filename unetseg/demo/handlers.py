@@ -59,7 +59,11 @@ class Page:
         seconds = time.perf_counter() - started
         shown = full.reduced(SHOWN_SIDE)
         height, width = full.logits.shape[2:]
-        notes = [f"{full.name}: {width} x {height} pixels, {config.task} model {model}, {seconds:.1f} s."]
+        source = self.predictors[model].source
+        commit = f" ({source})" if source and source.commit else ""
+        notes = [f"{full.name}: {width} x {height} pixels, {config.task} model {model}{commit}, {seconds:.1f} s."]
+        if source and source.notice:
+            notes.append(f"Note: {source.notice}.")
         if shown is not full:
             notes.append(
                 f"Shown at {shown.logits.shape[3]} x {shown.logits.shape[2]} pixels; the download has the full size."

@@ -14,9 +14,11 @@ import PIL.Image
 from ..calibration import BINS, NEAR
 from ..config import SegmentationConfig
 from ..formats import as_image
+from ..model_card import PIPELINE_TAG
 from ..predictor import Predictor
 from ..render import View
 from ..samples import SampleKind, draw_sample
+from ..seal import MARKDOWN, sealed
 from ..surface import TOLERANCE
 from .doctor.findings import counted
 from .folder import Split
@@ -45,8 +47,6 @@ def card_text(
     calibration: dict[str, Any],
     facts: Facts,
     names: Mapping[Split, Mapping[str, Sequence[str]]],
-    *,
-    parameters: int,
 ) -> str:
     """The whole card; without a `[card]` in the recipe it says plainly that nobody described the data."""
     card = recipe.card or Card(
@@ -71,7 +71,9 @@ def card_text(
         + ", ".join(f"{i} {name}" for i, name in enumerate(config.labels))
         + f". Input: {', '.join(config.channels)}, "
         + (f"longer side resized to {config.working_size} pixels" if config.working_size else "at its own resolution")
-        + f". A U-Net of widths {', '.join(map(str, config.widths))}, {parameters / 1e6:.1f} million numbers.\n",
+        + f". A U-Net of widths {', '.join(map(str, config.widths))}"
+        + (f" on blocks of {config.pixel_unshuffle} x {config.pixel_unshuffle} pixels" * (config.pixel_unshuffle > 1))
+        + f", {config.parameters / 1e6:.1f} million parameters.\n",
         _scores_section(config, measured, names),
         _calibration_section(config, calibration, measured),
         f"## Training\n\n{card.data}\n",
@@ -89,7 +91,7 @@ def card_text(
         f"## Where it fails\n\n{card.limits}\n",
         _worst_cases(measured),
     ]
-    return "\n".join(parts)
+    return sealed("\n".join(parts), MARKDOWN)
 
 
 def views_picture(predictor: Predictor, config: SegmentationConfig, kind: SampleKind, seed: int = 0) -> bytes:
@@ -110,9 +112,10 @@ def _front_matter(card: Card, measured: dict[str, dict[str, Any]]) -> str:
     lines = [
         f"license: {card.license}",
         "library_name: unetseg",
-        "pipeline_tag: image-segmentation",
+        f"pipeline_tag: {PIPELINE_TAG}",
         "tags:",
         *(f"- {tag}" for tag in ("image-segmentation", "unet", *card.tags)),
+        *(["datasets:", *(f"- {name}" for name in card.datasets)] if card.datasets else []),
         "metrics:",
         "- dice",
         "- mean_iou",

@@ -285,7 +285,7 @@ class _Run:
 
 def _start_from(init: str | Path, network: UNet) -> None:
     """Load a checkpoint's weights; of one with other labels, all but the head."""
-    theirs, weights = hub.load(hub.find(init))
+    theirs, weights = hub.load(hub.find(init).folder)
     for field in ("channels", "widths", "pixel_unshuffle"):
         got, expected = (json.dumps(getattr(config, field)) for config in (theirs, network.config))
         if got != expected:

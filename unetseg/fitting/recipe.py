@@ -13,6 +13,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..config import Color, Probability, SegmentationConfig, Task, explain
+from ..model_card import License
 from ..samples import SampleKind
 
 IGNORE_NAME = "ignore"
@@ -213,16 +214,18 @@ class Card(_Section):
     """`[card]`: what the model card says beyond what the run measures.
 
     license: of the weights, an identifier of the hub. data: where the pictures come from, as Markdown.
-    limits: where the model fails, as Markdown. tags: of the model on the hub, beside the general ones.
+    datasets: their names on the hub. limits: where the model fails, as Markdown.
+    tags: of the model on the hub, beside the general ones.
     earlier_test_looks: how often the test split was scored on the way to this recipe, before this run.
     """
 
     title: str
     summary: str
-    license: str
+    license: License
     data: str
     limits: str
     tags: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
     earlier_test_looks: int = Field(0, ge=0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import numpy as np
 from .. import hub
 from ..calibration import BINS, NEAR, calibrated, curves, trust, uncalibrated
 from ..config import SegmentationConfig
-from ..files import whole
+from ..files import README, WEIGHTS, whole
 from ..formats import read_image
 from ..predictor import Predictor
 from ..prepare import scale
+from ..seal import MARKDOWN, is_edited
 from .card import Facts, card_text, views_picture
 from .evaluation import Worst, assess, cases, collect, synthetic_cases
 from .folder import SPLITS, Example, names_by_split
@@ -24,6 +26,8 @@ from .panel import panel, panel_row
 from .plots import reliability_picture, threshold_picture
 from .recipe import Recipe
 from .results import split_scores
+
+log = logging.getLogger(__name__)
 
 LOOKS = "test_looks.json"
 PICTURES_FOR_INTENSITIES = 200
@@ -72,12 +76,14 @@ def complete(
         "calibration.json": json_text(calibration),
         "reliability.png": reliability_picture(calibration),
         "thresholds.png": threshold_picture(calibration, config.outputs, config.thresholds),
-        "README.md": card_text(
-            config, recipe, measured, calibration, facts, names, parameters=sum(v.numel() for v in weights.values())
-        ),
+        README: card_text(config, recipe, measured, calibration, facts, names),
     }
     if recipe.train.synthetic:
         files["views.png"] = views_picture(predictor, config, recipe.train.synthetic)
+    if (there := checkpoint / README).exists() and is_edited(text := there.read_text(encoding="utf-8"), MARKDOWN):
+        new = "README.new.md"
+        files |= {README: text, new: files[README]}
+        log.info("%s was edited by hand and is kept; the new card is %s beside it", there, new)
     write_worst(checkpoint.parent / "worst.png", worst, config)
     hub.save(checkpoint, config, weights, files)
 
@@ -147,7 +153,7 @@ def count_look(checkpoint: Path, config: SegmentationConfig) -> int:
 
     The same weights with the same calibration count once, however often they are scored: it tells nothing new.
     """
-    digest = hashlib.sha256(config.to_json().encode() + (checkpoint / hub.WEIGHTS).read_bytes()).hexdigest()
+    digest = hashlib.sha256(config.to_json().encode() + (checkpoint / WEIGHTS).read_bytes()).hexdigest()
     path = checkpoint.parent / LOOKS
     seen: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     if digest not in seen:

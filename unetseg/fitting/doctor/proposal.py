@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import textwrap
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from ... import seal
+from ...seal import TOML, sealed
 from ..layouts import NAME, Layout
 from .findings import counted, percent
 from .grouping import Grouping
@@ -22,7 +23,6 @@ WORKING_SIZE = 256
 STEPS = 3000
 """A small network from random weights has seen enough after some thousand steps."""
 MOST_EPOCHS = 400
-SEAL = "\n# while nothing above is changed, the next proposal may replace this file: sha256 "
 
 
 @dataclass(frozen=True)
@@ -107,19 +107,14 @@ class Proposal:
         sections = [_head(self.name, questions), _data(self), _mask_values(self.labels), _model(run)]
         sections += [_augment(self.channels), _train(run, seed)]
         text = "\n\n".join("\n".join(lines) for lines in sections) + "\n"
-        return text + _seal(text)
+        return sealed(text, TOML)
 
 
 def is_edited(path: Path) -> bool:
     """Whether a file is there that is no proposal, or is one that somebody changed."""
     if not path.exists():
         return False
-    text, mark, digest = path.read_text(encoding="utf-8", errors="replace").rpartition(SEAL)
-    return mark + digest != _seal(text)
-
-
-def _seal(text: str) -> str:
-    return f"{SEAL}{hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
+    return seal.is_edited(path.read_text(encoding="utf-8", errors="replace"), TOML)
 
 
 def _head(name: str, questions: Sequence[str]) -> list[str]:
