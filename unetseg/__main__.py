@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_push(commands.add_parser("push", help="put a checkpoint up as a model repo on the hub"))
     _add_space(commands.add_parser("space", help="put this page up as a Space on the hub"))
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("unetseg").setLevel(logging.INFO)  # other packages stay quiet
     try:
         return int(options.run(options))
     except (ValueError, OSError) as error:

@@ -245,7 +245,8 @@ def told(repo: str, revision: str | None) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
-        if not type(error).__module__.startswith("httpx"):  # httpx or httpx2, whichever the client was built on
+        # httpx or httpx2, whichever the client was built on; a RuntimeError where an upload broke off
+        if not (type(error).__module__.startswith("httpx") or str(error).startswith("Error while uploading")):
             raise
         raise ConnectionError(
             f"the connection to the hub broke off at {repo} ({_reason(error)}); try again, what is whole is kept"

@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = options.model or shipped()
     if not names:
         parser.error("there is no checkpoint in checkpoints/; name one with --model, or train one: training/train.py")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("unetseg").setLevel(logging.INFO)  # other packages stay quiet
     titles = [_title(name) for name in names]
     predictors = {}
     try:
