@@ -59,6 +59,23 @@ def test_images_may_have_a_longer_name_too(tmp_path: Path) -> None:
     ]
 
 
+def test_groups_that_are_the_same_are_never_parted(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{place}/p{n}_{i}.png" for place in ("images", "masks") for n in range(5) for i in range(2)))
+    same = (("p0", "p3"), ("p1", "p4"))
+    for seed in range(5):
+        data = described(group_pattern=r"(p\d)", same_group=same, val=0.4)
+        split_of = {e.image.stem[:2]: (e.group, e.split) for e in find_examples(data, tmp_path, seed)}
+        assert split_of["p0"] == split_of["p3"]
+        assert split_of["p1"] == split_of["p4"]
+        assert {group for group, _ in split_of.values()} == {"p0+p3", "p1+p4", "p2"}
+    data = described(group_pattern=r"(p\d)", same_group=same, val=("p1+p4",))
+    assert {e.image.stem[:2] for e in find_examples(data, tmp_path) if e.split == "val"} == {"p1", "p4"}
+    with pytest.raises(ValueError, match="same_group names 'p7', and no picture is of such a group"):
+        find_examples(described(group_pattern=r"(p\d)", same_group=(("p7", "p0"),)), tmp_path)
+    with pytest.raises(ValueError, match="it names 'p0' twice; put all that belong together into one list"):
+        described(group_pattern=r"(p\d)", same_group=(("p1", "p0"), ("p0", "p2")))
+
+
 @pytest.mark.parametrize(
     ("images", "masks", "folders"),
     [

@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+_Key = tuple[Split | None, str]
+"""The folder of a split that a picture lies in, if any, and its name."""
+
+
 @dataclass(frozen=True)
 class Example:
     """One image and its mask, the group it must not be parted from, and its split."""
@@ -55,7 +59,7 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
     if pairing.twice:
         one, other = pairing.twice[0]
         raise ValueError(f"{one.name} and {other.name} in {one.parent} have the same name; remove one")
-    found: dict[tuple[Split | None, str], tuple[Path, Path | None]]
+    found: dict[_Key, tuple[Path, Path | None]]
     found = {(p.split, p.name): (p.image, p.mask) for p in pairing.pairs}
     found |= {(lone.split, lone.name): (lone.image, None) for lone in pairing.lone}
     rows = None
@@ -75,7 +79,7 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
             f"{len(bare)} of {len(found)} images have no mask, first {found[first][0].name!r}; "
             f"expected {expected.as_posix()} (or another picture ending)"
         )
-    groups = {key: _group(key[1], data, rows) for key in found}
+    groups = _joined({key: _group(key[1], data, rows) for key in found}, data.same_group)
     splits = _splits(groups, data, rows, seed)
     order = sorted(found, key=lambda key: (key[1], splits[key]))
     return [Example(found[k][0], mask, groups[k], splits[k]) for k in order if (mask := found[k][1]) is not None]
@@ -184,9 +188,17 @@ def _group(stem: str, data: Data, rows: dict[str, dict[str, str]] | None) -> str
     return match.group(1)
 
 
+def _joined(groups: dict[_Key, str], same: Sequence[Sequence[str]]) -> dict[_Key, str]:
+    """The groups by their own names, those that are the same under one: `a+b`."""
+    name_of = {name: "+".join(names) for names in same for name in names}
+    if unknown := sorted(name_of.keys() - set(groups.values())):
+        raise ValueError(f"same_group names {unknown[0]!r}, and no picture is of such a group")
+    return {key: name_of.get(group, group) for key, group in groups.items()}
+
+
 def _splits(
-    groups: dict[tuple[Split | None, str], str], data: Data, rows: dict[str, dict[str, str]] | None, seed: int
-) -> dict[tuple[Split | None, str], Split]:
+    groups: dict[_Key, str], data: Data, rows: dict[str, dict[str, str]] | None, seed: int
+) -> dict[_Key, Split]:
     if rows is not None and data.split_column is not None:
         splits = {key: _checked_split(rows[key[1]], key[1], data) for key in groups}
     else:
@@ -211,7 +223,7 @@ def _checked_split(row: dict[str, str], stem: str, data: Data) -> Split:
     )
 
 
-def _refuse_leaks(groups: dict[tuple[Split | None, str], str], splits: dict[tuple[Split | None, str], Split]) -> None:
+def _refuse_leaks(groups: dict[_Key, str], splits: dict[_Key, Split]) -> None:
     seen: dict[str, Split] = {}
     for key, group in groups.items():
         if seen.setdefault(group, splits[key]) != splits[key]:

@@ -43,6 +43,8 @@ class Data(_Section):
     group_column, split_column: columns of the manifest with the group (patient, tile) and train, val or test.
     group_pattern: without a group column, a regular expression on the stem whose first bracket is the group;
         without both, every picture is its own group.
+    same_group: groups that must not be parted either, `[["tile1", "tile3"]]`, because they show the same ground or the
+        same person; the group is then called `tile1+tile3`.
     val, test: without a split column or a folder of that split, the names of the groups to hold out, or the share
         of the groups.
     """
@@ -65,6 +67,7 @@ class Data(_Section):
     group_column: str | None = None
     split_column: str | None = None
     group_pattern: str | None = None
+    same_group: tuple[tuple[str, ...], ...] = ()
     val: tuple[str, ...] | Probability = 0.2
     test: tuple[str, ...] | Probability = 0.0
 
@@ -78,6 +81,14 @@ class Data(_Section):
         if not brackets:
             raise ValueError("the regular expression needs a bracket around the group")
         return pattern
+
+    @field_validator("same_group")
+    @classmethod
+    def _same_groups_are_apart(cls, same: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        names = [name for names in same for name in names]
+        if twice := sorted(name for name in set(names) if names.count(name) > 1):
+            raise ValueError(f"it names {twice[0]!r} twice; put all that belong together into one list")
+        return same
 
     @model_validator(mode="after")
     def _folders_fit(self) -> Data:
