@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from unetseg.__main__ import parser
 from unetseg.fitting import Recipe, fit
 from unetseg.samples import draw_sample, write_samples
 
@@ -28,7 +30,7 @@ def test_the_gate_runs_the_readmes_test_command() -> None:
 def test_the_lines_of_python_segment_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     PIL.Image.fromarray(draw_sample("ct", 7)[0]).save("slice.png")
-    (code,) = blocks("python")
+    code, _ = blocks("python")
     assert len([line for line in code.splitlines() if line]) == 3
     exec(code, {})
     labels = PIL.Image.open("labels.png")
@@ -43,6 +45,13 @@ def test_the_recipe_trains_on_a_plain_folder(tmp_path: Path) -> None:
     (tmp_path / "crack.toml").write_text(text + small)
     checkpoint = fit(Recipe.from_file(tmp_path / "crack.toml"), tmp_path / "folder", tmp_path / "run")
     assert (checkpoint / "model.safetensors").is_file()
+
+
+def test_the_commands_are_those_of_the_command_line() -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("python -m unetseg")]
+    assert len(lines) >= 5
+    for line in lines:
+        assert callable(parser().parse_args(shlex.split(line, comments=True)[3:]).run)
 
 
 def test_every_file_that_the_readme_links_to_is_there() -> None:

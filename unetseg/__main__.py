@@ -20,8 +20,8 @@ log = logging.getLogger("unetseg")
 CHECKPOINT = "a checkpoint folder, a name under checkpoints/, or owner/name[@revision] on the hub"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when all went well, 1 with one sentence on stderr for each thing that did not."""
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
     parser = argparse.ArgumentParser(prog="unetseg", description=__doc__)
     commands = parser.add_subparsers(required=True)
     _add_predict(commands.add_parser("predict", help="segment pictures and write label maps or views"))
@@ -31,7 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_pull(commands.add_parser("pull", help="get a checkpoint from the hub"))
     _add_push(commands.add_parser("push", help="put a checkpoint up as a model repo on the hub"))
     _add_space(commands.add_parser("space", help="put this page up as a Space on the hub"))
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when all went well, 1 with one sentence on stderr for each thing that did not."""
+    options = parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("unetseg").setLevel(logging.INFO)  # other packages stay quiet
     try:
