@@ -41,6 +41,13 @@ def error(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_recipe_written_down_is_the_same_recipe(path: Path, tmp_path: Path) -> None:
+    recipe = Recipe.from_file(path)
+    (tmp_path / "again.toml").write_text(recipe.to_toml())
+    assert Recipe.from_file(tmp_path / "again.toml") == recipe.model_copy(update={"card": None})
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_recipe_loads_and_has_a_card(path: Path) -> None:
     recipe = Recipe.from_file(path)
     assert recipe.card is not None

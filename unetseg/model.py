@@ -137,6 +137,7 @@ class UNet(nn.Module):
         create_pr: bool = False,
         token: str | bool | None = None,
         tags: Sequence[str] = (),
+        overwrite_card: bool = False,
     ) -> Pushed:
         """Put up what `save_pretrained` writes as the model repo `owner/name`, in one commit; see `upload.push`."""
         from .upload import push
@@ -151,6 +152,7 @@ class UNet(nn.Module):
                 create_pr=create_pr,
                 token=token,
                 tags=tags,
+                overwrite_card=overwrite_card,
             )
 
     def _papers(self) -> dict[str, bytes]:

@@ -200,6 +200,8 @@ def _cached(repo: str, revision: str, cache_dir: str | Path | None) -> Path | No
 def _remember(folder: Path, revision: str, commit: str) -> None:
     """Note in the cache, as the hub's client does, which commit a branch or tag is: for days without a network."""
     reference = folder.parent.parent / "refs" / revision
+    if reference.is_file() and reference.read_text(encoding="utf-8") == commit:
+        return
     reference.parent.mkdir(parents=True, exist_ok=True)
     with whole(reference) as temporary:
         temporary.write_text(commit, encoding="utf-8")
@@ -211,7 +213,8 @@ def _intact(folder: Path) -> Path:
     A cached file is a link to a blob that is called by its hash: SHA-256, or git's SHA-1 for small files.
     """
     for path in (folder / name for name in (CONFIG, WEIGHTS, *COMPANIONS) if (folder / name).exists()):
-        name, data = path.resolve().name, path.read_bytes()
+        # the first link only: a blob may itself be a link into a store that several caches share
+        name, data = path.readlink().name if path.is_symlink() else "", path.read_bytes()
         if re.fullmatch(r"[0-9a-f]{64}", name):
             found = hashlib.sha256(data).hexdigest()
         elif _COMMIT.fullmatch(name):

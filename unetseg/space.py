@@ -86,9 +86,9 @@ tags:
 models:
 {listed}
 ---
-Upload a picture and switch between probability, thresholded and argmax-colourised output. The models are
-{", ".join(f"[{name}](https://huggingface.co/{name})" for name in dict.fromkeys(repos))}; their cards say what they were
-trained on, how good they are and where they fail. None of them is a medical device.
+Upload a picture and switch between probability, thresholded and argmax-colourised output. What is shown:
+{", ".join(f"[{name}](https://huggingface.co/{name})" for name in dict.fromkeys(repos))}. A model's card says what
+it was trained on, how good it is and where it fails. None is a medical device.
 """,
         MARKDOWN,
     )

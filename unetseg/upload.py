@@ -84,10 +84,12 @@ def commit(
 
     Papers of an older checkpoint that are not among the files are deleted from it.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
     if (parse(repo) or ("", ""))[0] != repo:
         raise ValueError(f"{repo!r} is no name of a repo on the hub; expected owner/name")
+    if not (token or get_token()) or token is False:
+        raise PermissionError(f"writing to {repo} needs a token; log in with `hf auth login`, or set HF_TOKEN")
     api = HfApi(token=token)
     with told(repo, branch):
         sdk = "gradio" if kind == "space" else None

@@ -88,6 +88,7 @@ def card_text(
             if recipe.train.synthetic_share and recipe.train.synthetic
             else "\n"
         ),
+        f"<details><summary>The recipe</summary>\n\n```toml\n{recipe.to_toml()}```\n\n</details>\n",
         f"## Where it fails\n\n{card.limits}\n",
         _worst_cases(measured),
     ]

@@ -283,6 +283,14 @@ class Recipe(_Section):
             raise ValueError(f"{path}: background_crop needs a background, and [data] names none; leave it out")
         return recipe
 
+    def to_toml(self) -> str:
+        """The recipe as a file that trains the same again: what differs from the defaults, without the card."""
+        sections = self.model_dump(mode="json", exclude_defaults=True, exclude={"card"})
+        return "\n".join(
+            f"[{name}]\n" + "".join(f"{field} = {_toml(value)}\n" for field, value in fields.items())
+            for name, fields in sections.items()
+        )
+
     def config(self, mean: tuple[float, ...], std: tuple[float, ...]) -> SegmentationConfig:
         """The config of the checkpoint that this recipe trains, uncalibrated."""
         data = self.data
@@ -305,6 +313,14 @@ class Recipe(_Section):
             temperatures=(1.0,) * (1 if exclusive else len(data.classes)),
             thresholds=(0.5,) * (labels if exclusive else len(data.classes)),
         )
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)  # numbers, texts and booleans are written alike in both
 
 
 def _toml_value(text: str) -> object:
