@@ -64,6 +64,8 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     predictor = Predictor.from_pretrained(options.checkpoint, device=options.device)
+    if predictor.source and predictor.source.commit:
+        log.info("model: %s", predictor.source)
     targets = {picture: options.out / f"{picture.stem}_{options.view}.png" for picture in options.pictures}
     if len(set(targets.values())) < len(targets):
         raise ValueError("two of the pictures have the same name; write them to different folders with --out")
