@@ -5,6 +5,7 @@ What goes over the network is in `remote`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -67,7 +68,8 @@ def find(
 
 def companions(folder: Path) -> dict[str, bytes]:
     """What lies beside config and weights and belongs to a checkpoint: its papers, and the pictures of its README."""
-    text = (folder / README).read_text(encoding="utf-8") if (folder / README).is_file() else ""
+    readme = folder / README
+    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
     names = [name for name in (*COMPANIONS, *model_card.pictures(text)) if (folder / name).is_file()]
     return {name: (folder / name).read_bytes() for name in names}
 
@@ -93,19 +95,32 @@ def description(source: Source) -> str:
     ]
     papers = companions(source.folder)
     if README in papers:
-        lines.append(f"license: {model_card.front_matter(papers[README].decode()).get('license', 'not named')}")
-    if "split.json" in papers:
-        groups = json.loads(papers["split.json"])
-        told = (
-            f"{sum(map(len, some.values()))} pictures of {len(some)} groups ({split})" for split, some in groups.items()
-        )
-        lines.append(f"pictures: {', '.join(told)}")
-    if "scores.json" in papers:
-        for split, scores in json.loads(papers["scores.json"]).items():
-            names = ("mean_group_dice", "miou", "accuracy")
-            told = (f"{name.replace('_', ' ')} {scores[name]:.3f}" for name in names if scores.get(name) is not None)
-            lines.append(f"scores ({split}): {', '.join(told)}")
+        with contextlib.suppress(ValueError):  # a README of one's own need not begin with fields
+            fields = model_card.front_matter(papers[README].decode(errors="replace"))
+            lines.append(f"license: {fields.get('license', 'not named')}")
+    for name, told in (("split.json", _of_splits), ("scores.json", _of_scores)):
+        if name in papers:
+            try:
+                lines += told(json.loads(papers[name]))
+            except (AttributeError, TypeError, ValueError):
+                raise ValueError(f"{source.folder / name} is not such as a run writes it; get it again") from None
     return "\n".join(lines)
+
+
+def _of_splits(splits: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
+    told = (
+        f"{sum(map(len, some.values()))} pictures of {len(some)} groups ({split})" for split, some in splits.items()
+    )
+    return [f"pictures: {', '.join(told)}"]
+
+
+def _of_scores(splits: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    names = ("mean_group_dice", "miou", "accuracy")
+    return [
+        f"scores ({split}): "
+        + ", ".join(f"{name.replace('_', ' ')} {scores[name]:.3f}" for name in names if scores.get(name) is not None)
+        for split, scores in splits.items()
+    ]
 
 
 def shipped() -> list[str]:

@@ -28,7 +28,7 @@ License = Literal[
 LICENSES: tuple[License, ...] = get_args(License)
 """Identifiers of the hub that a card may name; `other` for all else, with a word on it in the text."""
 PIPELINE_TAG = "image-segmentation"
-_PICTURE = re.compile(r"!\[[^\]]*\]\(([\w-][\w.-]*\.(?:png|jpe?g|webp|gif))\)")
+_PICTURE = re.compile(r"!\[[^\[\]]*\]\(([\w-][\w.-]*\.(?:png|jpe?g|webp|gif))\)")
 _CALL = re.compile(r'(from_pretrained\()"[^"\n]*"')
 
 

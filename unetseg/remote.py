@@ -8,10 +8,11 @@ against it.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ log = logging.getLogger(__name__)
 
 LOOK_UP_SECONDS = 2.0
 HEADER_BYTES = 1_000_000
-"""What names and shapes may take in a file of weights."""
+"""What names and shapes may take in a file of weights, and a config at the most."""
+PAPER_BYTES = 20_000_000
+"""A file of scores, a README or one of its pictures at the most."""
 _NAME = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>.+))?", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]*", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -83,9 +86,10 @@ def fetch(
     notice = None
     if cached and not force_download and (offline or (_COMMIT.fullmatch(revision) and not companions)):
         return Source(name, _intact(cached), cached.name)
+    lacking = f"{name} is to be got anew" if cached else f"{name} is not in the cache"
     if offline:
         raise FileNotFoundError(
-            f"{name} is not in the cache and the hub may not be asked (local_files_only or HF_HUB_OFFLINE); "
+            f"{lacking} and the hub may not be asked (local_files_only or HF_HUB_OFFLINE); "
             "get it once with a network, or copy its folder here"
         )
     try:
@@ -93,8 +97,7 @@ def fetch(
     except ConnectionError as error:
         if not cached or force_download:
             raise ConnectionError(
-                f"{name} is not in the cache and the hub can't be reached ({error}); "
-                "try again with a network, or copy its folder here"
+                f"{lacking} and the hub can't be reached ({error}); try again with a network, or copy its folder here"
             ) from None
         notice = f"the hub can't be reached ({error}): {name} is the cached commit {cached.name[:7]}"
         log.warning("note: %s", notice)
@@ -108,7 +111,7 @@ def fetch(
 def _look_up(repo: str, revision: str, token: str | bool | None) -> ModelInfo:
     """Commit and files of a revision. ConnectionError where the hub does not say within two seconds."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError
 
     result: list[ModelInfo] = []
     problem: list[Exception] = []
@@ -127,14 +130,17 @@ def _look_up(repo: str, revision: str, token: str | bool | None) -> ModelInfo:
     if result and _COMMIT.fullmatch(result[0].sha or ""):
         return result[0]
     if result:
-        raise ConnectionError("what answered is no hub: it named no commit")
+        raise ConnectionError("what answered is no hub, it named no commit")
     if not problem:
         raise ConnectionError(f"no answer within {LOOK_UP_SECONDS:g} seconds")
     error = problem[0]
-    if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        if status >= 500 or status == 429:
+            raise ConnectionError(f"it answered {status}")
         raise explained(error, repo, revision) from None
-    if isinstance(error, HFValidationError):
-        raise ValueError(f"{repo!r} is no name of a repo on the hub; expected owner/name") from None
+    if isinstance(error, (ValueError, LookupError, TypeError)):  # no JSON, or of something else
+        raise ConnectionError("what answered is no hub")
     raise ConnectionError(_reason(error))
 
 
@@ -151,7 +157,9 @@ def _download(
 
     sizes = {sibling.rfilename: sibling.size for sibling in info.siblings or ()}
 
-    def get(name: str) -> Path:
+    def get(name: str, most: int) -> Path:
+        if (sizes[name] or 0) > most:
+            raise ValueError(f"{repo}: {name} has {sizes[name]:,} bytes, expected at most {most:,}")
         with told(repo, info.sha):
             path = hf_hub_download(
                 repo,
@@ -169,31 +177,31 @@ def _download(
             pickles = sorted(n for n in sizes if n.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl")))
             hint = f"; {', '.join(pickles)} is a pickle, which is never opened" if pickles else ""
             raise ValueError(f"{repo} has no {name}, so it is no checkpoint of unetseg{hint}")
-    if (sizes[CONFIG] or 0) > HEADER_BYTES:
-        raise ValueError(f"{repo}: {CONFIG} has {sizes[CONFIG]:,} bytes, expected a few hundred")
-    path = get(CONFIG)
-    config = SegmentationConfig.from_file(path)
+    folder = get(CONFIG, HEADER_BYTES).parent
+    config = SegmentationConfig.from_file(_intact(folder, (CONFIG,)) / CONFIG)
     # batch norms keep two numbers per channel and a count beside what is trained; never half as many again
-    most = 6 * config.parameters + HEADER_BYTES
-    if (sizes[WEIGHTS] or 0) > most:
-        raise ValueError(f"{repo}: {WEIGHTS} has {sizes[WEIGHTS]:,} bytes, its {CONFIG} asks for at most {most:,}")
-    get(WEIGHTS)
+    get(WEIGHTS, 6 * config.parameters + HEADER_BYTES)
     if companions:
         for name in COMPANIONS:
             if name in sizes:
-                get(name)
+                get(name, PAPER_BYTES)
         if README in sizes:
-            for name in model_card.pictures((path.parent / README).read_text(encoding="utf-8")):
+            for name in model_card.pictures((folder / README).read_text(encoding="utf-8", errors="replace")):
                 if name in sizes:
-                    get(name)
-    return path.parent
+                    get(name, PAPER_BYTES)
+    return folder
 
 
 def _cached(repo: str, revision: str, cache_dir: str | Path | None) -> Path | None:
     """The folder of a revision in the cache, if config and weights are there; its name is the commit."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    paths = [try_to_load_from_cache(repo, name, cache_dir=cache_dir, revision=revision) for name in (CONFIG, WEIGHTS)]
+    names = (CONFIG, WEIGHTS)
+    try:
+        paths = [try_to_load_from_cache(repo, name, cache_dir=cache_dir, revision=revision) for name in names]
+    except HFValidationError:
+        raise ValueError(f"{repo!r} is no name of a repo on the hub; expected owner/name") from None
     return Path(paths[0]).parent if all(isinstance(path, str) for path in paths) else None  # type: ignore[arg-type]
 
 
@@ -207,12 +215,12 @@ def _remember(folder: Path, revision: str, commit: str) -> None:
         temporary.write_text(commit, encoding="utf-8")
 
 
-def _intact(folder: Path) -> Path:
+def _intact(folder: Path, names: Sequence[str] = (CONFIG, WEIGHTS, *COMPANIONS)) -> Path:
     """A folder of the cache, each file of which has the content that the hub named; ValueError names one that has not.
 
     A cached file is a link to a blob that is called by its hash: SHA-256, or git's SHA-1 for small files.
     """
-    for path in (folder / name for name in (CONFIG, WEIGHTS, *COMPANIONS) if (folder / name).exists()):
+    for path in (folder / name for name in names if (folder / name).exists()):
         # the first link only: a blob may itself be a link into a store that several caches share
         name, data = path.readlink().name if path.is_symlink() else "", path.read_bytes()
         if re.fullmatch(r"[0-9a-f]{64}", name):
@@ -245,11 +253,12 @@ def told(repo: str, revision: str | None) -> Iterator[None]:
         raise explained(error, repo, revision) from None
     except LocalEntryNotFoundError as error:
         raise ConnectionError(f"{repo} could not be got whole ({_reason(error)}); try again") from None
-    except OSError:
-        raise
+    except json.JSONDecodeError:
+        raise ConnectionError(f"what answered for {repo} is no hub; look at the network, or at HF_ENDPOINT") from None
     except Exception as error:
-        # httpx or httpx2, whichever the client was built on; a RuntimeError where an upload broke off
-        if not (type(error).__module__.startswith("httpx") or str(error).startswith("Error while uploading")):
+        # httpx or httpx2, whichever the client was built on; else the client's own words for what broke off
+        own = ("Error while uploading", "Force download failed", "Consistency check failed")
+        if not (type(error).__module__.startswith("httpx") or str(error).startswith(own)):
             raise
         raise ConnectionError(
             f"the connection to the hub broke off at {repo} ({_reason(error)}); try again, what is whole is kept"
@@ -272,7 +281,8 @@ def explained(error: Any, repo: str, revision: str | None) -> Exception:  # noqa
         return ValueError(f"{repo} has no revision {revision!r}; name a branch, a tag or a commit of it")
     if status in (401, 403):
         return PermissionError(
-            f"this login may not write to {repo}; log in with `hf auth login` or HF_TOKEN, with a token that may write"
+            f"the hub refuses this login for {repo}; log in with `hf auth login` or HF_TOKEN, and with a token that "
+            "may write where something is to be pushed"
         )
     if status in (409, 412):
         return ValueError(

@@ -73,7 +73,7 @@ def _readme(repo: str, models: Sequence[str]) -> str:
     python = ".".join(platform.python_version_tuple()[:2])
     return sealed(
         f"""---
-title: {repo.rpartition("/")[2]}
+title: "{repo.rpartition("/")[2]}"
 sdk: gradio
 sdk_version: {version("gradio")}
 python_version: "{python}"

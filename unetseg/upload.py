@@ -47,7 +47,7 @@ def push(
     branch: made if it is not there; the main one unless given. create_pr: propose the commit instead of making it.
     token: that of the environment or of the hub's own login unless given. tags: of the card, beside its own.
     overwrite_card: replace a README that somebody edited on the hub.
-    Raises ValueError or OSError of one sentence; the repo then is as it was.
+    Raises ValueError or OSError of one sentence; no commit is made then.
     """
     config, _ = hub.load(folder)  # only what can be loaded goes up
     files: dict[str, bytes] = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
@@ -82,7 +82,7 @@ def commit(
 ) -> Pushed:
     """Put files into a repo of a kind, `model` or `space`, as one commit.
 
-    Papers of an older checkpoint that are not among the files are deleted from it.
+    Papers of an older checkpoint, and modules of an older package, that are not among the files are deleted from it.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
@@ -108,7 +108,7 @@ def commit(
                         f"the {README} of {repo} was edited there and would be lost; take its changes over into "
                         "the one here and replace it with --overwrite-card, or push to another branch"
                     )
-        stale = [name for name in COMPANIONS if name in there and name not in files]
+        stale = [n for n in there if n not in files and (n in COMPANIONS or n.startswith("unetseg/"))]
         done = api.create_commit(
             repo,
             [
