@@ -158,16 +158,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder that the recipe describes")
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="multiclass, without a background")
     parser.add_argument("--minutes", type=float, default=30, help="of training for each way (30)")
-    parser.add_argument("--crop", type=int, help="side of the crops in pixels, instead of the recipe's")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="FIELD=VALUE", help="fields of the recipe, such as train.crop=256"
+    )
     parser.add_argument("--val", nargs="+", metavar="GROUP", help="validate on these groups instead of the recipe's")
     parser.add_argument("--run-dir", type=Path, default=Path("runs/three_ways"))
     parser.add_argument("--device", default=best_device())
     options = parser.parse_args()
     try:
-        recipe = Recipe.from_file(options.recipe)
+        recipe = Recipe.from_file(options.recipe, dict(change.split("=", 1) for change in options.set))
         data = recipe.data.model_copy(update={"val": tuple(options.val)} if options.val else {})
-        changes = {"synthetic": None, "synthetic_share": 0.0, "crop": options.crop or recipe.train.crop}
-        settings = recipe.train.model_copy(update=changes)
+        settings = recipe.train.model_copy(update={"synthetic": None, "synthetic_share": 0.0})
         recipe = recipe.model_copy(update={"data": data, "train": settings})
         examples = find_examples(data, options.data, settings.seed)
         ways = three_ways(recipe)

@@ -51,9 +51,7 @@ def segmentation_loss(
     loss = total(entropy) / total(weight.float()).clamp(min=1e-6)
     if dice_weight == 0:
         return loss
-    # where each picture counts alone, one without the class would otherwise rule the loss down to its last pixel
-    smooth = 1 if batch_dice else valid[0].numel() / 2000
-    return loss + dice_weight * soft_dice_loss(probabilities, target, valid, batch=batch_dice, smooth=smooth)
+    return loss + dice_weight * soft_dice_loss(probabilities, target, valid, batch=batch_dice)
 
 
 def soft_dice_loss(
