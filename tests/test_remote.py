@@ -285,7 +285,7 @@ def test_weights_that_do_not_fit_are_refused(server: HubServer, client: Client, 
     assert message in client.call(open_model, MODEL).refused(ValueError)
 
 
-@pytest.mark.parametrize("name", ["scores.json", "split.json", "README.md"])
+@pytest.mark.parametrize("name", ["scores.json", "split.json"])
 def test_papers_that_no_run_wrote_are_told_not_shown(server: HubServer, client: Client, name: str) -> None:
     server.push(MODEL, GOOD | PAPERS | {name: b"[\xff]"})
     server.push("someone/other", GOOD | PAPERS | {name: "[1, 2]"})
@@ -294,6 +294,14 @@ def test_papers_that_no_run_wrote_are_told_not_shown(server: HubServer, client: 
         assert answer.given() == 1
         assert name in answer.output
         assert len(answer.output.splitlines()) == 1
+
+
+def test_a_readme_of_ones_own_need_not_name_a_license(server: HubServer, client: Client) -> None:
+    server.push(MODEL, GOOD | PAPERS | {"README.md": b"[\xff]"})
+    answer = client.call(command, "info", MODEL)
+    assert answer.given() == 0
+    assert "scores (val)" in answer.output
+    assert "license" not in answer.output
 
 
 def test_a_readme_can_neither_be_endless_nor_take_endless_time(server: HubServer, client: Client) -> None:
