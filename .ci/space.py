@@ -24,7 +24,7 @@ from test_page import FLAGS  # noqa: E402
 
 from unetseg.samples import draw_sample  # noqa: E402
 
-SECONDS = 120_000  # of patience, in milliseconds
+SECONDS = 60_000  # of patience, in milliseconds
 
 with HubServer() as hub, tempfile.TemporaryDirectory() as temporary:
     work = Path(temporary)
@@ -63,8 +63,9 @@ with HubServer() as hub, tempfile.TemporaryDirectory() as temporary:
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
             page = browser.new_page()
             page.goto(address)
+            expect(page.locator("#view")).to_be_visible(timeout=SECONDS)
             page.set_input_files("#upload input[type=file]", picture)
-            commit = hub.commits("someone/liver")[-1].oid[:7]
+            commit = hub.commits("someone/liver")[0].oid[:7]
             words = f"300 x 300 pixels, binary model liver (someone/liver at {commit})"
             expect(page.locator("#status")).to_contain_text(words, timeout=SECONDS)
             expect(page.locator("#probability img")).to_be_visible(timeout=SECONDS)
