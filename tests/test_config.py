@@ -59,7 +59,6 @@ def test_a_config_does_not_change() -> None:
         ({"thresholds": [1.5]}, "field 'thresholds.0': input should be less than or equal to 1"),
         ({"working_size": 8}, "field 'working_size': input should be greater than or equal to 16"),
         ({"widths": [4]}, "field 'widths': "),
-        ({"pixel_unshuffle": 0}, "field 'pixel_unshuffle': input should be greater than or equal to 1"),
         ({"background": None}, "a binary task has exactly one class and a background"),
         ({"classes": ["background"]}, "label names must differ"),
         ({"window": [240.0, -160.0]}, "a range goes from low to high, got [240.0, -160.0]"),

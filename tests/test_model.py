@@ -16,34 +16,10 @@ def test_a_deeper_network_halves_the_picture_more_often() -> None:
     assert network(torch.zeros(1, 3, 8, 24)).shape == (1, 1, 8, 24)
 
 
-def test_a_network_of_pixel_blocks_decides_for_every_pixel_alone() -> None:
-    network = network_for(config_for("multiclass", **RGB, widths=(8, 12), pixel_unshuffle=2))
-    assert network.stride == 4
-    x = torch.randn(2, 3, 8, 12)
-    with torch.no_grad():
-        logits = network(x)
-        assert logits.shape == (2, 3, 8, 12)
-        blocks = logits.unflatten(2, (4, 2)).unflatten(4, (6, 2))  # (B, K, H / 2, 2, W / 2, 2)
-        assert blocks.std(dim=(3, 5)).amin() > 0  # no two by two pixels share their logits
-
-
-def test_blocks_of_pixels_are_folded_in_and_out_the_same_way() -> None:
-    """A network that only copies its input's first channel gives it back pixel by pixel."""
-    network = UNet(config_for("binary", widths=(8, 8), pixel_unshuffle=2)).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
-        (first, *_), last = network.contracting[0], network.expanding[0]
-        identity = torch.eye(4)
-        first.weight[:4, :, 1, 1] = identity
-        for block in (network.contracting[0], last):
-            block[1].weight.fill_(1)
-            block[4].weight.fill_(1)
-            block[3].weight[:4, :4, 1, 1] = identity
-        last[0].weight[:4, :4, 1, 1] = identity
-        network.head.weight[:, :4, 0, 0] = identity
-        x = torch.rand(1, 1, 8, 12)
-        torch.testing.assert_close(network(x), x, atol=1e-3, rtol=0)
+def test_a_config_knows_how_many_parameters_its_network_has(config: SegmentationConfig) -> None:
+    for widths in ((4, 8), (3, 5, 7, 2)):
+        changed = config.model_copy(update={"widths": widths})
+        assert changed.parameters == sum(parameter.numel() for parameter in UNet(changed).parameters())
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 3, 8, 8), (1, 1, 7, 8), (1, 1, 8, 9)])

@@ -38,7 +38,6 @@ class SegmentationConfig(BaseModel):
     orientation: how slices lie; LPS has the patient's left at the image's right, posterior down.
     working_size: the longer side in pixels that the network sees; None is the stored resolution, tiled.
     widths: channels at each depth of the U-Net.
-    pixel_unshuffle: the U-Net works on blocks of so many by so many pixels, folded into channels; 1 on pixels.
     temperatures: divide the logits; one per class, a single one for multiclass.
     thresholds: on the probability, one per output channel; for multiclass they serve the thresholded
         view only.
@@ -59,7 +58,6 @@ class SegmentationConfig(BaseModel):
     orientation: Literal["LPS"] | None = None
     working_size: Annotated[int, Field(ge=16, le=8192)] | None = None
     widths: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=2, max_length=7)
-    pixel_unshuffle: Annotated[int, Field(ge=1, le=8)] = 1
     temperatures: tuple[Positive, ...]
     thresholds: tuple[Probability, ...]
 
@@ -76,19 +74,18 @@ class SegmentationConfig(BaseModel):
     @property
     def stride(self) -> int:
         """Height and width of what the network sees are multiples of this many pixels."""
-        return self.pixel_unshuffle * int(2 ** (len(self.widths) - 1))
+        return int(2 ** (len(self.widths) - 1))
 
     @property
     def parameters(self) -> int:
         """How many numbers training changes: the weights of convolutions and batch norms."""
-        block = self.pixel_unshuffle**2
 
         def double_convolution(inputs: int, outputs: int) -> int:
             return 9 * outputs * (inputs + outputs) + 4 * outputs
 
-        contracting = sum(map(double_convolution, (len(self.channels) * block, *self.widths), self.widths))
+        contracting = sum(map(double_convolution, (len(self.channels), *self.widths), self.widths))
         expanding = sum((4 * i + 1) * o + double_convolution(2 * o, o) for o, i in pairwise(self.widths))
-        return contracting + expanding + (self.widths[0] + 1) * len(self.outputs) * block
+        return contracting + expanding + (self.widths[0] + 1) * len(self.outputs)
 
     @property
     def exclusive(self) -> bool:

@@ -1,9 +1,7 @@
 """The network: a U-Net (Ronneberger et al. 2015, arXiv 1505.04597) in one file.
 
-Differences from the paper: padded convolutions, so that output and input have the same size, batch normalisation
-after each convolution, and where `pixel_unshuffle` is more than 1, blocks of pixels instead of pixels: folded into
-channels at the entrance and unfolded from the logits (Shi et al. 2016, arXiv 1609.05158), which leaves out the
-highest and slowest resolution without coarsening the output.
+Differences from the paper: padded convolutions, so that output and input have the same size, and batch
+normalisation after each convolution.
 """
 
 from __future__ import annotations
@@ -51,17 +49,14 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         widths = config.widths
-        block = config.pixel_unshuffle**2
-        self.unshuffle = nn.PixelUnshuffle(config.pixel_unshuffle)
         self.contracting = nn.ModuleList(
-            double_convolution(i, o) for i, o in zip((len(config.channels) * block, *widths), widths, strict=False)
+            double_convolution(i, o) for i, o in zip((len(config.channels), *widths), widths, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         steps = list(itertools.pairwise(reversed(widths)))
         self.upsampling = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in steps)
         self.expanding = nn.ModuleList(double_convolution(2 * o, o) for _, o in steps)
-        self.head = nn.Conv2d(widths[0], len(config.outputs) * block, 1)
-        self.shuffle = nn.PixelShuffle(config.pixel_unshuffle)
+        self.head = nn.Conv2d(widths[0], len(config.outputs), 1)
 
     @property
     def stride(self) -> int:
@@ -75,7 +70,6 @@ class UNet(nn.Module):
                 f"UNet got a tensor of shape {tuple(x.shape)}, expected (B, {len(self.config.channels)}, H, W) "
                 f"with H and W multiples of {self.stride}; Predictor takes pictures of any size"
             )
-        x = self.unshuffle(x)  # (B, C * r * r, H / r, W / r), from here on H and W without the r
         skips: list[Tensor] = []
         for depth, block in enumerate(self.contracting):
             x = block(x if depth == 0 else self.pool(x))  # (B, widths[depth], H / 2**depth, W / 2**depth)
@@ -83,7 +77,7 @@ class UNet(nn.Module):
         skips.pop()
         for upsample, block in zip(self.upsampling, self.expanding, strict=True):
             x = block(torch.cat([skips.pop(), upsample(x)], dim=1))  # twice the height and width of before
-        logits: Tensor = self.shuffle(self.head(x))  # (B, K, H, W)
+        logits: Tensor = self.head(x)  # (B, K, H, W)
         return logits
 
     @classmethod

@@ -71,9 +71,8 @@ def card_text(
         + ", ".join(f"{i} {name}" for i, name in enumerate(config.labels))
         + f". Input: {', '.join(config.channels)}, "
         + (f"longer side resized to {config.working_size} pixels" if config.working_size else "at its own resolution")
-        + f". A U-Net of widths {', '.join(map(str, config.widths))}"
-        + (f" on blocks of {config.pixel_unshuffle} x {config.pixel_unshuffle} pixels" * (config.pixel_unshuffle > 1))
-        + f", {config.parameters / 1e6:.1f} million parameters.\n",
+        + f". A U-Net of widths {', '.join(map(str, config.widths))}, "
+        + f"{config.parameters / 1e6:.1f} million parameters.\n",
         _scores_section(config, measured, names),
         _calibration_section(config, calibration, measured),
         f"## Training\n\n{card.data}\n",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import math
 import platform
@@ -286,10 +285,12 @@ class _Run:
 def _start_from(init: str | Path, network: UNet) -> None:
     """Load a checkpoint's weights; of one with other labels, all but the head."""
     theirs, weights = hub.load(hub.find(init).folder)
-    for field in ("channels", "widths", "pixel_unshuffle"):
-        got, expected = (json.dumps(getattr(config, field)) for config in (theirs, network.config))
+    for field in ("channels", "widths"):
+        got, expected = getattr(theirs, field), getattr(network.config, field)
         if got != expected:
-            raise ValueError(f"--init {init} has {field} {got}, the recipe {expected}; start from one that fits")
+            raise ValueError(
+                f"--init {init} has {field} {list(got)}, the recipe {list(expected)}; start from one that fits"
+            )
     if (theirs.task, theirs.labels) == (network.config.task, network.config.labels):
         network.load_state_dict(weights)
         return

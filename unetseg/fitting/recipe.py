@@ -141,11 +141,10 @@ def number_range(key: str) -> tuple[int, int]:
 
 
 class Model(_Section):
-    """`[model]`: working_size, widths and pixel_unshuffle as in `config.json`."""
+    """`[model]`: working_size and widths as in `config.json`."""
 
     working_size: int | None = None
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
-    pixel_unshuffle: int = 1
 
 
 class Augment(_Section):
@@ -309,7 +308,6 @@ class Recipe(_Section):
             orientation=data.orientation,
             working_size=self.model.working_size,
             widths=self.model.widths,
-            pixel_unshuffle=self.model.pixel_unshuffle,
             temperatures=(1.0,) * (1 if exclusive else len(data.classes)),
             thresholds=(0.5,) * (labels if exclusive else len(data.classes)),
         )
