@@ -168,7 +168,7 @@ def main() -> None:
     try:
         recipe = Recipe.from_file(options.recipe, dict(change.split("=", 1) for change in options.set))
         data = recipe.data.model_copy(update={"val": tuple(options.val)} if options.val else {})
-        settings = recipe.train.model_copy(update={"synthetic": None, "synthetic_share": 0.0})
+        settings = recipe.train.model_copy(update={"synthetic": None, "synthetic_share": 0.0, "coarse_epochs": 0})
         recipe = recipe.model_copy(update={"data": data, "train": settings})
         examples = find_examples(data, options.data, settings.seed)
         ways = three_ways(recipe)

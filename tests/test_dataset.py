@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import ArrayLike
 from PIL import Image
+from torch.nn import functional as F
 
 from unetseg.config import IGNORE
 from unetseg.fitting.augment import collate
@@ -317,6 +318,21 @@ def test_the_batches_of_an_epoch_are_a_permutation_and_start_continues_it(tmp_pa
             assert found.batches(epoch, 1) == batches[1:]
             assert found.batches(epoch, whole) == []
         assert len({str([i for batch in batches for _, i in batch]) for batches in epochs}) == 4
+
+
+def test_a_coarse_crop_is_the_same_place_at_half_the_resolution(tmp_path: Path) -> None:
+    add(tmp_path, "a", size=(64, 64))
+    put(tmp_path / "images" / "a.png", np.add.outer(np.arange(64), 3 * np.arange(64)))  # a ramp: what bilinear keeps
+    found = crops(tmp_path, Augment(flip=("horizontal", "vertical"), translate=0.3), crop=32)
+    for i in range(4):
+        batch = collate([found[3, i]])
+        fine, labels = found.finished(batch)
+        coarse, coarse_labels = found.finished(batch, coarse=True)
+        inside = F.avg_pool2d((labels != IGNORE).float()[None], 2)[0] == 1  # not cut by the picture's edge
+        assert inside.sum() > 50
+        torch.testing.assert_close(coarse[0, 0][inside[0]], F.avg_pool2d(fine, 2)[0, 0][inside[0]], atol=1e-4, rtol=0)
+        corners = torch.stack([labels[:, y::2, x::2] for y in (0, 1) for x in (0, 1)])
+        assert (corners == coarse_labels).any(dim=0)[inside].all()
 
 
 def test_a_large_picture_is_seen_in_as_many_crops_as_cover_it(tmp_path: Path) -> None:

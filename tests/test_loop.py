@@ -511,6 +511,23 @@ def test_every_step_follows_the_schedule_and_the_table_holds_the_mean_loss(
     assert not torch.equal(starts[0], starts[9])  # another seed, other random weights to begin with
 
 
+def test_the_coarse_epochs_train_at_half_the_resolution(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, ...]] = []
+    compute = loop.step
+
+    def noted(*arguments: Any, **settings: Any) -> float:  # noqa: ANN401
+        images, labels = arguments[1:3]
+        sizes.append((*images.shape[2:], *labels.shape[1:]))
+        return compute(*arguments, **settings)
+
+    monkeypatch.setattr(loop, "step", noted)
+    checkpoint = train(recipe_for(coarse_epochs=2), folder, tmp_path / "run")
+    assert sizes == [(16,) * 4] * 2 * PER_EPOCH + [(32,) * 4] * PER_EPOCH
+    assert "32 pixels, in the first 2 epochs at half the resolution" in (checkpoint / "README.md").read_text()
+
+
 def loss_of(network: UNet) -> optimisation.Loss:
     return lambda images, labels: segmentation_loss(network(images), labels, network.config, dice_weight=0)
 

@@ -95,6 +95,8 @@ def test_what_a_file_says_is_what_the_recipe_holds(tmp_path: Path) -> None:
         ('"binary"', '"segmentation"', ["'data.task'", "'binary'", "'segmentation'"]),
         ('background = "background"\n', "", ["mask_values", "'background'"]),
         ("crop = 32", "crop = 30", ["crop is 30", "multiple of 4"]),
+        ("crop = 32", "crop = 36\ncoarse_epochs = 1", ["crop is 36", "multiple of 8", "coarse_epochs"]),
+        ("epochs = 3", "epochs = 3\ncoarse_epochs = 3", ["coarse_epochs is 3", "fewer than the 3 epochs"]),
         ("[4, 8, 16]", "[4]", ["widths", "at least 2"]),
         (TEXT, "", ["'data' is missing"]),
         ("[data]", "[data", ["not valid TOML", "line 2"]),

@@ -56,6 +56,7 @@ def card_text(
         data="The recipe does not say where the pictures come from.",
         limits="Nobody has written down where it fails. Look at its output before you trust it.",
     )
+    coarse = recipe.train.coarse_epochs
     parts = [_front_matter(card, measured), f"# {card.title}\n\n{card.summary}\n"]
     if recipe.train.synthetic:
         parts.append(
@@ -78,7 +79,9 @@ def card_text(
         f"## Training\n\n{card.data}\n",
         f"{counted(sum(map(len, names['train'].values())), 'picture')} of {counted(len(names['train']), 'group')}; "
         f"`split.json` names them. {counted(facts.steps, 'step')} of {counted(recipe.train.batch_size, 'crop')} of "
-        f"{recipe.train.crop} pixels, {counted(round(facts.minutes), 'minute')} on "
+        f"{recipe.train.crop} pixels, "
+        + (f"in the first {counted(coarse, 'epoch')} at half the resolution, " if coarse else "")
+        + f"{counted(round(facts.minutes), 'minute')} on "
         + (f"{facts.processes} processes of " if facts.processes > 1 else "")
         + f"{counted(facts.threads, 'thread')}{' each' if facts.processes > 1 else ''} ({facts.processor}), "
         + f"seed {recipe.train.seed}. "

@@ -130,9 +130,13 @@ class Crops(Dataset[Cut]):
         generator = torch.Generator().manual_seed(random.Random(f"{self.train.seed}/{epoch}/{i}").getrandbits(63))
         return draw_crop(*self.pictures.stored(self.order[i]), self.train.crop, self.augment, generator)
 
-    def finished(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the network trains on, made where the batch lies: normalised images (B,C,crop,crop) and labels."""
-        images, labels = carry_out(batch, self.train.crop, self.augment)
+    def finished(self, batch: Batch, *, coarse: bool = False) -> tuple[Tensor, Tensor]:
+        """What the network trains on, made where the batch lies: normalised images (B,C,s,s) and labels (B,s,s).
+
+        s is crop, coarse half of it: the same places at half the resolution.
+        """
+        size = self.train.crop // 2 if coarse else self.train.crop
+        images, labels = carry_out(batch, size, self.augment)
         return normalise(images, self.config), labels
 
     def batches(self, epoch: int, start: int = 0) -> list[list[tuple[int, int]]]:

@@ -169,7 +169,7 @@ class _Run:
             rate = learning_rate(position.step, self.per_epoch, train)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            images, labels = self.crops.finished(batch.to(self.device))
+            images, labels = self.crops.finished(batch.to(self.device), coarse=epoch < train.coarse_epochs)
             loss = self._step(network, images, labels)
             if not math.isfinite(loss):
                 names = [self.crops.name(i) for _, i in self.crops.batches(epoch, position.batch)[0]]
@@ -182,7 +182,7 @@ class _Run:
             position.loss_sum += loss
             update_average(self.average, self.network, train.ema, position.step)
             position.seconds = time.monotonic() - self.started
-            left = position.seconds / position.step * (self.per_epoch * train.epochs - position.step)
+            left = position.seconds * (self._work(self.per_epoch * train.epochs) / self._work(position.step) - 1)
             dice = f"{position.last:.3f}" if position.last is not None else "-"
             bar.set_postfix(
                 loss=f"{position.loss_sum / position.batch:.3f}", dice=dice, left=f"{left / 60:.0f}min", refresh=False
@@ -192,6 +192,10 @@ class _Run:
                 self._stop()
             if time.monotonic() - self.saved > 60 * train.save_minutes:
                 self._save()
+
+    def _work(self, steps: int) -> float:
+        """What so many steps cost: one of a coarse epoch has a quarter of the pixels."""
+        return steps - 0.75 * min(steps, self.per_epoch * self.recipe.train.coarse_epochs)
 
     def _step(self, network: nn.Module, images: Tensor, labels: Tensor) -> float:
         """One step of the optimizer; a GPU that runs out of memory gets the batch in smaller parts."""

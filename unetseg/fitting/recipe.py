@@ -181,6 +181,7 @@ class Train(_Section):
     """`[train]`: the run itself.
 
     epochs: passes over the data; a pass sees a large picture in as many crops as cover it.
+    coarse_epochs: so many of them, the first, see the same crops at half the resolution, in a quarter of the time.
     crop: side in pixels of what the network trains on. batch_size: crops per step, over all processes.
     learning_rate: the peak of AdamW's, after `warmup_epochs` of linear rise, then falling as a cosine to 0.
     patience: stop after so many validations without a better one; 0 trains to the end.
@@ -198,6 +199,7 @@ class Train(_Section):
     """
 
     epochs: int = Field(50, ge=1)
+    coarse_epochs: int = Field(0, ge=0)
     batch_size: int = Field(8, ge=1)
     crop: int = Field(256, ge=16)
     learning_rate: float = Field(1e-3, gt=0)
@@ -274,9 +276,16 @@ class Recipe(_Section):
             config = recipe.config(mean=(0.0,) * len(recipe.data.channels), std=(1.0,) * len(recipe.data.channels))
         except ValidationError as error:
             raise ValueError(f"{path}: {explain(error, cls)}") from None
-        if recipe.train.crop % config.stride:
+        if recipe.train.coarse_epochs >= recipe.train.epochs:
             raise ValueError(
-                f"{path}: crop is {recipe.train.crop}, expected a multiple of {config.stride} for these widths"
+                f"{path}: coarse_epochs is {recipe.train.coarse_epochs}, expected fewer than the "
+                f"{recipe.train.epochs} epochs; the last must be at full resolution"
+            )
+        multiple = config.stride * (2 if recipe.train.coarse_epochs else 1)
+        if recipe.train.crop % multiple:
+            raise ValueError(
+                f"{path}: crop is {recipe.train.crop}, expected a multiple of {multiple} for these widths"
+                + (" and its half in coarse_epochs" if recipe.train.coarse_epochs else "")
             )
         if recipe.augment.background_crop and recipe.data.background is None:
             raise ValueError(f"{path}: background_crop needs a background, and [data] names none; leave it out")
