@@ -159,14 +159,19 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="multiclass, without a background")
     parser.add_argument("--minutes", type=float, default=30, help="of training for each way (30)")
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="FIELD=VALUE", help="fields of the recipe, such as train.crop=256"
+        "--set",
+        nargs="+",
+        type=change,
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="fields of the recipe, such as train.crop=256",
     )
     parser.add_argument("--val", nargs="+", metavar="GROUP", help="validate on these groups instead of the recipe's")
     parser.add_argument("--run-dir", type=Path, default=Path("runs/three_ways"))
     parser.add_argument("--device", default=best_device())
     options = parser.parse_args()
     try:
-        recipe = Recipe.from_file(options.recipe, dict(change.split("=", 1) for change in options.set))
+        recipe = Recipe.from_file(options.recipe, dict(options.set))
         data = recipe.data.model_copy(update={"val": tuple(options.val)} if options.val else {})
         settings = recipe.train.model_copy(update={"synthetic": None, "synthetic_share": 0.0, "coarse_epochs": 0})
         recipe = recipe.model_copy(update={"data": data, "train": settings})
@@ -179,6 +184,14 @@ def main() -> None:
     print(f"\n| {options.minutes:g} minutes each | steps | {' | '.join(classes)} | mIoU | accuracy |")
     print("|---|---:|" + "---:|" * (len(classes) + 2))
     print("\n".join(rows))
+
+
+def change(text: str) -> tuple[str, str]:
+    """Name and value of a field of the recipe that is to be changed."""
+    name, equals, value = text.partition("=")
+    if not equals or name.count(".") != 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected SECTION.FIELD=VALUE, such as train.crop=256")
+    return name, value
 
 
 def compared(way: Way, recipe: Recipe, examples: Sequence[Example], options: argparse.Namespace) -> str:

@@ -14,7 +14,7 @@ LAYERS = (
     {"config", "files", "seal"},
     {"model", "task", "prepare", "tiling", "render", "metrics", "surface", "calibration", "formats", "samples"},
     {"model_card", "remote"},
-    {"hub", "upload", "space"},
+    {"hub", "upload", "space", "info"},
     {"predictor"},
     {"fitting", "__main__", "demo"},
     {"__init__"},

@@ -247,6 +247,14 @@ def test_a_card_that_was_edited_on_the_hub_is_not_lost(server: HubServer, client
     assert "Read this first" not in readme(server)
 
 
+def test_a_readme_that_is_no_text_is_named(server: HubServer, client: Client, checkpoint: Path) -> None:
+    (checkpoint / README).write_bytes(CARD.replace("Views", "Aufsätze").encode("latin-1"))
+    assert client.call(push, checkpoint, REPO).refused(ValueError) == (
+        f"{checkpoint / README} is not UTF-8 text; save it as UTF-8"
+    )
+    assert not server.requests("POST|PUT")
+
+
 def test_a_card_that_the_hub_would_refuse_stops_a_push_before_it_begins(
     server: HubServer, client: Client, checkpoint: Path
 ) -> None:

@@ -13,6 +13,7 @@ import PIL.Image
 from . import hub, remote
 from .files import whole
 from .formats import read_image
+from .info import description
 from .predictor import Predictor
 from .render import VIEWS
 
@@ -167,7 +168,7 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 
 def _info(options: argparse.Namespace) -> int:
     source = hub.find(options.checkpoint, companions=True)
-    log.info("%s", hub.description(source))
+    log.info("%s", description(source))
     return 0
 
 

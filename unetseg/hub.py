@@ -5,8 +5,6 @@ What goes over the network is in `remote`.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -77,50 +75,6 @@ def companions(folder: Path) -> dict[str, bytes]:
 def copy(folder: Path, target: Path) -> Path:
     """Write the checkpoint of a folder to another one, byte by byte, whole or not at all."""
     return replace(target, {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)} | companions(folder))
-
-
-def description(source: Source) -> str:
-    """What a checkpoint is, where it is from and how good it is, in some lines of text."""
-    config, _ = load(source.folder)
-    where = f"{source} in {source.folder}" if source.commit else str(source.folder)
-    size = f"{config.working_size} pixels on the longer side" if config.working_size else "its own resolution"
-    limits = ", ".join(f"{name} {limit:g}" for name, limit in zip(config.outputs, config.thresholds, strict=True))
-    lines = [
-        where,
-        f"task: {config.task}",
-        f"labels: {', '.join(f'{i} {name}' for i, name in enumerate(config.labels))}",
-        f"input: {', '.join(config.channels)}, at {size}",
-        f"network: widths {', '.join(map(str, config.widths))}, {config.parameters / 1e6:.1f} million parameters",
-        f"temperatures: {', '.join(f'{value:g}' for value in config.temperatures)}; thresholds: {limits}",
-    ]
-    papers = companions(source.folder)
-    if README in papers:
-        with contextlib.suppress(ValueError):  # a README of one's own need not begin with fields
-            fields = model_card.front_matter(papers[README].decode(errors="replace"))
-            lines.append(f"license: {fields.get('license', 'not named')}")
-    for name, told in (("split.json", _of_splits), ("scores.json", _of_scores)):
-        if name in papers:
-            try:
-                lines += told(json.loads(papers[name]))
-            except (AttributeError, TypeError, ValueError):
-                raise ValueError(f"{source.folder / name} is not such as a run writes it; get it again") from None
-    return "\n".join(lines)
-
-
-def _of_splits(splits: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
-    told = (
-        f"{sum(map(len, some.values()))} pictures of {len(some)} groups ({split})" for split, some in splits.items()
-    )
-    return [f"pictures: {', '.join(told)}"]
-
-
-def _of_scores(splits: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    names = ("mean_group_dice", "miou", "accuracy")
-    return [
-        f"scores ({split}): "
-        + ", ".join(f"{name.replace('_', ' ')} {scores[name]:.3f}" for name in names if scores.get(name) is not None)
-        for split, scores in splits.items()
-    ]
 
 
 def shipped() -> list[str]:

@@ -83,7 +83,6 @@ def fetch(
     name = repo if revision == "main" else f"{repo}@{revision}"
     cached = _cached(repo, revision, cache_dir)
     offline = local_files_only or is_offline_mode()
-    notice = None
     if cached and not force_download and (offline or (_COMMIT.fullmatch(revision) and not companions)):
         return Source(name, _intact(cached), cached.name)
     lacking = f"{name} is to be got anew" if cached else f"{name} is not in the cache"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from . import hub, model_card
 from .files import COMPANIONS, CONFIG, README, WEIGHTS
 from .remote import git_hash, parse, told
 from .seal import MARKDOWN, is_edited
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def push(
     config, _ = hub.load(folder)  # only what can be loaded goes up
     files: dict[str, bytes] = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
     files |= hub.companions(folder)
-    text = files[README].decode() if README in files else model_card.plain(config)
+    text = _decoded(files[README], folder / README) if README in files else model_card.plain(config)
     model_card.check(text, str(folder / README))
     files[README] = model_card.for_repo(text, repo, tags).encode()
     return commit(
@@ -106,7 +103,8 @@ def commit(
                 if is_edited(Path(path).read_text(encoding="utf-8", errors="replace"), MARKDOWN):
                     raise ValueError(
                         f"the {README} of {repo} was edited there and would be lost; take its changes over into "
-                        "the one here and replace it with --overwrite-card, or push to another branch"
+                        "the one here and replace it with --overwrite-card (overwrite_card=True), or push to another "
+                        "branch"
                     )
         stale = [n for n in there if n not in files and (n in COMPANIONS or n.startswith("unetseg/"))]
         done = api.create_commit(
@@ -123,3 +121,10 @@ def commit(
         )
     url = done.pr_url or str(done.repo_url)
     return Pushed(url, done.oid, changed=done.oid != info.sha)
+
+
+def _decoded(data: bytes, path: Path) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text; save it as UTF-8") from None

@@ -226,7 +226,7 @@ class Card(_Section):
     """`[card]`: what the model card says beyond what the run measures.
 
     license: of the weights, an identifier of the hub. data: where the pictures come from, as Markdown.
-    datasets: their names on the hub. limits: where the model fails, as Markdown.
+    datasets: names of the data sets, for the front matter. limits: where the model fails, as Markdown.
     tags: of the model on the hub, beside the general ones.
     earlier_test_looks: how often the test split was scored on the way to this recipe, before this run.
     """
