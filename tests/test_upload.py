@@ -177,6 +177,24 @@ def test_a_network_takes_its_papers_along_only_while_it_is_the_same(
     assert server.commits("someone/changed")[0].title == "Upload changed with unetseg"
 
 
+def push_from_the_hub(name: str, repo: str) -> Pushed:
+    return UNet.from_pretrained(name).push_to_hub(repo)
+
+
+def test_a_model_of_the_hub_keeps_its_papers_wherever_it_is_pushed(
+    server: HubServer, client: Client, checkpoint: Path, tmp_path: Path
+) -> None:
+    client.call(push, checkpoint, REPO).given()
+    before = dict(server.repo(REPO).refs)
+    for number, again in enumerate(((push_from_the_hub,), (command, "push"))):
+        with Client(server.environment(tmp_path / f"other{number}", TOKEN)) as fresh:  # with nothing in its cache
+            fresh.call(*again, REPO, REPO).given()
+        assert server.repo(REPO).refs == before
+        with Client(server.environment(tmp_path / f"third{number}", TOKEN)) as fresh:
+            fresh.call(*again, REPO, f"other/liver{number}").given()
+        assert server.files(f"other/liver{number}").keys() == server.files(REPO).keys()
+
+
 # --- where it goes ----------------------------------------------------------------------------------------------
 
 

@@ -114,8 +114,8 @@ class UNet(nn.Module):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write a checkpoint to a folder, whole or not at all: `config.json` and `model.safetensors`.
 
-        The README, scores and pictures of the checkpoint that the weights came from go with them, as long as
-        neither the weights nor the config were changed.
+        The README, scores and pictures of the checkpoint that the weights came from go with them, as far as they
+        are on this machine and as long as neither the weights nor the config were changed.
         """
         from . import hub
 
@@ -133,9 +133,15 @@ class UNet(nn.Module):
         tags: Sequence[str] = (),
         overwrite_card: bool = False,
     ) -> Pushed:
-        """Put up what `save_pretrained` writes as the model repo `owner/name`, in one commit; see `upload.push`."""
+        """Put up what `save_pretrained` writes as the model repo `owner/name`, in one commit; see `upload.push`.
+
+        Of a checkpoint of the hub, the README, scores and pictures are got first.
+        """
+        from . import remote
         from .upload import push
 
+        if self.source is not None and self.source.commit is not None:
+            remote.with_papers(self.source, token)
         with tempfile.TemporaryDirectory() as folder:
             return push(
                 self.save_pretrained(Path(folder, repo_id.rpartition("/")[2])),

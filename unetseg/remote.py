@@ -107,6 +107,13 @@ def fetch(
     return Source(name, _intact(folder), info.sha)
 
 
+def with_papers(source: Source, token: str | bool | None = None) -> Source:
+    """A checkpoint of the hub with its README, scores and pictures: what the cache lacks of them is got."""
+    repo, _ = parse(source.name) or (source.name, "")
+    cache_dir = source.folder.parents[2]  # of models--owner--name/snapshots/commit
+    return fetch(repo, source.commit or "", token=token, cache_dir=cache_dir, companions=True)
+
+
 def _look_up(repo: str, revision: str, token: str | bool | None) -> ModelInfo:
     """Commit and files of a revision. ConnectionError where the hub does not say within two seconds."""
     from huggingface_hub import HfApi
