@@ -154,6 +154,12 @@ def floats(folder: Path) -> None:
         path.unlink()
 
 
+def wide_integers(folder: Path) -> None:
+    for path in list((folder / "images").iterdir()):
+        put(path.with_suffix(".tif"), np.asarray(Image.open(path)).astype(np.int32) - 100)
+        path.unlink()
+
+
 def manifest(folder: Path, text: str) -> None:
     (folder / "list.csv").write_text(text)
 
@@ -185,7 +191,8 @@ def split_in_two(folder: Path, patients: str) -> None:
         (stray, "warning", ["stray values", "7 (1 pixel)", "masks/p1_1.png", "ignores"]),
         (lambda f: None, "note", ["0 and 255", "255 as the class"]),
         (twelve_bits, "warning", ["16 bits", "0 to 4095, i.e. 12 bits"]),
-        (floats, "warning", ["floats from -9", "the recipe takes -9"]),
+        (floats, "warning", ["values from -9", "stored as float32", "the recipe takes -9"]),
+        (wide_integers, "warning", ["values from -1", "stored as int32", "the recipe takes -1"]),
         (lambda f: put(f / "images/p1_0.png", scene(0)[0] * 0), "warning", ["1 image of one single tone", "p1_0.png"]),
         (lambda f: shutil.copy(f / "images/p1_0.png", f / "images/p1_1.png"), "warning",
          ["1 picture there twice: images/p1_0.png = images/p1_1.png", "the masks of 1 differ"]),

@@ -1,5 +1,6 @@
 """From what a file stores to what the network sees, and back to the file's size."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from unetseg import Image, SegmentationConfig
 from unetseg.formats import as_image
-from unetseg.prepare import at_working_size, normalise, prepare, restore, scale, working_shape
+from unetseg.prepare import at_working_size, doubts, normalise, prepare, restore, scale, working_shape
 
 GRAY = config_for("binary")
 COLOR = config_for("binary", **RGB)
@@ -93,6 +94,23 @@ def test_floats_beyond_black_and_white_are_refused() -> None:
         scale(as_image(np.array([[0.0, 255.0]])), GRAY)
     image = as_image(np.array([[0.0, 255.0]]), value_range=(0, 255))
     assert scale(image, GRAY).flatten().tolist() == [0, 1]
+
+
+def test_wide_integers_need_a_range_of_the_image_or_of_the_model() -> None:
+    image = as_image(np.array([[-100, 135]], dtype=np.int32), name="a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif: int32 values from -100 to 135 .*give value_range"):
+        scale(image, GRAY)
+    model = GRAY.model_copy(update={"value_range": ((-100.0, 135.0),)})
+    assert scale(image, model).flatten().tolist() == [0, 1]
+
+
+def test_twelve_bits_in_sixteen_are_doubted_unless_a_range_is_given() -> None:
+    stored = np.array([[0, 3760]], dtype=np.uint16)
+    (notice,) = doubts(as_image(stored, name="a.png"), GRAY)
+    assert re.match(r"a\.png is 16-bit but its values end at 3760, .* give value_range", notice)
+    assert doubts(as_image(stored, value_range=(0, 4095)), GRAY) == ()
+    assert doubts(as_image(stored), GRAY.model_copy(update={"value_range": ((0.0, 4095.0),)})) == ()
+    assert doubts(as_image(stored * 10), GRAY) == ()
 
 
 @pytest.mark.parametrize(

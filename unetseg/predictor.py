@@ -19,7 +19,7 @@ from . import render, task
 from .config import SegmentationConfig
 from .formats import Image, as_image, read_image, write_labels
 from .model import UNet, fused
-from .prepare import prepare, restore, scale
+from .prepare import doubts, prepare, restore, scale
 from .tiling import tiled
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -97,6 +97,8 @@ class Segmentation:
 
     def save(self, path: str | Path, thresholds: Sequence[float] | None = None) -> Path:
         """Write the labels as an indexed PNG; ids are pixel values, colours the palette's."""
+        if len(self.logits) > 1:
+            raise ValueError(f"{self.name} has {len(self.logits)} slices, expected 1; write its labels slice by slice")
         return write_labels(Path(path), self.labels(thresholds)[0], self.config.palette)
 
 
@@ -117,7 +119,7 @@ class Predictor:
         tile, overlap: in pixels at the working size; a larger tile is faster, a smaller one needs less memory.
         """
         self.config, self.source = network.config, network.source
-        self.device = torch.device(best_device() if device == "auto" else device)
+        self.device = usable(device)
         if precision == "auto":
             precision = "bfloat16" if has_bfloat16(self.device) else "float32"
         if precision not in ("float32", "bfloat16"):
@@ -162,7 +164,7 @@ class Predictor:
         with torch.no_grad():
             logits = torch.cat([restore(self._run(slice_)[None], height, width) for slice_ in x])  # (D,K,H,W)
         picture = render.as_rgb(scale(image, self.config))
-        return Segmentation(logits, picture, self.config, image.name, image.notices)
+        return Segmentation(logits, picture, self.config, image.name, (*image.notices, *doubts(image, self.config)))
 
     def _run(self, x: Tensor) -> Tensor:
         def network(part: Tensor) -> Tensor:
@@ -179,6 +181,16 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def usable(name: str) -> torch.device:
+    """A device by name, `auto` being the fastest; ValueError where it can't be used."""
+    try:
+        place = torch.device(best_device() if name == "auto" else name)
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError):  # for an unknown name; for one that this build of torch can't use
+        raise ValueError(f"device {name!r} can't be used here; {best_device()!r} can") from None
+    return place
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -41,6 +41,11 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
             )
     elif image.value_range is not None:
         ranges = (image.value_range,) * len(config.channels)
+    elif image.pixels.dtype.kind != "f":
+        raise ValueError(
+            f"{image.name}: {image.pixels.dtype} values from {image.pixels.min()} to {image.pixels.max()} have no "
+            "natural black and white; give value_range=(low, high)"
+        )
     else:
         low, high = x.min().item(), x.max().item()
         if low < 0 or high > 1:
@@ -51,6 +56,17 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
         return x
     lows, highs = torch.tensor(ranges, dtype=torch.float32).T[..., None, None].unbind()  # (C,1,1) each
     return ((x - lows) / (highs - lows)).clamp_(0, 1)
+
+
+def doubts(image: Image, config: SegmentationConfig) -> tuple[str, ...]:
+    """What a reader should know about a scale that was taken from the stored type alone: a sentence, or none."""
+    highest = image.pixels.max()
+    if config.value_range is None and image.value_range == (0, 65535) and 0 < highest < 65536 // 8:
+        return (
+            f"{image.name} is 16-bit but its values end at {highest}, so it is nearly black; "
+            "give value_range if it holds fewer bits",
+        )
+    return ()
 
 
 def prepare(image: Image, config: SegmentationConfig) -> Tensor:

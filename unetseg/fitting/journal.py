@@ -80,7 +80,7 @@ class Journal:
             if len(points) > 1:
                 chart.line(points, color)
             chart.dots(points, color, 2.5)
-        score.legend([(name, color) for _, name, color in SCORES], (0.97 * last, 0.28), anchor="r")
+        score.key([(name, color) for _, name, color in SCORES])
         return as_png([[loss.finished(), score.finished()]])
 
     def _points(self, column: str) -> list[tuple[float, float]]:
@@ -97,5 +97,5 @@ def _tensorboard(folder: Path, step: int) -> Any:  # noqa: ANN401, an optional l
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ValueError("--tensorboard needs its library; pip install 'unetseg[tensorboard]'") from None
+        raise ValueError("--tensorboard needs its library; pip install tensorboard") from None
     return SummaryWriter(folder, purge_step=step + 1 if step else None)

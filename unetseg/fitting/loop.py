@@ -22,7 +22,7 @@ from tqdm import tqdm
 from .. import hub
 from ..metrics import scores
 from ..model import UNet
-from ..predictor import Predictor, best_device, has_bfloat16
+from ..predictor import Predictor, has_bfloat16, usable
 from . import distributed
 from .augment import collate
 from .card import Facts
@@ -52,8 +52,7 @@ def fit_examples(
     folds: Sequence[tuple[Path, Sequence[Example]]] = (),
 ) -> Path:
     """`run.fit` on pictures that are found already. folds: see `report.complete`."""
-    if (run_dir / "state.safetensors").exists() and not resume:
-        raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
+    refuse_a_run_in_use(run_dir, resume=resume)
     with distributed.processes(usable(device)) as place:
         if resume and distributed.rank() == 0:
             hub.recover(run_dir / "checkpoint")
@@ -64,6 +63,12 @@ def fit_examples(
             complete(checkpoint, recipe, examples, run.facts(), device=str(place), folds=folds)
         distributed.wait()
         return checkpoint
+
+
+def refuse_a_run_in_use(run_dir: Path, *, resume: bool) -> None:
+    """ValueError for a folder with a run that is not to be resumed."""
+    if (run_dir / "state.safetensors").exists() and not resume:
+        raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
 
 
 class _Run:
@@ -308,13 +313,3 @@ def _start_from(init: str | Path, network: UNet) -> None:
     )
     head = {f"head.{name}": value for name, value in network.head.state_dict().items()}
     network.load_state_dict(weights | head)
-
-
-def usable(name: str) -> torch.device:
-    """A device by name, `auto` being the fastest; ValueError where it can't be used."""
-    try:
-        place = torch.device(best_device() if name == "auto" else name)
-        torch.zeros(1, device=place)
-    except (RuntimeError, AssertionError):  # for an unknown name; for one that this build of torch can't use
-        raise ValueError(f"device {name!r} can't be used here; {best_device()!r} can") from None
-    return place

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ..files import whole
+from ..predictor import usable
 from . import distributed
 from .folder import Example, find_examples
-from .loop import fit_examples, usable
+from .loop import fit_examples, refuse_a_run_in_use
 from .recipe import Recipe
 
 
@@ -40,6 +41,7 @@ def fit(
     train together, and the first one writes.
     Raises ValueError for data or a run folder that don't fit.
     """
+    refuse_a_run_in_use(run_dir, resume=resume)  # before hours of folds
     examples = find_examples(recipe.data, data, recipe.train.seed)
     with distributed.processes(usable(device)):
         held_out = _cross_validate(recipe, examples, run_dir, folds, resume=resume, init=init, device=device)

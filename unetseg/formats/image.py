@@ -14,7 +14,8 @@ class Image:
     """Pixels as stored, and what is known of them.
 
     pixels: (D,H,W,C) in the stored type; D slices, 1 for a picture; C channels.
-    value_range: (low, high) that the stored numbers can span; None for floats, which must lie in 0..1.
+    value_range: (low, high) that the stored numbers can span; None where their type does not say: floats must lie in
+        0..1 then, and other integers need the range of the model.
     hounsfield: whether the numbers are Hounsfield units.
     notices: what a reader of the result should know, one sentence each.
     """
@@ -53,16 +54,5 @@ def as_image(array: NDArray[Any], *, value_range: tuple[float, float] | None = N
             raise ValueError(f"{name}: holds values that are not finite; replace them before segmentation")
     elif array.dtype.kind not in "iu":
         raise ValueError(f"{name}: got an array of {array.dtype}, expected numbers")
-    elif value_range is None and array.size:
-        raise ValueError(
-            f"{name}: {array.dtype} values from {array.min()} to {array.max()} have no natural black and white; "
-            "give value_range=(low, high)"
-        )
     pixels = array[None, :, :, None] if array.ndim == 2 else array[None]  # (1,H,W,C)
-    notices: tuple[str, ...] = ()
-    if array.dtype == np.uint16 and value_range == (0, 65535) and array.size and 0 < array.max() < 65536 // 8:
-        notices = (
-            f"{name} is 16-bit but its values end at {array.max()}, so it is nearly black; "
-            "give value_range if it holds fewer bits",
-        )
-    return Image(pixels, value_range, name=name, notices=notices)
+    return Image(pixels, value_range, name=name)

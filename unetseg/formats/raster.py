@@ -44,6 +44,13 @@ def read_image(
     frames = getattr(picture, "n_frames", 1)
     if frames > 1:
         notices.append(f"{name} has {frames} frames; the first is used")
+    if picture.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[-1]) for tile in getattr(picture, "tile", ())):
+        if value_range is not None:
+            raise ValueError(
+                f"{name} has 16 bits in each of several channels, of which 8 can be read, so value_range does not "
+                "apply; save its channels as 8 bits"
+            )
+        notices.append(f"{name} has 16 bits in each of several channels; the upper 8 are used")
     picture = _decoded(picture, name)
     sixteen_bits = picture.mode.startswith("I;16")
     if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or ("transparency" in picture.info and not sixteen_bits):
@@ -62,7 +69,7 @@ def read_image(
         array[hidden] = 0
         notices.append(transparent)
     image = as_image(array, value_range=value_range, name=name)
-    return Image(image.pixels, image.value_range, name=name, notices=(*notices, *image.notices))
+    return Image(image.pixels, image.value_range, name=name, notices=tuple(notices))
 
 
 def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:

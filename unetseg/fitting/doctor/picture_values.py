@@ -45,13 +45,15 @@ def propose_range(
     found = []
     kinds = {image.dtype for image in images.values()}
     low, high = min(image.low for image in images.values()), max(image.high for image in images.values())
-    floats = [name for name, image in images.items() if image.stored_range is None]
+    boundless = [name for name, image in images.items() if image.stored_range is None]
+    integers = any(not images[name].dtype.startswith("float") for name in boundless)
     wanted: tuple[float, float] | None = None
-    if floats and (low < 0 or high > 1):
+    if boundless and low < high and (low < 0 or high > 1 or integers):
         wanted = (_rounded(low, -1), _rounded(high, 1))
-        what = f"floats from {low:g} to {high:g} in {counted(len(floats), 'image')}, which have no natural range"
+        stored = ", ".join(sorted(kinds))
+        what = f"values from {low:g} to {high:g}, stored as {stored}, which have no natural black and white"
         advice = f"the recipe takes {wanted[0]:g} to {wanted[1]:g}; give the range that the measurement can span"
-        found.append(Finding("warning", what, advice, tuple(floats)))
+        found.append(Finding("warning", what, advice, tuple(boundless)))
     elif kinds == {"uint16"} and 0 < high < 65536 // 8:
         bits = max(8, math.ceil(math.log2(high + 1)))
         wanted = (0, 2**bits - 1)
