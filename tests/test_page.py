@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from configs import config_for
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from unetseg import Predictor
+from unetseg.demo.handlers import Page as Handlers
 from unetseg.render import VIEWS
 from unetseg.samples import draw_sample
 
@@ -196,6 +198,21 @@ def test_an_example_is_one_click(page: Page) -> None:
     expect(page.locator("#status")).to_contain_text("satellite-unet", timeout=SECONDS)
     expect(page.locator("#status")).to_contain_text("multiclass", timeout=SECONDS)
     keep(page, "example")
+
+
+def test_a_failure_of_the_machine_is_a_sentence(tmp_path: Path) -> None:
+    class Full:
+        def __init__(self) -> None:
+            self.config, self.source = config_for("binary"), None
+
+        def __call__(self, image: object) -> None:
+            raise MemoryError("no room")
+
+    PIL.Image.fromarray(draw_sample("ct", 7)[0]).save(tmp_path / "a.png")
+    handlers = Handlers({"full": Full()})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"a\.png could not be segmented \(no room\); try a smaller picture"):
+        handlers.segment("full", str(tmp_path / "a.png"))
+    handlers._folder.cleanup()
 
 
 def test_a_broken_file_gets_a_sentence_and_the_page_goes_on(page: Page, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from ..predictor import Predictor
 from ..render import View
 from ..samples import SampleKind, draw_sample
 from .store import Store
+
+log = logging.getLogger(__name__)
 
 SHOWN_SIDE = 768
 ALL = "all classes"
@@ -52,7 +55,18 @@ class Page:
         return self.predictors[model].config
 
     def segment(self, model: str, path: str) -> Result:
-        """Segment an uploaded file; ValueError says in one sentence what is wrong with it."""
+        """Segment an uploaded file; ValueError says in one sentence what is wrong with it, or with this machine."""
+        try:
+            return self._segment(model, path)
+        except ValueError:
+            raise
+        except Exception as error:  # memory or disk: without an answer, the last result would stand for this file
+            log.exception("%s failed", model)
+            raise ValueError(
+                f"{Path(path).name} could not be segmented ({error}); try a smaller picture, or try again later"
+            ) from None
+
+    def _segment(self, model: str, path: str) -> Result:
         config = self.config(model)
         started = time.perf_counter()
         full = self.predictors[model](read_image(path))

@@ -115,9 +115,14 @@ def build(page: Page) -> gr.Blocks:
             with _explained():
                 return gr.DownloadButton(value=page.download(key, limits), interactive=True)
 
+        def forget() -> list[Any]:
+            """The last result answers no more while the next one is made."""
+            return ["", gr.DownloadButton(value=None, interactive=False)]
+
         def choose_model(model: str) -> list[Any]:
             config = page.config(model)
             return [
+                *forget(),
                 list(config.thresholds),
                 gr.Radio([ALL, *config.outputs], value=ALL, visible=len(config.outputs) > 1),
                 gr.Slider(value=config.thresholds[0]),
@@ -138,7 +143,7 @@ def build(page: Page) -> gr.Blocks:
             "fn": segment,
             "inputs": [model, upload],
             "outputs": [key, status, picture],
-            "show_progress_on": [outputs[0]],
+            "show_progress_on": [picture],
             "api_visibility": "private",
         }
         showing: dict[str, Any] = {
@@ -149,11 +154,10 @@ def build(page: Page) -> gr.Blocks:
         }
         saving: dict[str, Any] = {"fn": download, "inputs": [key, limits], "outputs": save, **quiet}
         view.input(None, view, None, js=SWITCH)
-        upload.change(**segmenting).then(**showing).then(**saving)
+        upload.change(forget, None, [key, save], **quiet).then(**segmenting).then(**showing).then(**saving)
         examples.click(lambda model, index: page.examples(model)[index], [model, examples], upload, **quiet)
-        model.change(choose_model, model, [limits, chosen, slider, examples], **quiet).then(**segmenting).then(
-            **showing
-        ).then(**saving)
+        asked = model.change(choose_model, model, [key, save, limits, chosen, slider, examples], **quiet)
+        asked.then(**segmenting).then(**showing).then(**saving)
         chosen.input(choose_class, [model, chosen, limits], slider, **quiet).then(**showing)
         slider.input(move, [model, chosen, slider, limits], limits, trigger_mode="always_last", **quiet).then(
             **showing
