@@ -61,6 +61,16 @@ def test_predict_writes_labels_and_views_and_goes_on_after_a_bad_picture(trained
     assert done.returncode == 0, done.stderr
     view = np.asarray(PIL.Image.open(tmp_path / "good_probability.png"))
     np.testing.assert_array_equal(view, own.view("probability", class_name="water"))
+    view_before = (tmp_path / "good_probability.png").read_bytes()
+    again = ("predict", checkpoint, str(good), "--view", "probability", "--class", "road")
+    done = run(tmp_path, *again)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "error: good_probability.png is there already; name another folder with --out, or replace it with --overwrite",
+    )
+    assert (tmp_path / "good_probability.png").read_bytes() == view_before
+    assert run(tmp_path, *again, "--overwrite").returncode == 0
+    assert (tmp_path / "good_probability.png").read_bytes() != view_before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "good.png", "good_probability.png", "out"]
 
 
@@ -95,6 +105,7 @@ def test_evaluate_writes_the_scores_that_the_run_measured(trained: Path, tmp_pat
         (["predict", "nobody", "x.png"], "error: no checkpoint 'nobody'"),
         (["predict", "{checkpoint}", "missing.png"], "error: missing.png can't be read"),
         (["predict", "{checkpoint}", "a/x.png", "b/x.png"], "error: two of the pictures have the same name"),
+        (["predict", "{checkpoint}", "x.png", "--device", "gpu"], "error: device 'gpu' can't be used here"),
         (["evaluate", "{checkpoint}", "--recipe", "none.toml", "--data", "."], "error: none.toml can't be read"),
         (["evaluate", "{checkpoint}", "--recipe", "{recipe}", "--data", "{data}", "--split", "test"], "test split of"),
     ],

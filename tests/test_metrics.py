@@ -184,21 +184,23 @@ def test_intervals_of_many_labels_need_little_memory() -> None:
     many = {"palette": tuple(f"#0000{i:02x}" for i in range(200)), "thresholds": (0.5,) * 200}
     config = config_for("multiclass", classes=classes, **many)
     ids = np.arange(200, dtype=np.uint8)[None]
-    groups = {"one": counted(config, ids, ids), "two": counted(config, ids, np.roll(ids, 1))}
+    groups = {str(i): counted(config, ids, np.roll(ids, i % 2)) for i in range(6)}
     tracemalloc.start()
     found = intervals(groups)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found["accuracy"] == (0.0, 1.0)
+    low, high = found["accuracy"] or (0.5, 0.5)
+    assert 0 <= low < 0.5 < high <= 1
     assert most < 10**8
 
 
-def test_one_group_alone_has_no_interval() -> None:
-    found = intervals({"one": counted(config_for("binary"), line(1, 0), line(1, 0))})
-    assert found == {"mean_group_dice": None, "miou": None, "accuracy": None}
+def test_a_few_groups_have_no_interval() -> None:
+    one = counted(config_for("binary"), line(1, 0), line(1, 1))
+    assert set(intervals({str(i): one for i in range(4)}).values()) == {None}
+    assert None not in intervals({str(i): one for i in range(5)}).values()
 
 
 def test_groups_without_any_class_have_no_interval_of_dice() -> None:
     nothing = counted(config_for("binary"), line(0, 0), line(0, 0))
-    found = intervals({"one": nothing, "two": nothing})
+    found = intervals({str(i): nothing for i in range(5)})
     assert (found["mean_group_dice"], found["miou"], found["accuracy"]) == (None, None, (1.0, 1.0))

@@ -30,7 +30,8 @@ def test_the_gate_runs_the_readmes_test_command() -> None:
 def test_the_lines_of_python_segment_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     PIL.Image.fromarray(draw_sample("ct", 7)[0]).save("slice.png")
-    code, _ = blocks("python")
+    code, from_the_hub = blocks("python")
+    assert "import UNet" in from_the_hub
     assert len([line for line in code.splitlines() if line]) == 3
     exec(code, {})
     labels = PIL.Image.open("labels.png")

@@ -1,6 +1,7 @@
 """What a finished run leaves, on generated pictures and a tiny network."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -218,8 +219,9 @@ def test_the_text_says_what_the_file_says(run: tuple[Path, Recipe, list[Example]
     result = json.loads((folder / "checkpoint" / "scores.json").read_text())["test"]
     text = as_text("somewhere", result)
     assert text.startswith("somewhere: 2 pictures of 2 groups\n")
-    low, high = result["intervals"]["miou"]
-    assert f"{result['miou']:.3f} ({low:.3f} to {high:.3f})" in text
+    assert re.search(rf"mean IoU +{result['miou']:.3f}\n", text)  # two groups are too few for an interval
+    result["intervals"]["miou"] = (0.25, 0.75)
+    assert f"{result['miou']:.3f} (0.250 to 0.750)" in as_text("somewhere", result)
     assert max(map(len, text.splitlines())) < 160
     assert len(text.splitlines()) < 40
     for error in result["calibration"].values():
@@ -313,6 +315,9 @@ def test_evaluate_prints_the_same_report_and_counts_looks_where_there_is_a_run(
     assert evaluate("val") == before["val"]
     assert as_text(f"{checkpoint} on the val split of {folder / 'data'}", before["val"]) in caplog.text
     assert (tmp_path / "worst.png").is_file()
+    every = evaluate("all")  # with pictures to train on, and no look at a split
+    assert every["pictures"] > before["val"]["pictures"] + before["test"]["pictures"]
+    assert every["groups"].keys() > before["val"]["groups"].keys() | before["test"]["groups"].keys()
     # a checkpoint alone: nowhere to count
     assert evaluate("test") == {key: value for key, value in before["test"].items() if key != "looks"}
     assert "counted nowhere" in caplog.text

@@ -51,6 +51,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help=CHECKPOINT)
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the results; the current one unless given")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     parser.add_argument(
         "--view", choices=("labels", *VIEWS), default="labels", help="labels: a PNG of label ids with a palette"
     )
@@ -64,12 +65,14 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    predictor = Predictor.from_pretrained(options.checkpoint, device=options.device)
-    if predictor.source and predictor.source.commit:
-        log.info("model: %s", predictor.source)
     targets = {picture: options.out / f"{picture.stem}_{options.view}.png" for picture in options.pictures}
     if len(set(targets.values())) < len(targets):
         raise ValueError("two of the pictures have the same name; write them to different folders with --out")
+    if not options.overwrite and (there := [target for target in targets.values() if target.exists()]):
+        raise ValueError(f"{there[0]} is there already; name another folder with --out, or replace it with --overwrite")
+    predictor = Predictor.from_pretrained(options.checkpoint, device=options.device)
+    if predictor.source and predictor.source.commit:
+        log.info("model: %s", predictor.source)
     options.out.mkdir(parents=True, exist_ok=True)
     value_range = tuple(options.value_range) if options.value_range else None
     failed = 0
@@ -96,7 +99,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help=CHECKPOINT)
     parser.add_argument("--recipe", type=Path, required=True, help="says how masks, groups and splits are read")
     parser.add_argument("--data", type=Path, required=True, help="the folder of images and masks")
-    parser.add_argument("--split", choices=("train", "val", "test"), default="val")
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test", "all"),
+        default="val",
+        help="all: every picture of the folder, however the recipe would split it",
+    )
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
     parser.add_argument("--worst", type=Path, help="write the worst pictures, with truth and errors, to this PNG too")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
@@ -114,8 +122,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     checkpoint = hub.find(options.checkpoint).folder
     predictor = Predictor.from_pretrained(checkpoint, device=options.device)
     check_same_labels(predictor.config, recipe.data, options.checkpoint)
-    found = find_examples(recipe.data, options.data, recipe.train.seed)
-    examples = [example for example in found if example.split == options.split]
+    every = options.split == "all"
+    undivided = {"val": 0.0, "test": 0.0, "split_column": None} if every else {}
+    found = find_examples(recipe.data.model_copy(update=undivided), options.data, recipe.train.seed)
+    examples = [example for example in found if every or example.split == options.split]
     if not examples:
         raise ValueError(f"the {options.split} split of {options.data} is empty; name another with --split")
     assessment = assess(cases(predictor, examples, recipe.data, progress=True), predictor.config)
@@ -129,7 +139,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             temporary.write_text(json_text(result), encoding="utf-8")
     if options.worst:
         write_worst(options.worst, {options.split: assessment.worst}, predictor.config)
-    log.info("%s", as_text(f"{options.checkpoint} on the {options.split} split of {options.data}", result))
+    what = "all" if every else f"the {options.split} split"
+    log.info("%s", as_text(f"{options.checkpoint} on {what} of {options.data}", result))
     if options.split == "test" and not in_a_run:
         log.info("this look at the test split is counted nowhere: add it to earlier_test_looks in the recipe's [card]")
     return 0
@@ -207,7 +218,7 @@ def _push(options: argparse.Namespace) -> int:
     from .upload import push
 
     pushed = push(
-        hub.find(options.checkpoint).folder,
+        hub.find(options.checkpoint, companions=True).folder,
         options.repo,
         private=options.private,
         branch=options.branch,

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from .config import IGNORE, SegmentationConfig
 
+GROUPS_NEEDED = 5
+"""For an interval over groups: resamples of fewer are hardly more than the groups themselves."""
+
 
 class ConfusionMatrix:
     """Counts of (true label, predicted label) over all pixels seen, ignored ones left out.
@@ -106,7 +109,7 @@ def intervals(
 
     Groups are drawn with replacement, as often as there are groups, and scored as in `scores` (the percentile method
     of Efron and Tibshirani 1993): what other patients or tiles of the same kind might have given. None where there
-    is one group only, or nothing to score.
+    are fewer than GROUPS_NEEDED groups, or nothing to score.
     """
     tables = [matrix.counts for matrix in groups.values()]
     right = np.stack([np.diag(table) for table in tables])  # (G,L)
@@ -127,7 +130,7 @@ def intervals(
     result: dict[str, tuple[float, float] | None] = {}
     for name, values in found.items():
         values = values[~np.isnan(values)]
-        low, high = np.percentile(values, (2.5, 97.5)) if number > 1 and len(values) else (None, None)
+        low, high = np.percentile(values, (2.5, 97.5)) if number >= GROUPS_NEEDED and len(values) else (None, None)
         result[name] = None if low is None or high is None else (float(low), float(high))
     return result
 

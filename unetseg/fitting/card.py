@@ -162,7 +162,8 @@ def _scores_section(
     parts.append(
         "Pooled over all pixels of a split, at the size the pictures are stored in. *Mean group Dice* pools the pixels "
         "of a group (patient, tile), takes the mean over its classes, then over groups. In brackets: 95 % bootstrap "
-        "intervals over groups, where there are several. The labels that are scored are those that `save` writes.\n"
+        "intervals over groups, where there are five or more. The labels that are scored are those that `save` "
+        "writes.\n"
     )
     if "test" in measured:
         looks = measured["test"]["looks"]
@@ -224,7 +225,7 @@ def _calibration_section(
             + f"{fitted['pixels'] / 1e6:.1f} million pixels at {where}. "
             + (
                 "The labels are the argmax; thresholds serve the thresholded view only.\n"
-                if config.exclusive
+                if config.exclusive or config.background is None
                 else "Each threshold has the best Dice there, within 0.002.\n"
                 if fitted["fitted"]
                 else "\n"

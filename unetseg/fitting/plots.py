@@ -15,7 +15,7 @@ Point = tuple[float, float]
 INK, SOFT, GRID, PAPER = "#1f2933", "#66727f", "#e4e8ec", "#ffffff"
 BLUE, ORANGE, GREEN = "#1f6fb4", "#e4572e", "#2a9d5c"
 FINE = 3  # drawn so many times larger and reduced, which smooths every line
-LEFT, RIGHT, TOP, BOTTOM = 62, 18, 46, 48  # margins around the axes
+LEFT, RIGHT, TOP, BOTTOM = 62, 18, 60, 48  # margins around the axes
 CLASSES = 12  # a picture of more would be too tall to look at
 
 
@@ -72,25 +72,11 @@ class Chart:
             if top < bottom:
                 self.draw.rectangle((left, top, right, bottom), fill=color)
 
-    def legend(self, entries: Sequence[tuple[str, str]], at: Point, *, anchor: str = "l") -> None:
-        """Names and colours in a box, one below the other from a point of the axes on; anchor r: to the left of it."""
-        x, y = self._place(at)
-        wide = max(self.draw.textlength(name, font=_font(13)) for name, _ in entries) + 30 * FINE
-        left = x if anchor == "l" else x - wide
-        tall = (20 * len(entries) + 8) * FINE
-        self.draw.rounded_rectangle(
-            (left - 8 * FINE, y, left + wide, y + tall), radius=5 * FINE, fill=PAPER, outline=GRID, width=FINE
-        )
-        for i, (name, color) in enumerate(entries):
-            middle = y + (14 + 20 * i) * FINE
-            self.draw.line([(left, middle), (left + 16 * FINE, middle)], fill=color, width=3 * FINE)
-            self.text(left + 23 * FINE, middle, name, color=INK, anchor="lm")
-
     def key(self, entries: Sequence[tuple[str, str]]) -> None:
-        """Names in their colours beside the title, where no line can run."""
+        """Names in their colours under the title, where no line can run."""
         right = float((self.width - RIGHT) * FINE)
         for name, color in reversed(entries):
-            self.text(right, 21 * FINE, name, color=color, anchor="rm")
+            self.text(right, 42 * FINE, name, color=color, anchor="rm")
             right -= self.draw.textlength(name, font=_font(13)) + 12 * FINE
 
     def text(
@@ -145,7 +131,7 @@ def reliability_picture(report: dict[str, Any]) -> bytes:
                 chart.line(points, color)
                 chart.dots(points, color)
                 entries.append((f"{label}: error {errors[place]['by_class'][name]:.4f}", color))
-            chart.legend(entries, (0.04, 0.97))
+            chart.key(entries)
             row.append(chart.finished())
         rows.append(row)
     return as_png(rows, _heading(report))
