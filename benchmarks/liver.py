@@ -46,8 +46,8 @@ def main() -> None:
         found = [called_liver(predictor, picture) > LIMIT for picture in pictures]
         print(f"| {name} | {sum(found)} of {len(found)} |", flush=True)
     print(f"\n| {options.split} slices | shown window in HU | mean Dice per patient |\n|---|---|---|")
-    of = {"MSD": [r for r in rows if r["patient"].startswith("msd")]}
-    of |= {"LiTS": [r for r in rows if r["patient"].startswith("lits")]}
+    of = {"LiTS": [row for row in rows if row["patient"].startswith("lits")]}
+    of = {"MSD": [row for row in rows if row not in of["LiTS"]], **of}
     windows = {"MSD": [None, (0.0, 200.0), (20.0, 180.0)], "LiTS": [None, (0.0, 240.0), (0.0, 200.0), (20.0, 180.0)]}
     for origin, slices in of.items():
         for window in windows[origin] if slices else ():

@@ -113,7 +113,8 @@ def train(recipe: Recipe, examples: Sequence[Example], seconds: float, device: t
             group["lr"] = settings.learning_rate * min(used / 0.05 + 0.01, 0.5 * (1 + math.cos(math.pi * used)))
         images, labels = crops.finished(batch.to(device))
         images = images.contiguous(memory_format=torch.channels_last)
-        step(loss, images, labels, optimizer, clip_norm=settings.clip_norm)
+        if not math.isfinite(step(loss, images, labels, optimizer, clip_norm=settings.clip_norm)):
+            raise ValueError(f"the loss is no number at step {steps}; lower train.learning_rate")
         steps += 1
         update_average(average, network, settings.ema, steps)
     return average, steps

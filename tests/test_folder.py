@@ -76,6 +76,15 @@ def test_groups_that_are_the_same_are_never_parted(tmp_path: Path) -> None:
         described(group_pattern=r"(p\d)", same_group=(("p1", "p0"), ("p0", "p2")))
 
 
+def test_pictures_of_the_same_place_are_not_parted_by_a_split_column_either(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{place}/{name}.png" for place in ("images", "masks") for name in "abc"))
+    (tmp_path / "set.csv").write_text("stem,split\na,train\nb,val\nc,train\n")
+    data = {"manifest": "set.csv", "split_column": "split"}
+    assert len(find_examples(described(**data, same_group=(("a", "c"),)), tmp_path)) == 3
+    message = refusal(described(**data, same_group=(("a", "b"),)), tmp_path)
+    assert message.startswith("group 'a+b' is in train and in val")
+
+
 @pytest.mark.parametrize(
     ("images", "masks", "folders"),
     [

@@ -341,6 +341,9 @@ def test_validation_pictures_without_the_class_have_no_score_and_do_no_harm(fold
     checkpoint = train(recipe_for(epochs=10), tmp_path / "data", tmp_path / "run")
     assert metrics(tmp_path / "run")[-1]["mean_group_dice"] == ""
     assert json.loads((checkpoint / "scores.json").read_text())["val"]["mean_group_dice"] is None
+    tensors, _ = state_of(tmp_path / "run")
+    saved = hub.load(checkpoint)[1]  # with nothing to choose by, the last weights
+    assert all(torch.equal(tensors[f"average.{name}"], value) for name, value in saved.items())
 
 
 def test_generated_pictures_are_scored_and_shown_apart(folder: Path, tmp_path: Path) -> None:
@@ -509,6 +512,39 @@ def test_every_step_follows_the_schedule_and_the_table_holds_the_mean_loss(
     assert [float(row["train_loss"]) for row in metrics(tmp_path / "run")] == pytest.approx(means, abs=1e-5)
     train(recipe_for(seed=1, epochs=1), folder, tmp_path / "other")
     assert not torch.equal(starts[0], starts[9])  # another seed, other random weights to begin with
+
+
+def test_a_network_trains_in_channels_last_in_bfloat16_and_on_weighted_classes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, weights = set(), []
+    forward, loss = UNet.forward, loop.segmentation_loss
+
+    def noted(network: UNet, x: torch.Tensor) -> torch.Tensor:
+        if network.training:
+            last = x.is_contiguous(memory_format=torch.channels_last)
+            of_weights = network.contracting[1][3].weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[index]
+            seen.add((last, of_weights, torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+        return forward(network, x)
+
+    def noted_loss(*arguments: Any, **settings: Any) -> torch.Tensor:  # noqa: ANN401
+        weights.append(settings["weights"])
+        return loss(*arguments, **settings)
+
+    monkeypatch.setattr(loop, "has_bfloat16", lambda _: True)
+    monkeypatch.setattr(loop, "segmentation_loss", noted_loss)
+    monkeypatch.setattr(UNet, "forward", noted)
+    train(recipe_for("multiclass", epochs=1, balance=1.0), folder, tmp_path)
+    assert seen == {(True, True, True, torch.bfloat16)}
+    assert len(weights) == PER_EPOCH
+    assert all(len(set(found.tolist())) == 3 for found in weights)
+
+
+def test_the_panel_is_renewed_every_epoch(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(loop.Journal, "panel", lambda *_: drawn.append(1))
+    train(recipe_for(validate_every=3), folder, tmp_path)
+    assert len(drawn) == 3
 
 
 def test_the_coarse_epochs_train_at_half_the_resolution(

@@ -1,3 +1,5 @@
+import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,7 @@ def test_what_a_file_says_is_what_the_recipe_holds(tmp_path: Path) -> None:
         ("epochs = 3", 'epochs = "3"', ["'train.epochs'", "integer", "'3'"]),
         ("epochs = 3", "epochs = 0", ["'train.epochs'", "greater than or equal to 1", "0"]),
         ("epochs = 3", 'synthetic = "mri"', ["'train.synthetic'", "'ct'", "'aerial'", "'mri'"]),
+        ("epochs = 3", 'synthetic = "aerial"', ["'aerial' have 5 labels", "names 2", "leave synthetic out"]),
         ("epochs = 3", "epochs = 2024-05-17", ["'train.epochs'", "integer", "'2024-05-17'"]),
         ("epochs = 3", "learning_rate = inf", ["'train.learning_rate'", "finite"]),
         ('255 = "liver"', '255 = "kidney"', ["'255'", "'kidney'", "'liver'", "ignore"]),
@@ -117,6 +120,22 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path) -
     assert "directory" in error(tmp_path)
     (tmp_path / "latin.toml").write_bytes(TEXT.replace("A title", "Größe").encode("latin-1"))
     assert "not valid TOML" in error(tmp_path / "latin.toml")
+
+
+def test_every_field_is_documented_where_it_is_defined() -> None:
+    for section in Recipe.sections().values():
+        text = inspect.getdoc(section) or ""
+        lists = re.findall(r"(?:^ *|[.] )([a-z_]+(?:, [a-z_]+)*):", text, re.MULTILINE)
+        named = {name for names in lists for name in names.split(", ")} | set(re.findall(r"`([a-z_]+)`", text))
+        assert section.model_fields.keys() - named == set(), section.__name__
+
+
+def test_characters_beyond_the_first_plane_are_written_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(TEXT.replace('"liver"', '"🌳"'))
+    recipe = Recipe.from_file(path)
+    path.write_text(recipe.to_toml())
+    assert Recipe.from_file(path).data == recipe.data
 
 
 def test_changes_replace_what_the_file_says(tmp_path: Path) -> None:

@@ -131,6 +131,21 @@ def test_completing_again_gives_the_same_bytes(run: tuple[Path, Recipe, list[Exa
     assert files(tmp_path / "run") == files(folder)
 
 
+def test_a_card_that_was_edited_stays_with_its_pictures(
+    run: tuple[Path, Recipe, list[Example]], tmp_path: Path
+) -> None:
+    folder, recipe, examples = run
+    shutil.copytree(folder, tmp_path / "run")
+    checkpoint = tmp_path / "run" / "checkpoint"
+    text = (checkpoint / "README.md").read_text() + "\n![Of my own](mine.png)\n"
+    (checkpoint / "README.md").write_text(text)
+    (checkpoint / "mine.png").write_bytes(b"a picture")
+    complete(checkpoint, recipe, examples, FACTS)
+    assert (checkpoint / "README.md").read_text() == text
+    assert (checkpoint / "mine.png").read_bytes() == b"a picture"
+    assert (checkpoint / "README.new.md").read_bytes() == (folder / "checkpoint" / "README.md").read_bytes()
+
+
 def test_each_other_checkpoint_is_one_more_look_at_the_test_split(
     run: tuple[Path, Recipe, list[Example]], tmp_path: Path
 ) -> None:
@@ -318,6 +333,7 @@ def test_evaluate_prints_the_same_report_and_counts_looks_where_there_is_a_run(
     every = evaluate("all")  # with pictures to train on, and no look at a split
     assert every["pictures"] > before["val"]["pictures"] + before["test"]["pictures"]
     assert every["groups"].keys() > before["val"]["groups"].keys() | before["test"]["groups"].keys()
+    assert "counted nowhere" in caplog.text  # pictures of the test split are among them
     # a checkpoint alone: nowhere to count
     assert evaluate("test") == {key: value for key, value in before["test"].items() if key != "looks"}
     assert "counted nowhere" in caplog.text

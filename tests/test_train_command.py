@@ -10,10 +10,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 from safetensors import safe_open
 
 from unetseg import hub
-from unetseg.fitting import Recipe
+from unetseg.fitting import Recipe, fit
 from unetseg.samples import write_samples
 
 SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
@@ -224,6 +225,16 @@ def test_folds_come_before_the_run_and_are_summed_up(
         split = json.loads((run / "folds" / str(number) / "checkpoint" / "split.json").read_text())
         assert set(split["val"]) == groups
     assert "out-of-fold predictions of 2 checkpoints" in (run / "checkpoint" / "calibration.json").read_text()
+
+
+def test_a_fold_without_a_class_is_told_before_the_first_is_trained(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "data", tmp_path / "data")
+    masks = sorted((tmp_path / "data" / "masks").iterdir())
+    for path in masks[1:]:
+        Image.new("L", (32, 32)).save(path)
+    with pytest.raises(ValueError, match=r"fold \d of 2 would train without a pixel of 'liver'"):
+        fit(Recipe.from_file(folder / "tiny.toml"), tmp_path / "data", tmp_path / "run", folds=2)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_cross_validation_that_was_stopped_goes_on(

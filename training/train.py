@@ -77,7 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
         logging.info("%s", stopped)
         return 130
     except KeyboardInterrupt:
-        logging.info("stopped; go on with --resume")
+        begun = (run_dir / "state.safetensors").exists()
+        logging.info("stopped; go on with --resume" if begun else "stopped before there was anything to keep")
         return 130
     logging.info("checkpoint: %s\nopen it: python app.py --model %s", checkpoint, checkpoint)
     return 0

@@ -114,7 +114,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     from .fitting import Recipe
     from .fitting.evaluation import assess, cases, check_same_labels
-    from .fitting.folder import find_examples
+    from .fitting.folder import find_examples, tested_pictures
     from .fitting.report import count_look, json_text, write_worst
     from .fitting.results import as_text, split_scores
 
@@ -128,10 +128,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     examples = [example for example in found if every or example.split == options.split]
     if not examples:
         raise ValueError(f"the {options.split} split of {options.data} is empty; name another with --split")
+    test = tested_pictures(checkpoint) if every else set()
+    tested = options.split == "test" or any((e.group, e.image.stem) in test for e in examples)
     assessment = assess(cases(predictor, examples, recipe.data, progress=True), predictor.config)
     result = split_scores(assessment)
     in_a_run = (checkpoint.parent / "state.safetensors").exists()
-    if options.split == "test" and in_a_run:
+    if tested and in_a_run:
         earlier = recipe.card.earlier_test_looks if recipe.card else 0
         result["looks"] = count_look(checkpoint, predictor.config) + earlier
     if options.json:
@@ -141,7 +143,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         write_worst(options.worst, {options.split: assessment.worst}, predictor.config)
     what = "all" if every else f"the {options.split} split"
     log.info("%s", as_text(f"{options.checkpoint} on {what} of {options.data}", result))
-    if options.split == "test" and not in_a_run:
+    if tested and not in_a_run:
         log.info("this look at the test split is counted nowhere: add it to earlier_test_looks in the recipe's [card]")
     return 0
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import SegmentationConfig
 from ..metrics import ConfusionMatrix
@@ -50,6 +50,13 @@ def count() -> int:
 def share(things: Sequence[T]) -> Sequence[T]:
     """This process's part of something: every `count`-th."""
     return things[rank() :: count()]
+
+
+def same_buffers(network: nn.Module) -> None:
+    """Give every process the running statistics of the first: those of each are of its own share of the pictures."""
+    if dist.is_initialized():
+        for buffer in network.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def wait() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
@@ -91,6 +92,13 @@ def names_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, list[st
     for example in examples:
         names[example.split].setdefault(example.group, []).append(example.image.stem)
     return names
+
+
+def tested_pictures(checkpoint: Path) -> set[tuple[str, str]]:
+    """Group and name of the pictures that a checkpoint was not trained on and is tested with, by its `split.json`."""
+    path = checkpoint / "split.json"
+    names = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {(group, name) for group, some in names.get("test", {}).items() for name in some}
 
 
 def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:
@@ -211,6 +219,9 @@ def _splits(
         splits = {key: by_group[group] if key[0] in (None, "train") else key[0] for key, group in groups.items()}
     if data.group_column is not None or data.group_pattern is not None:
         _refuse_leaks(groups, splits)
+    else:  # a picture alone may share its name with one of another split
+        joined = {"+".join(names) for names in data.same_group}
+        _refuse_leaks({key: group for key, group in groups.items() if group in joined}, splits)
     return splits
 
 

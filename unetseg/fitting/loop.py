@@ -247,21 +247,26 @@ class _Run:
         }
         last, best = position.last, position.best
         stale = position.stale
+        distributed.same_buffers(self.average)
+        predictor = Predictor(self.average, device=str(self.device))
+        if distributed.rank() == 0:
+            self.journal.panel(predictor, self.validation, self.recipe.data)
         if epoch + 1 == train.epochs or (epoch + 1) % train.validate_every == 0:
-            predictor = Predictor(self.average, device=str(self.device))
             counts = evaluate(predictor, distributed.share(self.validation), self.recipe.data)
             result = scores(distributed.merged(counts, self.config))
-            last = float(str(result["mean_group_dice"] or 0.0))
-            # None where neither masks nor labels hold any class
+            score = result["mean_group_dice"]
+            # neither masks nor labels hold any class: nothing to choose by
+            last = None if score is None else float(str(score))
             numbers = {key: result[key] for key in ("mean_group_dice", "miou", "accuracy")}
             row |= {key: "" if value is None else f"{value:.5f}" for key, value in numbers.items()}
-            stale = 0 if last > best else stale + 1
-            if (train.keep == "last" or last > best) and distributed.rank() == 0:
+            better = last is None or last > best
+            stale = 0 if better else stale + 1
+            if (train.keep == "last" or better) and distributed.rank() == 0:
                 hub.save(self.run_dir / "checkpoint", self.config, self.average.state_dict())
-            best = max(best, last)
+            best = max(best, best if last is None else last)
             if distributed.rank() == 0:
-                tqdm.write(f"epoch {epoch + 1}: validation Dice {last:.4f}, best {best:.4f}")
-                self.journal.panel(predictor, self.validation, self.recipe.data)
+                told = "unknown, it shows no class" if last is None else f"{last:.4f}, best {best:.4f}"
+                tqdm.write(f"epoch {epoch + 1}: validation Dice {told}")
         position.seconds = time.monotonic() - self.started
         if distributed.rank() == 0:
             self.journal.add({**row, "seconds": f"{position.seconds:.0f}"})
@@ -298,9 +303,11 @@ def _start_from(init: str | Path, network: UNet) -> None:
         got, expected = getattr(theirs, field), getattr(network.config, field)
         if got != expected:
             raise ValueError(
-                f"--init {init} has {field} {list(got)}, the recipe {list(expected)}; start from one that fits"
+                f"--init {init} has {field} {list(got)}, the recipe {list(expected)}; start from one that fits, or "
+                + (f"train with --model.widths '{list(got)}'" if field == "widths" else f"give the data those {field}")
             )
-    if (theirs.task, theirs.labels) == (network.config.task, network.config.labels):
+    ours = network.config
+    if (theirs.task, theirs.labels, theirs.outputs) == (ours.task, ours.labels, ours.outputs):
         network.load_state_dict(weights)
         return
     log.info(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..config import Color, Probability, SegmentationConfig, Task, explain
 from ..model_card import License
-from ..samples import SampleKind
+from ..samples import SAMPLE_LABELS, SampleKind
 
 IGNORE_NAME = "ignore"
 SPLIT_PLACE = "{split}"
@@ -30,7 +30,12 @@ class _Section(BaseModel):
 class Data(_Section):
     """`[data]`: what the folder holds and what it means.
 
-    task, classes, background, palette, channels, value_range, window, orientation: as in `config.json`.
+    task: binary (one sigmoid), multiclass (one softmax over all labels) or one-vs-rest (a sigmoid per class).
+    classes: their names in the order of the channels. background: the name of what is none of them, label 0.
+    palette: a colour for each label, the background's first. channels: of the images, `["gray"]` for one.
+    value_range: (low, high) of the stored numbers for each channel; that of the file's type unless given.
+    window, orientation: Hounsfield units that are black and white, and how slices lie; told to the reader of the
+        checkpoint, for pictures come with a window applied.
     images, masks: folders inside the data folder, `.` being itself; a mask has the name of its image, the ending
         may differ. With split_folders, `{split}` in both stands for the name of one of those.
     image_name, mask_name: how the files of images and masks are called, without ending, where more than `{name}`, the
@@ -141,7 +146,11 @@ def number_range(key: str) -> tuple[int, int]:
 
 
 class Model(_Section):
-    """`[model]`: working_size and widths as in `config.json`."""
+    """`[model]`: the network, and the size it works at.
+
+    working_size: the longer side of a picture is resized to so many pixels; without it, pictures keep their size.
+    widths: channels of the network at each resolution, each half of the one before.
+    """
 
     working_size: int | None = None
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
@@ -184,6 +193,7 @@ class Train(_Section):
     coarse_epochs: so many of them, the first, see the same crops at half the resolution, in a quarter of the time.
     crop: side in pixels of what the network trains on. batch_size: crops per step, over all processes.
     learning_rate: the peak of AdamW's, after `warmup_epochs` of linear rise, then falling as a cosine to 0.
+    weight_decay: AdamW's. clip_norm: gradients are shortened to this norm at most.
     patience: stop after so many validations without a better one; 0 trains to the end.
     balance: how far the cross entropy weighs rare classes up: 0 not at all, 1 until all weigh the same.
     dice_weight: how much soft Dice is added to the cross entropy (0 is cross entropy alone).
@@ -196,6 +206,7 @@ class Train(_Section):
         `synthetic_share` of the real ones. workers: processes that load data; 0 loads in the main one.
     cache_gb: pictures are kept in memory up to this many gigabytes, and read again beyond.
     save_minutes: the state of the run is saved at least so often, beside the end of each epoch.
+    seed: of the first weights, the order of the pictures, their augmentation and a split by shares.
     """
 
     epochs: int = Field(50, ge=1)
@@ -225,6 +236,7 @@ class Train(_Section):
 class Card(_Section):
     """`[card]`: what the model card says beyond what the run measures.
 
+    title, summary: its heading and the first lines under it, as Markdown.
     license: of the weights, an identifier of the hub. data: where the pictures come from, as Markdown.
     datasets: names of the data sets, for the front matter. limits: where the model fails, as Markdown.
     tags: of the model on the hub, beside the general ones.
@@ -287,6 +299,11 @@ class Recipe(_Section):
                 f"{path}: crop is {recipe.train.crop}, expected a multiple of {multiple} for these widths"
                 + (" and its half in coarse_epochs" if recipe.train.coarse_epochs else "")
             )
+        if (kind := recipe.train.synthetic) and (count := len(config.labels)) != SAMPLE_LABELS[kind]:
+            raise ValueError(
+                f"{path}: synthetic pictures of the kind {kind!r} have {SAMPLE_LABELS[kind]} labels, "
+                f"[data] names {count}; leave synthetic out"
+            )
         if recipe.augment.background_crop and recipe.data.background is None:
             raise ValueError(f"{path}: background_crop needs a background, and [data] names none; leave it out")
         return recipe
@@ -327,7 +344,8 @@ def _toml(value: object) -> str:
         return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value)  # numbers, texts and booleans are written alike in both
+    # numbers, texts and booleans are written alike in both, but for the characters that JSON writes as two
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _toml_value(text: str) -> object:

@@ -82,7 +82,7 @@ def complete(
         files["views.png"] = views_picture(predictor, config, recipe.train.synthetic)
     if (there := checkpoint / README).exists() and is_edited(text := there.read_text(encoding="utf-8"), MARKDOWN):
         new = "README.new.md"
-        files |= {README: text, new: files[README]}
+        files = hub.companions(checkpoint) | files | {README: text, new: files[README]}  # with pictures of its own
         log.info("%s was edited by hand and is kept; the new card is %s beside it", there, new)
     write_worst(checkpoint.parent / "worst.png", worst, config)
     hub.save(checkpoint, config, weights, files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ import numpy as np
 from ..files import whole
 from ..predictor import usable
 from . import distributed
-from .folder import Example, find_examples
+from .folder import Example, find_examples, read_labels
 from .loop import fit_examples, refuse_a_run_in_use
 from .recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -43,6 +46,8 @@ def fit(
     """
     refuse_a_run_in_use(run_dir, resume=resume)  # before hours of folds
     examples = find_examples(recipe.data, data, recipe.train.seed)
+    if recipe.data.group_column is None and recipe.data.group_pattern is None:
+        log.info("every picture counts as a group of its own; if several show one patient or place, name group_pattern")
     with distributed.processes(usable(device)):
         held_out = _cross_validate(recipe, examples, run_dir, folds, resume=resume, init=init, device=device)
         # of a run that was stopped in a fold, nothing of its own is there yet
@@ -68,7 +73,9 @@ def _cross_validate(
     # the pictures that a fold is scored on must not choose its weights
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"keep": "last", "patience": 0})})
     held_out = []
-    for number, fold in enumerate(split_folds(examples, folds, recipe.train.seed), start=1):
+    divided = split_folds(examples, folds, recipe.train.seed)
+    _refuse_folds_without_a_class(divided, recipe)
+    for number, fold in enumerate(divided, start=1):
         folder = run_dir / "folds" / str(number)
         started = (folder / "state.safetensors").exists()
         fit_examples(recipe, fold, folder, resume=resume and started, init=init, device=device)
@@ -76,6 +83,21 @@ def _cross_validate(
     if distributed.rank() == 0:
         _summarise(run_dir, held_out)
     return held_out
+
+
+def _refuse_folds_without_a_class(folds: Sequence[Sequence[Example]], recipe: Recipe) -> None:
+    """Before hours of training: ValueError for a fold that would train without a pixel of some class."""
+    channels = len(recipe.data.channels)
+    config = recipe.config((0.0,) * channels, (1.0,) * channels)
+    found = {e.mask: set(np.unique(read_labels(e.mask, recipe.data, config)).tolist()) for e in folds[0]}
+    for number, fold in enumerate(folds, start=1):
+        here = set().union(*(found[e.mask] for e in fold if e.split == "train"))
+        for label, name in enumerate(config.labels):
+            if label not in here:
+                raise ValueError(
+                    f"fold {number} of {len(folds)} would train without a pixel of {name!r}: only groups that it holds "
+                    "out have some; take more folds, or pictures of more groups with it"
+                )
 
 
 def split_folds(examples: Sequence[Example], count: int, seed: int) -> list[list[Example]]:

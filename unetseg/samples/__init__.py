@@ -16,9 +16,10 @@ from PIL import Image
 from .aerial import aerial_scene
 from .ct import ct_phantom
 
-__all__ = ["SampleKind", "aerial_scene", "ct_phantom", "draw_sample", "write_samples"]
+__all__ = ["SAMPLE_LABELS", "SampleKind", "aerial_scene", "ct_phantom", "draw_sample", "write_samples"]
 
 SampleKind = Literal["ct", "aerial"]
+SAMPLE_LABELS: dict[SampleKind, int] = {"ct": 2, "aerial": 5}
 
 
 def draw_sample(kind: SampleKind, seed: int, size: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
