@@ -7,6 +7,7 @@ that the project's loss is the same thing, minus the pixels that nobody labelled
 import ast
 import math
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.nn import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 
 from unetseg import IGNORE, ConfusionMatrix, Predictor, SegmentationConfig
+from unetseg.fitting import Recipe
 from unetseg.fitting.losses import segmentation_loss, soft_dice_loss
 from unetseg.formats import as_image
 from unetseg.samples import draw_sample
@@ -334,6 +336,14 @@ def test_every_test_and_command_that_the_lessons_name_exists() -> None:
     assert [f"{path}::{name}" for path, name in tests if name not in functions[path]] == []
     files = [*re.findall(r"python (\S+\.py)", text), *re.findall(r"\]\(\.\./([^)#]+)\)", text)]
     assert [path for path in files if not (ROOT / path).exists()] == []
+
+
+def test_the_settings_in_the_lessons_are_fields_of_a_recipe() -> None:
+    text = (ROOT / "docs" / "lessons.md").read_text(encoding="utf-8")
+    (settings,) = re.findall(r"--set ((?:.|\n)*?)\n\n", text)
+    changes = dict(setting.split("=", 1) for setting in shlex.split(settings.replace("\\\n", " ")))
+    assert len(changes) >= 3
+    Recipe.from_file(ROOT / "training" / "recipes" / "satellite.toml", changes)
 
 
 def test_the_thresholds_in_the_lessons_are_those_of_the_shipped_checkpoint() -> None:
