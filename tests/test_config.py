@@ -20,7 +20,7 @@ def written(path: Path, **changes: Any) -> Path:  # noqa: ANN401, any JSON
 def test_json_round_trip(config: SegmentationConfig, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     full = {"window": (-160.0, 240.0), "orientation": "LPS", "working_size": 256, "value_range": ((0.0, 4095.0),)}
-    for one in (config, config.model_copy(update=full)):
+    for one in (config, config.model_copy(update=full), config.model_copy(update={"working_scale": 0.25})):
         path.write_text(one.to_json())
         assert SegmentationConfig.from_file(path) == one
 
@@ -29,6 +29,12 @@ def test_json_has_a_line_for_each_field() -> None:
     text = config_for("one-vs-rest", **RGB).to_json()
     assert len(text.splitlines()) == 2 + len(SegmentationConfig.model_fields)
     assert '  "channels": ["red", "green", "blue"],\n' in text
+
+
+def test_what_the_network_sees_in_words() -> None:
+    configs = [config_for("binary", **more) for more in ({}, {"working_size": 256}, {"working_scale": 0.5})]
+    words = [config.resolution for config in configs]
+    assert words == ["its own resolution", "256 pixels on the longer side", "0.5 of its own resolution"]
 
 
 def test_labels_and_outputs() -> None:
@@ -58,6 +64,8 @@ def test_a_config_does_not_change() -> None:
         ({"std": [0.0]}, "field 'std.0': input should be greater than 0"),
         ({"thresholds": [1.5]}, "field 'thresholds.0': input should be less than or equal to 1"),
         ({"working_size": 8}, "field 'working_size': input should be greater than or equal to 16"),
+        ({"working_scale": 2.0}, "field 'working_scale': input should be less than or equal to 1"),
+        ({"working_size": 64, "working_scale": 0.5}, "working_size 64 and working_scale 0.5 both say what the network"),
         ({"widths": [4]}, "field 'widths': "),
         ({"background": None}, "a binary task has exactly one class and a background"),
         ({"classes": ["background"]}, "label names must differ"),

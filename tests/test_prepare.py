@@ -181,6 +181,15 @@ def test_the_longer_side_is_the_working_size_and_the_aspect_is_kept(height: int,
 
 
 @given(height=SIDES, width=SIDES)
+def test_a_working_scale_reduces_pictures_of_every_size_alike(height: int, width: int) -> None:
+    config = config_for("binary", working_scale=0.25)
+    h, w = working_shape(height, width, config)
+    assert abs(h - height / 4) <= 0.5 or (h == 1 and height < 4)
+    assert abs(w - width / 4) <= 0.5 or (w == 1 and width < 4)
+    assert at_working_size(torch.zeros(1, 1, height, width), config).shape == (1, 1, h, w)
+
+
+@given(height=SIDES, width=SIDES)
 def test_without_a_working_size_a_picture_stays_as_stored(height: int, width: int) -> None:
     x = torch.rand(1, 1, height, width)
     assert torch.equal(at_working_size(x, GRAY), x)

@@ -37,6 +37,7 @@ class SegmentationConfig(BaseModel):
     window: (low, high) in Hounsfield units; used for images in Hounsfield units only.
     orientation: how slices lie; LPS has the patient's left at the image's right, posterior down.
     working_size: the longer side in pixels that the network sees; None is the stored resolution, tiled.
+    working_scale: without a working_size, what the stored resolution is reduced to: 0.5 is half the pixels a side.
     widths: channels at each depth of the U-Net.
     temperatures: divide the logits; one per class, a single one for multiclass.
     thresholds: on the probability, one per output channel; for multiclass they serve the thresholded
@@ -57,6 +58,7 @@ class SegmentationConfig(BaseModel):
     window: tuple[float, float] | None = None
     orientation: Literal["LPS"] | None = None
     working_size: Annotated[int, Field(ge=16, le=8192)] | None = None
+    working_scale: Annotated[float, Field(ge=0.01, le=1)] = 1.0
     widths: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=2, max_length=7)
     temperatures: tuple[Positive, ...]
     thresholds: tuple[Probability, ...]
@@ -70,6 +72,13 @@ class SegmentationConfig(BaseModel):
     def outputs(self) -> tuple[str, ...]:
         """The name of every output channel of the network, in order."""
         return self.labels if self.exclusive else self.classes
+
+    @property
+    def resolution(self) -> str:
+        """What the network sees of a picture, in words."""
+        if self.working_size is not None:
+            return f"{self.working_size} pixels on the longer side"
+        return "its own resolution" if self.working_scale == 1 else f"{self.working_scale:g} of its own resolution"
 
     @property
     def stride(self) -> int:
@@ -117,6 +126,11 @@ class SegmentationConfig(BaseModel):
         ):
             if got != expected:
                 raise ValueError(f"{name} needs one entry per {what}: expected {expected}, got {got}")
+        if self.working_size is not None and self.working_scale != 1:
+            raise ValueError(
+                f"working_size {self.working_size} and working_scale {self.working_scale:g} both say what the network "
+                "sees; leave one of them out"
+            )
         if self.parameters > MOST_PARAMETERS:
             raise ValueError(
                 f"widths {list(self.widths)} make a network of {self.parameters:,} parameters, "

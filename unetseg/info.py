@@ -15,13 +15,12 @@ def description(source: Source) -> str:
     """What a checkpoint is, where it is from and how good it is, in some lines of text."""
     config, _ = hub.load(source.folder)
     where = f"{source} in {source.folder}" if source.commit else str(source.folder)
-    size = f"{config.working_size} pixels on the longer side" if config.working_size else "its own resolution"
     limits = ", ".join(f"{name} {limit:g}" for name, limit in zip(config.outputs, config.thresholds, strict=True))
     lines = [
         where,
         f"task: {config.task}",
         f"labels: {', '.join(f'{i} {name}' for i, name in enumerate(config.labels))}",
-        f"input: {', '.join(config.channels)}, at {size}",
+        f"input: {', '.join(config.channels)}, at {config.resolution}",
         f"network: widths {', '.join(map(str, config.widths))}, {config.parameters / 1e6:.1f} million parameters",
         f"temperatures: {', '.join(f'{value:g}' for value in config.temperatures)}; thresholds: {limits}",
     ]

@@ -75,7 +75,7 @@ def prepare(image: Image, config: SegmentationConfig) -> Tensor:
 
 
 def at_working_size(x: Tensor, config: SegmentationConfig) -> Tensor:
-    """Resize (D,C,H,W) so that the longer side is `working_size`: antialiased, aspect kept; None: unchanged."""
+    """Resize (D,C,H,W) as `working_size` or `working_scale` say: antialiased, aspect kept."""
     height, width = working_shape(x.shape[2], x.shape[3], config)
     if (height, width) == tuple(x.shape[2:]):
         return x
@@ -84,9 +84,8 @@ def at_working_size(x: Tensor, config: SegmentationConfig) -> Tensor:
 
 def working_shape(height: int, width: int, config: SegmentationConfig) -> tuple[int, int]:
     """The h x w that the network sees of a picture of height x width pixels."""
-    if config.working_size is None:
-        return height, width
-    ratio = config.working_size / max(height, width)
+    size = config.working_size
+    ratio = config.working_scale if size is None else size / max(height, width)
     return max(1, round(height * ratio)), max(1, round(width * ratio))
 
 

@@ -71,8 +71,7 @@ def card_text(
         f"Task: {config.task}. Labels: "
         + ", ".join(f"{i} {name}" for i, name in enumerate(config.labels))
         + f". Input: {', '.join(config.channels)}, "
-        + (f"longer side resized to {config.working_size} pixels" if config.working_size else "at its own resolution")
-        + f". A U-Net of widths {', '.join(map(str, config.widths))}, "
+        + f"at {config.resolution}. A U-Net of widths {', '.join(map(str, config.widths))}, "
         + f"{config.parameters / 1e6:.1f} million parameters.\n",
         _scores_section(config, measured, names),
         _calibration_section(config, calibration, measured),
@@ -198,7 +197,6 @@ def _calibration_section(
     config: SegmentationConfig, calibration: dict[str, Any], measured: dict[str, dict[str, Any]]
 ) -> str:
     fitted = calibration["fitted_on"]
-    where = f"{fitted['working_size']} pixels" if fitted["working_size"] else "the stored size"
     rows = []
     drawn = least_calibrated(calibration)
     for name in drawn:
@@ -222,7 +220,7 @@ def _calibration_section(
             + ("were fitted on" if fitted["fitted"] else "were left as they are, and measured on")
             + f" {fitted['what']}: {counted(fitted['pictures'], 'picture')} of "
             + f"{counted(len(fitted['groups']), 'group')}, "
-            + f"{fitted['pixels'] / 1e6:.1f} million pixels at {where}. "
+            + f"{fitted['pixels'] / 1e6:.1f} million pixels at {config.resolution}. "
             + (
                 "The labels are the argmax; thresholds serve the thresholded view only.\n"
                 if config.exclusive or config.background is None

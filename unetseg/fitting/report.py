@@ -117,6 +117,7 @@ def _calibration(
             "near": NEAR,
             "bins": BINS,
             "working_size": config.working_size,
+            "working_scale": config.working_scale,
         },
         "error": {"before": before.summary(), "after": after.summary()},
         "reliability": {"before": before.bins(), "after": after.bins()},
