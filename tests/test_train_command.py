@@ -281,7 +281,7 @@ def test_what_does_not_fit_is_an_error_that_names_it(
     shutil.copy(folder / "tiny.toml", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert command.main(list(arguments)) == 1
-    (message,) = caplog.messages
+    (message,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
     assert message.startswith("error: ")
     assert words in message
     assert "\n" not in message
