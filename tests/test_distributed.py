@@ -77,6 +77,30 @@ def test_two_processes_have_the_gradient_of_one(folder: Path) -> None:
             torch.testing.assert_close(two[name], gradient, atol=1e-5, rtol=0)
 
 
+def test_two_processes_validate_one_network_each_picture_once(tmp_path: Path) -> None:
+    code = """
+import numpy as np, torch
+from configs import config_for
+from unetseg import ConfusionMatrix
+from unetseg.fitting import distributed
+with distributed.processes(torch.device("cpu")):
+    norm = torch.nn.BatchNorm2d(2)
+    norm.running_mean += 1 + distributed.rank()  # of its own share of the pictures
+    distributed.same_buffers(norm)
+    assert norm.running_mean.tolist() == [1, 1], norm.running_mean
+    groups, config = {}, config_for("binary")
+    for number in distributed.share(range(5)):  # not padded to 6
+        labels = np.full((1, 1, 10 ** number), number % 2, np.uint8)
+        groups.setdefault(f"g{number % 3}", ConfusionMatrix(config)).update(labels, labels)
+    found = distributed.merged(groups, config)
+    assert {name: int(matrix.counts.sum()) for name, matrix in found.items()} == {"g0": 1001, "g1": 10010, "g2": 100}
+"""
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    command = [*TORCHRUN, "2", "--no-python", sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_a_run_in_two_processes_ends_as_good_as_one(folder: Path) -> None:
     script = str(ROOT / "training" / "train.py")
     common = (script, "binary.toml", "--data", "data", "--device", "cpu")

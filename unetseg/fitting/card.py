@@ -221,13 +221,7 @@ def _calibration_section(
             + f" {fitted['what']}: {counted(fitted['pictures'], 'picture')} of "
             + f"{counted(len(fitted['groups']), 'group')}, "
             + f"{fitted['pixels'] / 1e6:.1f} million pixels at {config.resolution}. "
-            + (
-                "The labels are the argmax; thresholds serve the thresholded view only.\n"
-                if config.exclusive or config.background is None
-                else "Each threshold has the best Dice there, within 0.002.\n"
-                if fitted["fitted"]
-                else "\n"
-            ),
+            + _how_thresholds_serve(config, fitted=fitted["fitted"]),
             _table(["expected calibration error", *heads], rows),
             f"{BINS} equally wide bins of p(class), pixels pooled; before is a temperature of 1. A boundary is where "
             "labels change, in the truth or in the argmax. Bars: how many pixels a bin has, on a logarithmic scale."
@@ -240,6 +234,19 @@ def _calibration_section(
             "![Share of pixels that have the class against its probability](reliability.png)\n",
             "![Precision, recall and Dice at every threshold](thresholds.png)\n",
         ]
+    )
+
+
+def _how_thresholds_serve(config: SegmentationConfig, *, fitted: bool) -> str:
+    if config.exclusive or config.background is None:
+        return "The labels are the argmax; thresholds serve the thresholded view only.\n"
+    if not fitted:
+        return "\n"
+    if len(config.classes) == 1:
+        return "The threshold has the best Dice there, within 0.002.\n"
+    return (
+        "Each threshold has the best Dice of its class there, within 0.002, or all are 0.5 where that makes better "
+        "labels.\n"
     )
 
 

@@ -263,7 +263,7 @@ class _Run:
             stale = 0 if better else stale + 1
             if (train.keep == "last" or better) and distributed.rank() == 0:
                 hub.save(self.run_dir / "checkpoint", self.config, self.average.state_dict())
-            best = max(best, best if last is None else last)
+            best = best if last is None else max(best, last)
             if distributed.rank() == 0:
                 told = "unknown, it shows no class" if last is None else f"{last:.4f}, best {best:.4f}"
                 tqdm.write(f"epoch {epoch + 1}: validation Dice {told}")
