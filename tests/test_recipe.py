@@ -57,6 +57,10 @@ def test_a_shipped_recipe_loads_and_has_a_card(path: Path) -> None:
     assert set(config.labels) <= set(recipe.data.mask_values.values())
 
 
+def test_a_recipe_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:
+    assert error(tmp_path / "none.toml").startswith(" can't be read: ")
+
+
 def test_there_are_shipped_recipes() -> None:
     assert {"liver", "samples", "satellite"} <= {path.stem for path in SHIPPED}
 

@@ -265,7 +265,6 @@ def test_an_error_is_one_line_and_exit_code_1(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("none.toml", "--data", "data"), "none.toml can't be read"),
         (("tiny.toml", "--data", "nowhere"), "no folder"),
         (("tiny.toml", "--data", "data", "--resume"), "nothing to resume"),
         (("tiny.toml", "--data", "data", "--run-dir", "tiny.toml/run"), "tiny.toml"),
@@ -292,13 +291,16 @@ def test_what_does_not_fit_is_an_error_that_names_it(
     ("arguments", "words"),
     [
         (["tiny.toml"], "a recipe needs --data"),
+        (["nowhere", "--data", "data"], "nowhere is not there; give a folder of images and masks, or a recipe"),
         (["--data", "data"], "--data needs a recipe"),
         (["--epochs", "3"], "--epochs"),
     ],
 )
 def test_a_wrong_usage_is_told_with_exit_code_2(
-    command: ModuleType, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+    command: ModuleType, folder: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as caught:
         command.main(arguments)
     assert caught.value.code == 2

@@ -26,7 +26,10 @@ SAMPLES = ROOT / "training" / "recipes" / "samples.toml"
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when the checkpoint is there, 1 with one sentence on what is wrong, 130 when stopped."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        usage="%(prog)s [FOLDER | RECIPE --data FOLDER] [options]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("recipe", nargs="?", type=Path, help="a folder, or a .toml file; none: generated samples")
     parser.add_argument("--data", type=Path, help="the folder of images and masks that the recipe describes")
@@ -40,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     changes = {name: value for name in names if (value := getattr(options, name)) is not None}
     is_folder = options.recipe is not None and options.recipe.is_dir()
+    if options.recipe is not None and not options.recipe.exists():
+        parser.error(f"{options.recipe} is not there; give a folder of images and masks, or a recipe (.toml)")
     if options.recipe is not None and options.data is None and not is_folder:
         parser.error("a recipe needs --data FOLDER; without a recipe, samples are generated")
     if is_folder and options.data is not None:
