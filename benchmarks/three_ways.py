@@ -177,6 +177,8 @@ def main() -> None:
         settings = recipe.train.model_copy(update={"synthetic": None, "synthetic_share": 0.0, "coarse_epochs": 0})
         recipe = recipe.model_copy(update={"data": data, "train": settings})
         examples = find_examples(data, options.data, settings.seed)
+        if all(example.split != "val" for example in examples):
+            raise ValueError("no group is for validation; name some with --val")
         ways = three_ways(recipe)
         rows = [compared(way, recipe, examples, options) for way in ways]
     except ValueError as error:

@@ -177,7 +177,9 @@ def test_folds_are_what_calibration_is_fitted_on(tmp_path: Path) -> None:
     assert calibration["fitted_on"]["what"] == "out-of-fold predictions of 1 checkpoints"
     assert calibration["fitted_on"]["groups"] == ["a"]
     scores = json.loads((checkpoint / "scores.json").read_text())
-    assert scores.keys() == {"val"}
+    assert list(scores) == ["val", "folds"]
+    unseen = assess(cases(Predictor.from_pretrained(fold, device="cpu"), some, recipe.data), calibrated(config, pixels))
+    assert json_text(split_scores(unseen)) == json_text(scores["folds"])
     assert not (tmp_path / "run" / LOOKS).exists()
 
 

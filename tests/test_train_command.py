@@ -227,6 +227,25 @@ def test_folds_come_before_the_run_and_are_summed_up(
     assert "out-of-fold predictions of 2 checkpoints" in (run / "checkpoint" / "calibration.json").read_text()
 
 
+def test_without_validation_all_is_trained_on_and_the_folds_say_how_good_it_is(
+    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "tiny.toml", tmp_path)
+    arguments = ["tiny.toml", "--data", str(folder / "data"), "--data.val", "[]", "--train.epochs", "2"]
+    assert command.main(arguments) == 1
+    assert "the val split is empty (25 pictures in all); add pictures or groups, or cross-validate" in caplog.text
+    assert command.main([*arguments, "--folds", "2"]) == 0
+    run = tmp_path / "runs" / "tiny"
+    split, scores = (json.loads((run / "checkpoint" / f"{name}.json").read_text()) for name in ("split", "scores"))
+    assert (len(split["train"]), split["val"]) == (25, {})
+    assert scores.keys() == {"folds"}
+    assert scores["folds"]["pictures"] == 25
+    assert "cross-validation, 25 pictures of 25 groups" in (run / "checkpoint" / "README.md").read_text()
+    assert (run / "curves.png").is_file()
+    assert command.main([*arguments, "--folds", "2", "--resume"]) == 0  # a finished run is written again
+
+
 def test_a_fold_without_a_class_is_told_before_the_first_is_trained(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "data", tmp_path / "data")
     masks = sorted((tmp_path / "data" / "masks").iterdir())

@@ -26,7 +26,13 @@ from .plots import least_calibrated
 from .recipe import Card, Recipe
 from .results import CLASS_HEADS, GROUP_HEADS, HEADLINES, class_rows, group_rows, shown, shown_with_interval
 
-SPLIT_NAMES = {"val": "validation", "test": "test", "synthetic": "generated samples (synthetic)"}
+SPLIT_NAMES = {
+    "val": "validation",
+    "folds": "cross-validation",
+    "test": "test",
+    "synthetic": "generated samples (synthetic)",
+}
+REAL = ("val", "folds", "test")
 
 
 @dataclass(frozen=True)
@@ -164,10 +170,15 @@ def _scores_section(
         "intervals over groups, where there are five or more. The labels that are scored are those that `save` "
         "writes.\n"
     )
+    if "folds" in measured:
+        parts.append(
+            "Cross-validation: each picture is scored by a network that was trained like this one, without the "
+            "picture's group.\n"
+        )
     if "test" in measured:
         looks = measured["test"]["looks"]
         parts.append(f"The test split was looked at {'once' if looks == 1 else f'{looks} times'}, this one included.\n")
-    for split in ("val", "test"):
+    for split in REAL:
         if split in measured:
             result = measured[split]
             parts.append(f"By class, {SPLIT_NAMES[split]}:\n\n" + _table(CLASS_HEADS, class_rows(result)))
@@ -184,7 +195,7 @@ def _scores_section(
         "distances between them, over slices where truth and prediction both have the class; where only one has "
         "it, the prediction or the truth is counted as empty.\n"
     )
-    for split in ("val", "test"):
+    for split in REAL:
         if split in measured and len(measured[split]["groups"]) > 1:
             rows = group_rows(measured[split])
             few = len(rows) < len(measured[split]["groups"])
@@ -253,7 +264,7 @@ def _how_thresholds_serve(config: SegmentationConfig, *, fitted: bool) -> str:
 def _worst_cases(measured: dict[str, dict[str, Any]]) -> str:
     lines = [
         f"- {SPLIT_NAMES[split]}: " + ", ".join(f"{w['picture']} ({w['dice']:.3f})" for w in measured[split]["worst"])
-        for split in ("val", "test")
+        for split in REAL
         if split in measured and measured[split]["worst"]
     ]
     return "The worst pictures, with their Dice:\n\n" + "\n".join(lines) + "\n" if lines else ""

@@ -8,6 +8,7 @@ import math
 import platform
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,7 @@ def fit_examples(
     with distributed.processes(usable(device)) as place:
         if resume and distributed.rank() == 0:
             hub.recover(run_dir / "checkpoint")
+        _refuse_empty_splits(examples, cross_validated=bool(folds))
         run = _Run(recipe, examples, run_dir, place, resume=resume, init=init, tensorboard=tensorboard)
         run.train()
         checkpoint = run_dir / "checkpoint"
@@ -69,6 +71,17 @@ def refuse_a_run_in_use(run_dir: Path, *, resume: bool) -> None:
     """ValueError for a folder with a run that is not to be resumed."""
     if (run_dir / "state.safetensors").exists() and not resume:
         raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
+
+
+def _refuse_empty_splits(examples: Sequence[Example], *, cross_validated: bool) -> None:
+    counts = Counter(example.split for example in examples)
+    if not counts["train"]:
+        raise ValueError(f"the train split is empty ({len(examples)} pictures in all); add pictures or groups")
+    if not counts["val"] and not cross_validated:
+        raise ValueError(
+            f"the val split is empty ({len(examples)} pictures in all); add pictures or groups, or cross-validate "
+            "with --folds"
+        )
 
 
 class _Run:
@@ -87,11 +100,6 @@ class _Run:
     ) -> None:
         self.recipe, self.run_dir, self.device = recipe, run_dir, device
         self.training, self.validation = ([e for e in examples if e.split == split] for split in ("train", "val"))
-        for split, found in (("train", self.training), ("val", self.validation)):
-            if not found:
-                raise ValueError(
-                    f"the {split} split is empty ({len(examples)} pictures in all); add pictures or groups"
-                )
         pictures = Pictures(self.training, recipe)
         mean, std, pixels = measure(pictures)
         for example in examples:
@@ -249,9 +257,12 @@ class _Run:
         stale = position.stale
         distributed.same_buffers(self.average)
         predictor = Predictor(self.average, device=str(self.device))
-        if distributed.rank() == 0:
+        if self.validation and distributed.rank() == 0:
             self.journal.panel(predictor, self.validation, self.recipe.data)
-        if epoch + 1 == train.epochs or (epoch + 1) % train.validate_every == 0:
+        if not self.validation:  # all are trained on, and cross-validation says how good that is
+            if distributed.rank() == 0:
+                hub.save(self.run_dir / "checkpoint", self.config, self.average.state_dict())
+        elif epoch + 1 == train.epochs or (epoch + 1) % train.validate_every == 0:
             counts = evaluate(predictor, distributed.share(self.validation), self.recipe.data)
             result = scores(distributed.merged(counts, self.config))
             score = result["mean_group_dice"]

@@ -51,7 +51,7 @@ class Data(_Section):
     same_group: groups that must not be parted either, `[["tile1", "tile3"]]`, because they show the same ground or the
         same person; the group is then called `tile1+tile3`.
     val, test: without a split column or a folder of that split, the names of the groups to hold out, or the share
-        of the groups.
+        of the groups. Without groups for val all are trained on, and `--folds` must say how good that is.
     """
 
     task: Task
@@ -201,7 +201,7 @@ class Train(_Section):
     dice_weight: how much soft Dice is added to the cross entropy (0 is cross entropy alone).
     batch_dice: soft Dice pools the crops of a batch; false: each counts alone, which weighs small objects more.
     ema: decay per step of the moving average of weights that is validated and saved; 0 is none.
-    keep: the checkpoint with the best mean group Dice on validation, or the last.
+    keep: the checkpoint with the best mean group Dice on validation, or the last, as always without validation.
     calibrate: fit temperatures and thresholds on validation; false keeps 1 and 0.5, where validation is so unlike
         the rest that a fit would mislead. What `--folds` holds out is always fitted on.
     validate_every: in epochs. synthetic: kind of generated pictures mixed in, as many as

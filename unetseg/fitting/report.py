@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Sequence
@@ -45,8 +46,8 @@ def complete(
 ) -> None:
     """Calibrate and score a trained checkpoint, and write what says so beside its weights.
 
-    folds: checkpoints of a cross-validation, each with pictures that it never saw; calibration is then fitted on
-        what they make of these, instead of on validation.
+    folds: checkpoints of a cross-validation, each with pictures that it never saw. What they make of these is then
+        scored too, and calibration fitted on it instead of on validation, which may be empty.
     The run folder, where the checkpoint lies, gets worst.png, with pictures from the data, and test_looks.json.
     Done again it gives the same again: the logits that calibration sees are always those of the bare network.
     """
@@ -59,9 +60,12 @@ def complete(
 
     measured: dict[str, dict[str, Any]] = {}
     worst: dict[str, list[Worst]] = {}
-    for split in ("val", "test"):
-        if by_split[split]:
-            found = assess(cases(predictor, by_split[split], recipe.data, progress=True), config)
+    scored: dict[str, Sequence[tuple[Predictor, Sequence[Example]]]]
+    scored = {"val": [(predictor, by_split["val"])], "folds": sources, "test": [(predictor, by_split["test"])]}
+    for split, parts in scored.items():
+        if any(some for _, some in parts):
+            segmented = (cases(one, some, recipe.data, progress=True) for one, some in parts)
+            found = assess(itertools.chain.from_iterable(segmented), config)
             measured[split], worst[split] = split_scores(found), found.worst
     if by_split["test"]:
         here = count_look(checkpoint, config)
