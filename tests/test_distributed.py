@@ -1,5 +1,7 @@
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +126,30 @@ def test_a_cross_validation_in_two_processes_comes_to_its_end(folder: Path) -> N
     summary = json.loads((folder / "folds" / "cross_validation.json").read_text())
     assert len(summary["folds"]) == 2
     assert (folder / "folds" / "checkpoint" / "calibration.json").is_file()
+
+
+def test_processes_that_are_stopped_together_go_on_together(folder: Path) -> None:
+    """Ctrl-C reaches torchrun and its processes alike; what they resume ends with the bytes of an uninterrupted run."""
+    script = str(ROOT / "training" / "train.py")
+    short = ("binary.toml", "--data", "data", "--device", "cpu", "--train.epochs", "6")
+    run(*TORCHRUN, "2", script, *short, "--run-dir", "whole", folder=folder)
+    command = [*TORCHRUN, "2", script, *short, "--run-dir", "stopped"]
+    with subprocess.Popen(
+        command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        while "epoch 3/" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        os.killpg(process.pid, signal.SIGINT)
+        said += process.communicate()[1]
+    assert "go on with --resume" in said
+    assert process.returncode != 0
+    run(*command, "--resume", folder=folder)
+    weights = [(folder / name / "checkpoint" / "model.safetensors").read_bytes() for name in ("stopped", "whole")]
+    assert weights[0] == weights[1]
 
 
 def test_more_processes_than_crops_in_a_batch_are_refused(folder: Path) -> None:
