@@ -10,18 +10,19 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
-from configs import config_for
+from configs import config_for, network_for
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from unetseg import Predictor
 from unetseg.demo.handlers import Page as Handlers
-from unetseg.render import VIEWS
+from unetseg.demo.layout import CSS, build
+from unetseg.render import VIEWS, View
 from unetseg.samples import draw_sample
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -187,6 +188,39 @@ def test_a_class_is_shown_alone(page: Page, tmp_path: Path) -> None:
     np.testing.assert_array_equal(shown(page, "probability"), own.view("probability", class_name="water"))
     expect(page.locator("#captions .view-probability")).to_contain_text("Probability of water")
     keep(page, "one_class")
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries of the server, which runs in this process
+def test_what_is_chosen_while_another_class_is_drawn_is_shown_in_the_end(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    config = config_for("one-vs-rest")
+    slow, fast = config.classes[:2]
+
+    class Slow(Handlers):
+        def view(self, key: str, kind: View, class_name: str, thresholds: Sequence[float]) -> str:
+            if class_name == slow:
+                time.sleep(0.5)
+            return super().view(key, kind, class_name, thresholds)
+
+    PIL.Image.new("RGB", (64, 64)).save(tmp_path / "picture.png")
+    blocks = build(Slow({"tiny": Predictor(network_for(config), device="cpu")}))
+    _, address, _ = blocks.launch(prevent_thread_lock=True, css_paths=CSS, quiet=True)
+    page = browser.new_page()
+    try:
+        page.goto(address)
+        expect(page.locator("#view")).to_be_visible(timeout=SECONDS)
+        upload(page, tmp_path / "picture.png")
+        expect(page.locator("#probability img")).to_be_visible(timeout=SECONDS)
+        page.get_by_label(slow, exact=True).click()
+        page.wait_for_timeout(500)
+        page.get_by_label(fast, exact=True).click()
+        caption = page.locator("#captions .view-probability")
+        expect(caption).to_contain_text(f"Probability of {fast}", timeout=SECONDS)
+    finally:
+        page.close()
+        blocks.close()
 
 
 def test_an_example_is_one_click(page: Page) -> None:

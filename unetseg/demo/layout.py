@@ -137,31 +137,38 @@ def build(page: Page) -> gr.Blocks:
             outputs = page.config(model).outputs
             return [value if chosen in (ALL, name) else old for name, old in zip(outputs, limits, strict=True)]
 
-        # one heavy run at a time; drawing never waits for it
-        quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 8, "api_visibility": "private"}
+        # what is chosen while an answer is awaited is answered next: Gradio would drop it
+        common: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
+        # one heavy run at a time; drawing never waits for it, and is done in the order it was asked for
+        quiet: dict[str, Any] = {**common, "show_progress": "hidden", "concurrency_limit": 8}
         segmenting: dict[str, Any] = {
             "fn": segment,
             "inputs": [model, upload],
             "outputs": [key, status, picture],
             "show_progress_on": [picture],
-            "api_visibility": "private",
+            **common,
         }
         showing: dict[str, Any] = {
             "fn": show,
             "inputs": [key, model, chosen, limits],
             "outputs": [*outputs, legend, captions],
             **quiet,
+            "concurrency_limit": 1,
         }
-        saving: dict[str, Any] = {"fn": download, "inputs": [key, limits], "outputs": save, **quiet}
+        saving: dict[str, Any] = {
+            "fn": download,
+            "inputs": [key, limits],
+            "outputs": save,
+            **quiet,
+            "concurrency_limit": 1,
+        }
         view.input(None, view, None, js=SWITCH)
         upload.change(forget, None, [key, save], **quiet).then(**segmenting).then(**showing).then(**saving)
         examples.click(lambda model, index: page.examples(model)[index], [model, examples], upload, **quiet)
         asked = model.change(choose_model, model, [key, save, limits, chosen, slider, examples], **quiet)
         asked.then(**segmenting).then(**showing).then(**saving)
         chosen.input(choose_class, [model, chosen, limits], slider, **quiet).then(**showing)
-        slider.input(move, [model, chosen, slider, limits], limits, trigger_mode="always_last", **quiet).then(
-            **showing
-        ).then(**saving)
+        slider.input(move, [model, chosen, slider, limits], limits, **quiet).then(**showing).then(**saving)
     return blocks
 
 
