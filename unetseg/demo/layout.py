@@ -141,6 +141,7 @@ def build(page: Page) -> gr.Blocks:
         common: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
         # one heavy run at a time; drawing never waits for it, and is done in the order it was asked for
         quiet: dict[str, Any] = {**common, "show_progress": "hidden", "concurrency_limit": 8}
+        in_order = {**quiet, "concurrency_limit": 1}
         segmenting: dict[str, Any] = {
             "fn": segment,
             "inputs": [model, upload],
@@ -152,16 +153,9 @@ def build(page: Page) -> gr.Blocks:
             "fn": show,
             "inputs": [key, model, chosen, limits],
             "outputs": [*outputs, legend, captions],
-            **quiet,
-            "concurrency_limit": 1,
+            **in_order,
         }
-        saving: dict[str, Any] = {
-            "fn": download,
-            "inputs": [key, limits],
-            "outputs": save,
-            **quiet,
-            "concurrency_limit": 1,
-        }
+        saving: dict[str, Any] = {"fn": download, "inputs": [key, limits], "outputs": save, **in_order}
         view.input(None, view, None, js=SWITCH)
         upload.change(forget, None, [key, save], **quiet).then(**segmenting).then(**showing).then(**saving)
         examples.click(lambda model, index: page.examples(model)[index], [model, examples], upload, **quiet)
