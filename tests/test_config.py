@@ -20,7 +20,11 @@ def written(path: Path, **changes: Any) -> Path:  # noqa: ANN401, any JSON
 def test_json_round_trip(config: SegmentationConfig, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     full = {"window": (-160.0, 240.0), "orientation": "LPS", "working_size": 256, "value_range": ((0.0, 4095.0),)}
-    for one in (config, config.model_copy(update=full), config.model_copy(update={"working_scale": 0.25})):
+    for one in (
+        config,
+        config.model_copy(update=full),
+        config.model_copy(update={"working_scale": 0.25, "scales": (1.0, 0.5)}),
+    ):
         path.write_text(one.to_json())
         assert SegmentationConfig.from_file(path) == one
 
@@ -35,6 +39,9 @@ def test_what_the_network_sees_in_words() -> None:
     configs = [config_for("binary", **more) for more in ({}, {"working_size": 256}, {"working_scale": 0.5})]
     words = [config.resolution for config in configs]
     assert words == ["its own resolution", "256 pixels on the longer side", "0.5 of its own resolution"]
+    assert words == [config.resolutions for config in configs]
+    twice = config_for("binary", working_size=256, scales=(1.0, 0.5))
+    assert twice.resolutions == "256 pixels on the longer side, times 1 and 0.5 (logits averaged)"
 
 
 def test_labels_and_outputs() -> None:
@@ -65,6 +72,8 @@ def test_a_config_does_not_change() -> None:
         ({"thresholds": [1.5]}, "field 'thresholds.0': input should be less than or equal to 1"),
         ({"working_size": 8}, "field 'working_size': input should be greater than or equal to 16"),
         ({"working_scale": 2.0}, "field 'working_scale': input should be less than or equal to 1"),
+        ({"scales": [1.0, 3.0]}, "field 'scales.1': input should be less than or equal to 2, got 3.0"),
+        ({"scales": []}, "field 'scales': tuple should have at least 1 item after validation, not 0, got []"),
         ({"working_size": 64, "working_scale": 0.5}, "working_size 64 and working_scale 0.5 both say what the network"),
         ({"widths": [4]}, "field 'widths': "),
         ({"background": None}, "a binary task has exactly one class and a background"),

@@ -320,19 +320,27 @@ def test_the_batches_of_an_epoch_are_a_permutation_and_start_continues_it(tmp_pa
         assert len({str([i for batch in batches for _, i in batch]) for batches in epochs}) == 4
 
 
-def test_a_coarse_crop_is_the_same_place_at_half_the_resolution(tmp_path: Path) -> None:
+def test_a_smaller_crop_is_the_same_place_at_half_the_resolution(tmp_path: Path) -> None:
     add(tmp_path, "a", size=(64, 64))
     put(tmp_path / "images" / "a.png", np.add.outer(np.arange(64), 3 * np.arange(64)))  # a ramp: what bilinear keeps
     found = crops(tmp_path, Augment(flip=("horizontal", "vertical"), translate=0.3), crop=32)
     for i in range(4):
         batch = collate([found[3, i]])
         fine, labels = found.finished(batch)
-        coarse, coarse_labels = found.finished(batch, coarse=True)
+        coarse, coarse_labels = found.finished(batch, 16)
         inside = F.avg_pool2d((labels != IGNORE).float()[None], 2)[0] == 1  # not cut by the picture's edge
         assert inside.sum() > 50
         torch.testing.assert_close(coarse[0, 0][inside[0]], F.avg_pool2d(fine, 2)[0, 0][inside[0]], atol=1e-4, rtol=0)
         corners = torch.stack([labels[:, y::2, x::2] for y in (0, 1) for x in (0, 1)])
         assert (corners == coarse_labels).any(dim=0)[inside].all()
+
+
+def test_the_steps_after_the_coarse_epochs_take_the_scales_in_turn(tmp_path: Path) -> None:
+    add(tmp_path, "a", size=(64, 64))
+    found = crops(tmp_path, crop=32, coarse_epochs=1)
+    found.config = found.config.model_copy(update={"widths": (4, 8, 16), "scales": (1.0, 0.5625, 1.5)})
+    assert [found.size_at(0, step) for step in range(4)] == [16] * 4
+    assert [found.size_at(1, step) for step in range(7)] == [32, 20, 48, 32, 20, 48, 32]  # multiples of the stride, 4
 
 
 def test_a_large_picture_is_seen_in_as_many_crops_as_cover_it(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from unetseg import Predictor, UNet, hub
+from unetseg import Predictor, SegmentationConfig, UNet, hub
 from unetseg.fitting import Recipe, Stopped, fit, loop, optimisation
 from unetseg.fitting.losses import segmentation_loss
 from unetseg.fitting.recipe import Augment, Card, Data, Model, Train
@@ -547,7 +547,7 @@ def test_the_panel_is_renewed_every_epoch(folder: Path, tmp_path: Path, monkeypa
     assert len(drawn) == 3
 
 
-def test_the_coarse_epochs_train_at_half_the_resolution(
+def test_the_coarse_epochs_train_at_half_the_resolution_and_the_others_at_the_scales(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[int, ...]] = []
@@ -559,9 +559,15 @@ def test_the_coarse_epochs_train_at_half_the_resolution(
         return compute(*arguments, **settings)
 
     monkeypatch.setattr(loop, "step", noted)
-    checkpoint = train(recipe_for(coarse_epochs=2), folder, tmp_path / "run")
-    assert sizes == [(16,) * 4] * 2 * PER_EPOCH + [(32,) * 4] * PER_EPOCH
-    assert "32 pixels, in the first 2 epochs at half the resolution" in (checkpoint / "README.md").read_text()
+    model = Model(widths=(4, 8), scales=(1.0, 0.5))
+    checkpoint = train(recipe_for(coarse_epochs=2, model=model), folder, tmp_path / "run")
+    turns = [(16 if step % 2 else 32,) * 4 for step in range(2 * PER_EPOCH, 3 * PER_EPOCH)]
+    assert sizes == [(16,) * 4] * 2 * PER_EPOCH + turns
+    card = (checkpoint / "README.md").read_text()
+    assert (
+        "32 pixels, in the first 2 epochs at half the resolution, then in turn at 1 and 0.5 times it, 0 minutes" in card
+    )
+    assert SegmentationConfig.from_file(checkpoint / "config.json").scales == (1.0, 0.5)
 
 
 def loss_of(network: UNet) -> optimisation.Loss:

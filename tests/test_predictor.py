@@ -1,5 +1,6 @@
 """A picture in, a Segmentation out: the one path of every prediction."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from configs import RGB, config_for, network_for
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from unetseg import Predictor, Segmentation, SegmentationConfig, read_image
 from unetseg.formats import as_image, read_mask
@@ -55,6 +57,31 @@ def test_with_a_working_size_logits_come_back_at_the_stored_size() -> None:
     result = Predictor(network, device="cpu", precision="float32")(picture)
     assert result.logits.shape == (1, 1, 32, 53)
     torch.testing.assert_close(result.logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_logits_of_all_scales_are_averaged() -> None:
+    config = config_for("multiclass", scales=(1.0, 0.5, 1.5))
+    network = network_for(config)
+    picture = as_image(PICTURE[:32, :32])
+    x = prepare(picture, config)  # (1,1,32,32)
+    with torch.no_grad():
+        at_each = [restore(network(_resized(x, side)), 32, 32) for side in (32, 16, 48)]
+    expected = torch.stack(at_each).mean(dim=0)
+    result = Predictor(network, device="cpu", precision="float32")(picture)
+    torch.testing.assert_close(result.logits, expected, atol=1e-4, rtol=1e-4)
+    assert (at_each[0] - expected).abs().mean() > 0.05
+
+
+def test_every_slice_is_seen_at_all_scales() -> None:
+    predictor = predictor_for(config_for("binary", scales=(1.0, 0.5)))
+    slices = np.stack([PICTURE, PICTURE[::-1]])[..., None]  # (2,37,53,1)
+    together = predictor(replace(as_image(PICTURE), pixels=slices)).logits
+    each = torch.cat([predictor(part).logits for part in (PICTURE, PICTURE[::-1])])
+    torch.testing.assert_close(together, each, atol=1e-5, rtol=1e-5)
+
+
+def _resized(x: torch.Tensor, side: int) -> torch.Tensor:
+    return functional.interpolate(x, (side, side), mode="bilinear", antialias=True)
 
 
 def test_everything_is_derived_from_the_logits(config: SegmentationConfig) -> None:

@@ -38,6 +38,7 @@ class SegmentationConfig(BaseModel):
     orientation: how slices lie; LPS has the patient's left at the image's right, posterior down.
     working_size: the longer side in pixels that the network sees; None is the stored resolution, tiled.
     working_scale: without a working_size, what the stored resolution is reduced to: 0.5 is half the pixels a side.
+    scales: multiples of that resolution at which the network sees a picture; its logits are averaged.
     widths: channels at each depth of the U-Net.
     temperatures: divide the logits; one per class, a single one for multiclass.
     thresholds: on the probability, one per output channel; for multiclass they serve the thresholded
@@ -59,6 +60,7 @@ class SegmentationConfig(BaseModel):
     orientation: Literal["LPS"] | None = None
     working_size: Annotated[int, Field(ge=16, le=8192)] | None = None
     working_scale: Annotated[float, Field(ge=0.01, le=1)] = 1.0
+    scales: tuple[Annotated[float, Field(ge=0.1, le=2)], ...] = Field((1.0,), min_length=1, max_length=4)
     widths: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=2, max_length=7)
     temperatures: tuple[Positive, ...]
     thresholds: tuple[Probability, ...]
@@ -75,10 +77,16 @@ class SegmentationConfig(BaseModel):
 
     @property
     def resolution(self) -> str:
-        """What the network sees of a picture, in words."""
+        """The resolution that a picture is brought to, in words."""
         if self.working_size is not None:
             return f"{self.working_size} pixels on the longer side"
         return "its own resolution" if self.working_scale == 1 else f"{self.working_scale:g} of its own resolution"
+
+    @property
+    def resolutions(self) -> str:
+        """All resolutions at which the network sees a picture, in words."""
+        times = " and ".join(f"{scale:g}" for scale in self.scales)
+        return self.resolution + ("" if self.scales == (1,) else f", times {times} (logits averaged)")
 
     @property
     def stride(self) -> int:

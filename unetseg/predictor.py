@@ -19,7 +19,7 @@ from . import render, task
 from .config import SegmentationConfig
 from .formats import Image, as_image, read_image, write_labels
 from .model import UNet, fused
-from .prepare import doubts, prepare, restore, scale
+from .prepare import doubts, prepare, rescale, restore, scale
 from .tiling import tiled
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -162,18 +162,26 @@ class Predictor:
         height, width = image.pixels.shape[1:3]
         x = prepare(image, self.config)  # (D,C,h,w)
         with torch.no_grad():
-            logits = torch.cat([restore(self._run(slice_)[None], height, width) for slice_ in x])  # (D,K,H,W)
+            logits = torch.cat([restore(self._run(slice_[None]), height, width) for slice_ in x])  # (D,K,H,W)
         picture = render.as_rgb(scale(image, self.config))
         return Segmentation(logits, picture, self.config, image.name, (*image.notices, *doubts(image, self.config)))
 
     def _run(self, x: Tensor) -> Tensor:
+        """The mean of the logits at every scale: (1,C,h,w) -> (1,K,h,w)."""
+        height, width = x.shape[2:]
+        first, *others = (restore(self._tiled(rescale(x, s)), height, width) for s in self.config.scales)
+        for logits in others:
+            first += logits
+        return first / len(self.config.scales)
+
+    def _tiled(self, x: Tensor) -> Tensor:
         def network(part: Tensor) -> Tensor:
             part = part.to(self.device, self.dtype, memory_format=torch.channels_last)
             logits: Tensor = self.network(part)
             return logits
 
         channels = len(self.config.outputs)
-        return tiled(network, x, channels=channels, stride=self.stride, tile=self.tile, overlap=self.overlap)
+        return tiled(network, x[0], channels=channels, stride=self.stride, tile=self.tile, overlap=self.overlap)[None]
 
 
 def best_device() -> str:

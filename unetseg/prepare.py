@@ -76,10 +76,8 @@ def prepare(image: Image, config: SegmentationConfig) -> Tensor:
 
 def at_working_size(x: Tensor, config: SegmentationConfig) -> Tensor:
     """Resize (D,C,H,W) as `working_size` or `working_scale` say: antialiased, aspect kept."""
-    height, width = working_shape(x.shape[2], x.shape[3], config)
-    if (height, width) == tuple(x.shape[2:]):
-        return x
-    return F.interpolate(x, (height, width), mode="bilinear", antialias=True, align_corners=False).clamp_(0, 1)
+    resized = _resized(x, working_shape(x.shape[2], x.shape[3], config))
+    return x if resized is x else resized.clamp_(0, 1)
 
 
 def working_shape(height: int, width: int, config: SegmentationConfig) -> tuple[int, int]:
@@ -96,11 +94,22 @@ def normalise(x: Tensor, config: SegmentationConfig) -> Tensor:
     return (x - mean) / std
 
 
+def rescale(x: Tensor, factor: float) -> Tensor:
+    """(D,C,h,w) as the network sees it at another of `scales`: antialiased."""
+    return _resized(x, (max(1, round(x.shape[2] * factor)), max(1, round(x.shape[3] * factor))))
+
+
 def restore(logits: Tensor, height: int, width: int) -> Tensor:
     """Logits (D,K,h,w) at the size of the picture (D,K,H,W), bilinearly."""
     if tuple(logits.shape[2:]) == (height, width):
         return logits
     return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
+
+
+def _resized(x: Tensor, shape: tuple[int, int]) -> Tensor:
+    if shape == tuple(x.shape[2:]):
+        return x
+    return F.interpolate(x, shape, mode="bilinear", antialias=True, align_corners=False)
 
 
 def _match_channels(x: Tensor, image: Image, config: SegmentationConfig) -> Tensor:

@@ -62,7 +62,7 @@ def card_text(
         data="The recipe does not say where the pictures come from.",
         limits="Nobody has written down where it fails. Look at its output before you trust it.",
     )
-    coarse = recipe.train.coarse_epochs
+    coarse, scales = recipe.train.coarse_epochs, " and ".join(f"{scale:g}" for scale in config.scales)
     parts = [_front_matter(card, measured), f"# {card.title}\n\n{card.summary}\n"]
     if recipe.train.synthetic:
         parts.append(
@@ -77,7 +77,7 @@ def card_text(
         f"Task: {config.task}. Labels: "
         + ", ".join(f"{i} {name}" for i, name in enumerate(config.labels))
         + f". Input: {', '.join(config.channels)}, "
-        + f"at {config.resolution}. A U-Net of widths {', '.join(map(str, config.widths))}, "
+        + f"at {config.resolutions}. A U-Net of widths {', '.join(map(str, config.widths))}, "
         + f"{config.parameters / 1e6:.1f} million parameters.\n",
         _scores_section(config, measured, names),
         _calibration_section(config, calibration, measured),
@@ -86,6 +86,7 @@ def card_text(
         f"`split.json` names them. {counted(facts.steps, 'step')} of {counted(recipe.train.batch_size, 'crop')} of "
         f"{recipe.train.crop} pixels, "
         + (f"in the first {counted(coarse, 'epoch')} at half the resolution, " if coarse else "")
+        + (f"{'then ' if coarse else ''}in turn at {scales} times it, " if len(config.scales) > 1 else "")
         + f"{counted(round(facts.minutes), 'minute')} on "
         + (f"{facts.processes} processes of " if facts.processes > 1 else "")
         + f"{counted(facts.threads, 'thread')}{' each' if facts.processes > 1 else ''} ({facts.processor}), "

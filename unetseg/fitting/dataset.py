@@ -130,12 +130,19 @@ class Crops(Dataset[Cut]):
         generator = torch.Generator().manual_seed(random.Random(f"{self.train.seed}/{epoch}/{i}").getrandbits(63))
         return draw_crop(*self.pictures.stored(self.order[i]), self.train.crop, self.augment, generator)
 
-    def finished(self, batch: Batch, *, coarse: bool = False) -> tuple[Tensor, Tensor]:
+    def size_at(self, epoch: int, step: int) -> int:
+        """Pixels a side of the crops of a step: half of `crop` in coarse epochs, else as the scales in turn say."""
+        if epoch < self.train.coarse_epochs:
+            return self.train.crop // 2
+        scale = self.config.scales[step % len(self.config.scales)]
+        return math.ceil(self.train.crop * scale / self.config.stride) * self.config.stride
+
+    def finished(self, batch: Batch, size: int | None = None) -> tuple[Tensor, Tensor]:
         """What the network trains on, made where the batch lies: normalised images (B,C,s,s) and labels (B,s,s).
 
-        s is crop, coarse half of it: the same places at half the resolution.
+        size: s, the pixels a side; another than `crop` shows the same places at another resolution.
         """
-        size = self.train.crop // 2 if coarse else self.train.crop
+        size = size or self.train.crop
         images, labels = carry_out(batch, size, self.augment)
         return normalise(images, self.config), labels
 

@@ -182,7 +182,7 @@ class _Run:
             rate = learning_rate(position.step, self.per_epoch, train)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            images, labels = self.crops.finished(batch.to(self.device), coarse=epoch < train.coarse_epochs)
+            images, labels = self.crops.finished(batch.to(self.device), self.crops.size_at(epoch, position.step))
             loss = self._step(network, images, labels)
             if not math.isfinite(loss):
                 names = [self.crops.name(i) for _, i in self.crops.batches(epoch, position.batch)[0]]
@@ -207,8 +207,9 @@ class _Run:
                 self._save()
 
     def _work(self, steps: int) -> float:
-        """What so many steps cost: one of a coarse epoch has a quarter of the pixels."""
-        return steps - 0.75 * min(steps, self.per_epoch * self.recipe.train.coarse_epochs)
+        """What so many steps cost, by their pixels: one of a coarse epoch has a quarter."""
+        scales, coarse = self.config.scales, min(steps, self.per_epoch * self.recipe.train.coarse_epochs)
+        return 0.25 * coarse + (steps - coarse) * sum(scale**2 for scale in scales) / len(scales)
 
     def _step(self, network: nn.Module, images: Tensor, labels: Tensor) -> float:
         """One step of the optimizer; a GPU that runs out of memory gets the batch in smaller parts."""

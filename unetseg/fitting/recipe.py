@@ -150,11 +150,14 @@ class Model(_Section):
 
     working_size: the longer side of a picture is resized to so many pixels; without it, pictures keep their size.
     working_scale: without a working_size, pictures are reduced to this share of their resolution.
+    scales: multiples of that resolution at which the network sees a picture; the logits are averaged, and the steps
+        of training take the scales in turn.
     widths: channels of the network at each resolution, each half of the one before.
     """
 
     working_size: int | None = None
     working_scale: float = 1.0
+    scales: tuple[float, ...] = (1.0,)
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
 
 
@@ -336,6 +339,7 @@ class Recipe(_Section):
             orientation=data.orientation,
             working_size=self.model.working_size,
             working_scale=self.model.working_scale,
+            scales=self.model.scales,
             widths=self.model.widths,
             temperatures=(1.0,) * (1 if exclusive else len(data.classes)),
             thresholds=(0.5,) * (labels if exclusive else len(data.classes)),

@@ -122,6 +122,7 @@ def _calibration(
             "bins": BINS,
             "working_size": config.working_size,
             "working_scale": config.working_scale,
+            "scales": config.scales,
         },
         "error": {"before": before.summary(), "after": after.summary()},
         "reliability": {"before": before.bins(), "after": after.bins()},
