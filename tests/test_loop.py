@@ -1,6 +1,8 @@
 import csv
+import hashlib
 import json
 import math
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -677,6 +679,12 @@ def test_a_run_can_start_from_a_checkpoint_that_fits(folder: Path, uninterrupted
     checkpoint = fit(nearly_still, folder, tmp_path / "run", init=start, device="cpu")
     before, after = UNet.from_pretrained(start), UNet.from_pretrained(checkpoint)
     torch.testing.assert_close(after.head.weight, before.head.weight, atol=1e-6, rtol=0)
+    digest = hashlib.sha256((start / "model.safetensors").read_bytes()).hexdigest()[:12]
+    began = f"Training began with the weights of checkpoint (SHA-256 {digest}). "
+    assert began in (checkpoint / "README.md").read_text()
+    (checkpoint / "README.md").unlink()
+    fit(nearly_still, folder, tmp_path / "run", resume=True, device="cpu")
+    assert began in (checkpoint / "README.md").read_text()
 
 
 def test_a_checkpoint_with_other_labels_gets_a_fresh_head_and_it_is_said(
@@ -688,10 +696,20 @@ def test_a_checkpoint_with_other_labels_gets_a_fresh_head_and_it_is_said(
         checkpoint = fit(still, folder, tmp_path / "run", init=start, device="cpu")
     assert "a fresh head" in caplog.text
     assert "ground, square (binary)" in caplog.text
+    assert re.search(r"began with the weights of .*\); its head is new\. ", (checkpoint / "README.md").read_text())
     before, after = UNet.from_pretrained(start), UNet.from_pretrained(checkpoint)
     assert after.head.weight.shape[0] == 3
     for name, value in before.contracting.named_parameters():
         torch.testing.assert_close(after.contracting.get_parameter(name), value, atol=1e-6, rtol=0)
+
+
+def test_a_start_that_knows_the_pictures_to_be_scored_is_said(
+    folder: Path, uninterrupted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other_val = recipe_for(epochs=1, val=("p0", "p1"), test=())
+    checkpoint = fit(other_val, folder, tmp_path / "run", init=uninterrupted / "checkpoint", device="cpu")
+    assert "was trained on 2 of the pictures that are scored here; scores will flatter" in caplog.text
+    assert ", which were trained on 2 of the pictures scored here. " in (checkpoint / "README.md").read_text()
 
 
 def test_a_checkpoint_of_another_shape_is_no_start(folder: Path, uninterrupted: Path, tmp_path: Path) -> None:

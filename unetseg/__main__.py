@@ -114,7 +114,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     from .fitting import Recipe
     from .fitting.evaluation import assess, cases, check_same_labels
-    from .fitting.folder import find_examples, tested_pictures
+    from .fitting.folder import find_examples, pictures_of
     from .fitting.report import count_look, json_text, write_worst
     from .fitting.results import as_text, split_scores
 
@@ -128,7 +128,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     examples = [example for example in found if every or example.split == options.split]
     if not examples:
         raise ValueError(f"the {options.split} split of {options.data} is empty; name another with --split")
-    test = tested_pictures(checkpoint) if every else set()
+    test = pictures_of(checkpoint, "test") if every else set()
     tested = options.split == "test" or any((e.group, e.image.stem) in test for e in examples)
     assessment = assess(cases(predictor, examples, recipe.data, progress=True), predictor.config)
     result = split_scores(assessment)

@@ -37,13 +37,17 @@ REAL = ("val", "folds", "test")
 
 @dataclass(frozen=True)
 class Facts:
-    """What a run knows of itself. minutes: of training, validation included. threads: of each process."""
+    """What a run knows of itself.
+
+    minutes: of training, validation included. threads: of each process. init: as in `state.Position`.
+    """
 
     steps: int
     minutes: float
     processes: int
     threads: int
     processor: str
+    init: str | None = None
 
 
 def card_text(
@@ -91,6 +95,7 @@ def card_text(
         + (f"{facts.processes} processes of " if facts.processes > 1 else "")
         + f"{counted(facts.threads, 'thread')}{' each' if facts.processes > 1 else ''} ({facts.processor}), "
         + f"seed {recipe.train.seed}. "
+        + (f"Training began with the weights of {facts.init}. " if facts.init else "")
         + (
             f"Generated pictures were mixed in, {recipe.train.synthetic_share:.0%} of the number of real ones.\n"
             if recipe.train.synthetic_share and recipe.train.synthetic

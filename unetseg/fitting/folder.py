@@ -94,11 +94,11 @@ def names_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, list[st
     return names
 
 
-def tested_pictures(checkpoint: Path) -> set[tuple[str, str]]:
-    """Group and name of the pictures that a checkpoint was not trained on and is tested with, by its `split.json`."""
+def pictures_of(checkpoint: Path, split: Split) -> set[tuple[str, str]]:
+    """Group and name of the pictures of a split that a checkpoint was trained with, by its `split.json`."""
     path = checkpoint / "split.json"
     names = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {(group, name) for group, some in names.get("test", {}).items() for name in some}
+    return {(group, name) for group, some in names.get(split, {}).items() for name in some}
 
 
 def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:

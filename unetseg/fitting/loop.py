@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import math
 import platform
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from .. import hub
+from ..files import WEIGHTS
 from ..metrics import scores
 from ..model import UNet
 from ..predictor import Predictor, has_bfloat16, usable
@@ -29,7 +31,7 @@ from .augment import collate
 from .card import Facts
 from .dataset import Crops, Pictures, measure
 from .evaluation import evaluate
-from .folder import Example, names_by_split, read_example
+from .folder import Example, names_by_split, pictures_of, read_example
 from .journal import Journal
 from .losses import class_weights, segmentation_loss
 from .optimisation import learning_rate, step, update_average
@@ -115,8 +117,7 @@ class _Run:
 
         torch.manual_seed(recipe.train.seed)
         self.network = UNet(self.config)
-        if init is not None:
-            _start_from(init, self.network)
+        self.position = Position(init=None if init is None else _start_from(init, self.network, examples))
         self.network = self.network.to(device)
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
@@ -131,7 +132,6 @@ class _Run:
         fields = recipe.model_dump(mode="json", exclude={"card": True, "train": machine})
         seen = {"mean": mean, "std": std, "pixels": pixels}
         self.told = {**fields, "pictures": names_by_split(examples), "measured": seen}
-        self.position = Position()
         if resume:
             self.position = load_state(
                 run_dir / "state.safetensors", self.told, self.network, self.average, self.optimizer
@@ -305,12 +305,14 @@ class _Run:
             processes=distributed.count(),
             threads=torch.get_num_threads(),
             processor=torch.cuda.get_device_name(self.device) if on_gpu else platform.machine() + " CPU",
+            init=self.position.init,
         )
 
 
-def _start_from(init: str | Path, network: UNet) -> None:
-    """Load a checkpoint's weights; of one with other labels, all but the head."""
-    theirs, weights = hub.load(hub.find(init).folder)
+def _start_from(init: str | Path, network: UNet, examples: Sequence[Example]) -> str:
+    """Load a checkpoint's weights; of one with other labels, all but the head. Returns what a card says of them."""
+    source = hub.find(init)
+    theirs, weights = hub.load(source.folder)
     for field in ("channels", "widths"):
         got, expected = getattr(theirs, field), getattr(network.config, field)
         if got != expected:
@@ -318,10 +320,17 @@ def _start_from(init: str | Path, network: UNet) -> None:
                 f"--init {init} has {field} {list(got)}, the recipe {list(expected)}; start from one that fits, or "
                 + (f"train with --model.widths '{list(got)}'" if field == "widths" else f"give the data those {field}")
             )
+    digest = hashlib.sha256((source.folder / WEIGHTS).read_bytes()).hexdigest()
+    # no path: a card may be read anywhere
+    told = f"{source if source.commit else source.folder.resolve().name} (SHA-256 {digest[:12]})"
+    scored = {(e.group, e.image.stem) for e in examples if e.split != "train"}
+    if seen := len(pictures_of(source.folder, "train") & scored):
+        log.warning("--init %s was trained on %d of the pictures that are scored here; scores will flatter", init, seen)
+        told += f", which were trained on {seen} of the pictures scored here"
     ours = network.config
     if (theirs.task, theirs.labels, theirs.outputs) == (ours.task, ours.labels, ours.outputs):
         network.load_state_dict(weights)
-        return
+        return told
     log.info(
         "a fresh head: %s knows %s (%s), the recipe wants %s (%s); all other weights are taken over",
         init,
@@ -332,3 +341,4 @@ def _start_from(init: str | Path, network: UNet) -> None:
     )
     head = {f"head.{name}": value for name, value in network.head.state_dict().items()}
     network.load_state_dict(weights | head)
+    return f"{told}; its head is new"

@@ -20,6 +20,7 @@ class Position:
     """Where a run is. epoch and batch: the next ones to do.
 
     last, best: the latest and the highest validation score; stale: validations since the highest.
+    init: the weights that it began with, by name and hash; None for random ones.
     """
 
     epoch: int = 0
@@ -30,6 +31,7 @@ class Position:
     best: float = -1.0
     last: float | None = None
     stale: int = 0
+    init: str | None = None
 
 
 Told = dict[str, dict[str, Any]]
