@@ -566,9 +566,7 @@ def test_the_coarse_epochs_train_at_half_the_resolution_and_the_others_at_the_sc
     turns = [(16 if step % 2 else 32,) * 4 for step in range(2 * PER_EPOCH, 3 * PER_EPOCH)]
     assert sizes == [(16,) * 4] * 2 * PER_EPOCH + turns
     card = (checkpoint / "README.md").read_text()
-    assert (
-        "32 pixels, in the first 2 epochs at half the resolution, then in turn at 1 and 0.5 times it, 0 minutes" in card
-    )
+    assert "in the first 2 epochs at half the resolution, then in turn at 1 and 0.5 times the resolution, " in card
     assert SegmentationConfig.from_file(checkpoint / "config.json").scales == (1.0, 0.5)
 
 

@@ -90,7 +90,7 @@ def card_text(
         f"`split.json` names them. {counted(facts.steps, 'step')} of {counted(recipe.train.batch_size, 'crop')} of "
         f"{recipe.train.crop} pixels, "
         + (f"in the first {counted(coarse, 'epoch')} at half the resolution, " if coarse else "")
-        + (f"{'then ' if coarse else ''}in turn at {scales} times it, " if len(config.scales) > 1 else "")
+        + (f"{'then ' if coarse else ''}in turn at {scales} times the resolution, " if len(config.scales) > 1 else "")
         + f"{counted(round(facts.minutes), 'minute')} on "
         + (f"{facts.processes} processes of " if facts.processes > 1 else "")
         + f"{counted(facts.threads, 'thread')}{' each' if facts.processes > 1 else ''} ({facts.processor}), "
