@@ -111,7 +111,7 @@ def train(recipe: Recipe, examples: Sequence[Example], seconds: float, device: t
         for group in optimizer.param_groups:
             # a twentieth of the time to warm up, then half a cosine
             group["lr"] = settings.learning_rate * min(used / 0.05 + 0.01, 0.5 * (1 + math.cos(math.pi * used)))
-        images, labels = crops.finished(batch.to(device))
+        images, labels = crops.finished(batch.to(device), crops.size_at(settings.coarse_epochs, steps))
         images = images.contiguous(memory_format=torch.channels_last)
         if not math.isfinite(step(loss, images, labels, optimizer, clip_norm=settings.clip_norm)):
             raise ValueError(f"the loss is no number at step {steps}; lower train.learning_rate")
