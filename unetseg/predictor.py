@@ -169,10 +169,11 @@ class Predictor:
     def _run(self, x: Tensor) -> Tensor:
         """The mean of the logits at every scale: (1,C,h,w) -> (1,K,h,w)."""
         height, width = x.shape[2:]
-        first, *others = (restore(self._tiled(rescale(x, s)), height, width) for s in self.config.scales)
-        for logits in others:
-            first += logits
-        return first / len(self.config.scales)
+        first, *others = self.config.scales
+        total = restore(self._tiled(rescale(x, first)), height, width)
+        for factor in others:
+            total += restore(self._tiled(rescale(x, factor)), height, width)
+        return total.div_(len(self.config.scales))
 
     def _tiled(self, x: Tensor) -> Tensor:
         def network(part: Tensor) -> Tensor:
