@@ -227,6 +227,18 @@ def test_folds_come_before_the_run_and_are_summed_up(
     assert "out-of-fold predictions of 2 checkpoints" in (run / "checkpoint" / "calibration.json").read_text()
 
 
+def test_a_second_run_starts_from_the_checkpoint_that_init_names(
+    command: ModuleType, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = [str(folder / "tiny.toml"), "--data", str(folder / "data"), "--train.epochs", "1", "--run-dir"]
+    assert command.main([*arguments, str(tmp_path / "1")]) == 0
+    assert command.main([*arguments, str(tmp_path / "2"), "--init", str(tmp_path / "1" / "checkpoint")]) == 0
+    cards = [(tmp_path / run / "checkpoint" / "README.md").read_text() for run in "12"]
+    assert ["Training began with the weights of checkpoint (SHA-256 " in card for card in cards] == [False, True]
+    assert command.main([*arguments, str(tmp_path / "3"), "--init", str(tmp_path / "nowhere")]) == 1
+    assert f"no checkpoint '{tmp_path / 'nowhere'}'" in caplog.text
+
+
 def test_without_validation_all_is_trained_on_and_the_folds_say_how_good_it_is(
     command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
