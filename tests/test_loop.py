@@ -710,6 +710,14 @@ def test_a_start_that_knows_the_pictures_to_be_scored_is_said(
     assert ", which were trained on 2 of the pictures scored here. " in (checkpoint / "README.md").read_text()
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"train": ["a"]}', '{"train": {"a": 1}}'])
+def test_a_start_with_a_damaged_split_is_told(text: str, folder: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    start = shutil.copytree(uninterrupted / "checkpoint", tmp_path / "start")
+    (start / "split.json").write_text(text)
+    with pytest.raises(ValueError, match=r"split\.json is not such as a run writes it; get it again"):
+        fit(recipe_for(), folder, tmp_path / "run", init=start, device="cpu")
+
+
 def test_a_checkpoint_of_another_shape_is_no_start(folder: Path, uninterrupted: Path, tmp_path: Path) -> None:
     wider = recipe_for(model=Model(widths=(4, 16)))
     with pytest.raises(ValueError, match=r"has widths \[4, 8\], the recipe \[4, 16\]; start from one that fits"):
