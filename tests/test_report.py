@@ -332,10 +332,13 @@ def test_evaluate_prints_the_same_report_and_counts_looks_where_there_is_a_run(
     assert evaluate("val") == before["val"]
     assert as_text(f"{checkpoint} on the val split of {folder / 'data'}", before["val"]) in caplog.text
     assert (tmp_path / "worst.png").is_file()
+    assert "was trained on" not in caplog.text
     every = evaluate("all")  # with pictures to train on, and no look at a split
     assert every["pictures"] > before["val"]["pictures"] + before["test"]["pictures"]
     assert every["groups"].keys() > before["val"]["groups"].keys() | before["test"]["groups"].keys()
     assert "counted nowhere" in caplog.text  # pictures of the test split are among them
+    known = every["pictures"] - before["val"]["pictures"] - before["test"]["pictures"]
+    assert f"was trained on {known} of these pictures, so the scores flatter" in caplog.text
     # a checkpoint alone: nowhere to count
     assert evaluate("test") == {key: value for key, value in before["test"].items() if key != "looks"}
     assert "counted nowhere" in caplog.text

@@ -114,7 +114,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     from .fitting import Recipe
     from .fitting.evaluation import assess, cases, check_same_labels
-    from .fitting.folder import find_examples, pictures_of
+    from .fitting.folder import find_examples, shared_pictures
     from .fitting.report import count_look, json_text, write_worst
     from .fitting.results import as_text, split_scores
 
@@ -128,8 +128,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     examples = [example for example in found if every or example.split == options.split]
     if not examples:
         raise ValueError(f"the {options.split} split of {options.data} is empty; name another with --split")
-    test = pictures_of(checkpoint, "test") if every else set()
-    tested = options.split == "test" or any((e.group, e.image.stem) in test for e in examples)
+    tested = options.split == "test" or (every and shared_pictures(checkpoint, "test", examples) > 0)
+    known = 0 if options.split == "train" else shared_pictures(checkpoint, "train", examples)
     assessment = assess(cases(predictor, examples, recipe.data, progress=True), predictor.config)
     result = split_scores(assessment)
     in_a_run = (checkpoint.parent / "state.safetensors").exists()
@@ -143,6 +143,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         write_worst(options.worst, {options.split: assessment.worst}, predictor.config)
     what = "all" if every else f"the {options.split} split"
     log.info("%s", as_text(f"{options.checkpoint} on {what} of {options.data}", result))
+    if known:
+        log.warning("%s was trained on %d of these pictures, so the scores flatter", options.checkpoint, known)
     if tested and not in_a_run:
         log.info("this look at the test split is counted nowhere: add it to earlier_test_looks in the recipe's [card]")
     return 0

@@ -94,14 +94,15 @@ def names_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, list[st
     return names
 
 
-def pictures_of(checkpoint: Path, split: Split) -> set[tuple[str, str]]:
-    """Group and name of the pictures of a split that a checkpoint was trained with, by its `split.json`."""
+def shared_pictures(checkpoint: Path, split: Split, examples: Sequence[Example]) -> int:
+    """How many of these pictures were in a split when a checkpoint was trained, by its `split.json`."""
     path = checkpoint / "split.json"
     try:
         names = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return {(group, name) for group, some in names.get(split, {}).items() for name in some}
+        pictures = {(group, name) for group, some in names.get(split, {}).items() for name in some}
     except (AttributeError, TypeError, ValueError):
         raise ValueError(f"{path} is not such as a run writes it; get it again") from None
+    return sum((example.group, example.image.stem) in pictures for example in examples)
 
 
 def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:

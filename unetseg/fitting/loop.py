@@ -31,7 +31,7 @@ from .augment import collate
 from .card import Facts
 from .dataset import Crops, Pictures, measure
 from .evaluation import evaluate
-from .folder import Example, names_by_split, pictures_of, read_example
+from .folder import Example, names_by_split, read_example, shared_pictures
 from .journal import Journal
 from .losses import class_weights, segmentation_loss
 from .optimisation import learning_rate, step, update_average
@@ -323,8 +323,7 @@ def _start_from(init: str | Path, network: UNet, examples: Sequence[Example]) ->
     digest = hashlib.sha256((source.folder / WEIGHTS).read_bytes()).hexdigest()
     # no path: a card may be read anywhere
     told = f"{source if source.commit else source.folder.resolve().name} (SHA-256 {digest[:12]})"
-    scored = {(e.group, e.image.stem) for e in examples if e.split != "train"}
-    if seen := len(pictures_of(source.folder, "train") & scored):
+    if seen := shared_pictures(source.folder, "train", [e for e in examples if e.split != "train"]):
         log.warning("--init %s was trained on %d of the pictures that are scored here; scores will flatter", init, seen)
         told += f", which were trained on {seen} of the pictures scored here"
     ours = network.config
