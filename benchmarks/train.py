@@ -1,9 +1,10 @@
 """How fast training is: `python benchmarks/train.py [--steps 20 --rounds 5]`, on a machine that does nothing else.
 
-The loop of `unetseg.fitting` (channels_last, bfloat16 where hardware has it, augmentation a batch at a time on the
-device) against a plain one (float32, NCHW, augmentation a picture at a time in the data set, 0 and 2 loader workers),
-with the same network, loss, optimizer, batch and augmentation code on the same generated slices. The loops take turns
-in one process, so that what else the machine does hits all of them; the medians over the rounds are printed.
+The loop of `unetseg.fitting` (channels_last, bfloat16 where hardware has it, freed memory kept, augmentation a batch at
+a time on the device) against a plain one (float32, NCHW, augmentation a picture at a time in the data set, 0 and 2
+loader workers), with the same network, loss, optimizer, batch and augmentation code on the same generated slices. Each
+loop has a process of its own, for how memory is kept is a matter of the process, and they take turns, so that what else
+the machine does hits all of them; the medians over the rounds are printed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -28,6 +30,7 @@ from unetseg.fitting.augment import collate
 from unetseg.fitting.dataset import Crops, Pictures, measure
 from unetseg.fitting.folder import find_examples
 from unetseg.fitting.losses import segmentation_loss
+from unetseg.fitting.memory import keep_freed_memory
 from unetseg.fitting.optimisation import step, update_average
 from unetseg.predictor import best_device, has_bfloat16
 from unetseg.samples import write_samples
@@ -112,6 +115,36 @@ class Trainer:
         return time.perf_counter()
 
 
+class Loop:
+    """A trainer in a process of its own, which trains only while it is asked for a round."""
+
+    def __init__(self, recipe: Recipe, folder: Path, device: torch.device, *, plain: bool, workers: int) -> None:
+        context = torch.multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_train_when_asked, args=(theirs, recipe, folder, device, plain, workers))
+        self.process.start()
+
+    def round(self, epoch: int, steps: int) -> Round:
+        """As `Trainer.round`."""
+        self.pipe.send((epoch, steps))
+        result: Round = self.pipe.recv()
+        return result
+
+    def end(self) -> None:
+        self.pipe.send(None)
+        self.process.join()
+
+
+def _train_when_asked(
+    pipe: Connection, recipe: Recipe, folder: Path, device: torch.device, plain: bool, workers: int
+) -> None:
+    if not plain:
+        keep_freed_memory()
+    trainer = Trainer(crops_of_samples(recipe, folder), device, plain=plain, workers=workers)
+    while (order := pipe.recv()) is not None:
+        pipe.send(trainer.round(*order))
+
+
 def operations(crops: Crops, device: torch.device) -> int:
     """Floating-point operations of a step, forward and backward."""
     trainer = Trainer(crops, device, plain=True, workers=0)
@@ -139,9 +172,8 @@ def roof(device: torch.device) -> float:
     return 2 * side**3 / best
 
 
-def crops_of_samples(recipe: Recipe, folder: Path, count: int) -> Crops:
-    """Crops of generated slices of the recipe's size, with its augmentation."""
-    write_samples(folder, "ct", count=count, size=recipe.model.working_size or recipe.train.crop)
+def crops_of_samples(recipe: Recipe, folder: Path) -> Crops:
+    """Crops of the generated slices in a folder, with the recipe's augmentation."""
     data = recipe.data.model_copy(update={"manifest": None, "group_column": None, "split_column": None, "val": 0.0})
     train = recipe.train.model_copy(update={"synthetic": None, "synthetic_share": 0.0})
     recipe = recipe.model_copy(update={"data": data, "train": train})
@@ -163,17 +195,21 @@ def main() -> None:
     if options.batch_size:
         train = recipe.train.model_copy(update={"batch_size": options.batch_size})
         recipe = recipe.model_copy(update={"train": train})
-    with tempfile.TemporaryDirectory() as folder:
-        crops = crops_of_samples(recipe, Path(folder), options.pictures)
-        trainers = {
-            "ours": Trainer(crops, device, plain=False, workers=recipe.train.workers),
-            "plain, 0 workers": Trainer(crops, device, plain=True, workers=0),
-            "plain, 2 workers": Trainer(crops, device, plain=True, workers=2),
+    with tempfile.TemporaryDirectory() as name:
+        folder, size = Path(name), recipe.model.working_size or recipe.train.crop
+        write_samples(folder, "ct", count=options.pictures, size=size)
+        loops = {
+            "ours": Loop(recipe, folder, device, plain=False, workers=recipe.train.workers),
+            "plain, 0 workers": Loop(recipe, folder, device, plain=True, workers=0),
+            "plain, 2 workers": Loop(recipe, folder, device, plain=True, workers=2),
         }
-        rounds: dict[str, list[Round]] = {name: [] for name in trainers}
+        rounds: dict[str, list[Round]] = {name: [] for name in loops}
         for number in range(options.rounds):
-            for name, trainer in trainers.items():
-                rounds[name].append(trainer.round(number, options.steps))
+            for name, loop in loops.items():
+                rounds[name].append(loop.round(number, options.steps))
+        for loop in loops.values():
+            loop.end()
+        crops = crops_of_samples(recipe, folder)
     images = options.steps * min(recipe.train.batch_size, len(crops))
     report(crops, device, rounds, images)
 

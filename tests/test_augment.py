@@ -277,3 +277,40 @@ def test_a_picture_full_of_objects_has_no_background_crop() -> None:
     full = torch.ones(30, 30, dtype=torch.uint8)
     _, labels = random_crop(noise(1, 30, 30), full, 30, Augment(background_crop=1), generator(0))
     assert (labels == 1).all()
+
+
+def test_lesions_change_the_tone_inside_classes_and_nothing_else() -> None:
+    picture, known = torch.full((1, 40, 40), 0.5), torch.zeros(40, 40, dtype=torch.uint8)
+    known[5:35, 5:20], known[5:35, 20:30], known[5:35, 30:35] = 1, 2, IGNORE
+    tones = []
+    for seed in range(40):
+        image, labels = random_crop(picture, known, 40, Augment(lesions=1), generator(seed))
+        changed = (image[0] - 0.5).abs() > 1e-4  # of resampling
+        assert torch.equal(labels, known)
+        assert changed.any()
+        assert ((known == 1) | (known == 2))[changed].all()
+        tones.append(level(image) - 0.5)
+    assert min(tones) < 0 < max(tones)
+    assert (picture == 0.5).all()  # it may be the one in the cache
+    some = [random_crop(picture, known, 40, Augment(lesions=0.5), generator(s))[0].std() > 1e-4 for s in range(100)]
+    assert 0.3 < sum(map(bool, some)) / 100 < 0.7
+
+
+def test_a_lesion_stays_inside_the_class_that_it_began_in() -> None:
+    known = torch.ones(40, 40, dtype=torch.uint8)
+    known[:, 20:] = 2
+    halves = {
+        tuple(bool(((half - 0.5).abs() > 1e-4).any()) for half in image[0].split(20, dim=1))
+        for image in (
+            random_crop(torch.full((1, 40, 40), 0.5), known, 40, Augment(lesions=1), generator(seed))[0]
+            for seed in range(60)
+        )
+    }
+    assert halves == {(True, False), (False, True), (True, True)}
+
+
+def test_a_picture_without_any_class_has_no_lesions() -> None:
+    known = torch.zeros(20, 20, dtype=torch.uint8)
+    known[:10] = IGNORE
+    image, _ = random_crop(torch.full((1, 20, 20), 0.5), known, 20, Augment(lesions=1), generator(0))
+    assert (image == 0.5).all()
