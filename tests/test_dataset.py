@@ -418,17 +418,3 @@ def test_generated_pictures_are_mixed_in_by_share_from_seeds_of_their_own(tmp_pa
     assert labels.any()
     assert without_liver.any() == (kind == "aerial")
     assert len(pictures(tmp_path, data, synthetic_share=0.5)) == 4  # of no kind
-
-
-def test_an_epoch_sees_no_more_crops_of_a_group_than_its_limit_and_in_time_all(tmp_path: Path) -> None:
-    add(tmp_path, *(f"large_{i}" for i in range(9)), *(f"small_{i}" for i in range(2)), size=(16, 16))
-    data = described(group_pattern="(large|small)_")
-    found = pictures(tmp_path, data, batch_size=1, group_limit=3, synthetic="ct", synthetic_share=0.5)
-    kept = Crops(found, found.recipe.config((0.5,), (0.25,)))
-    seen = set()
-    for epoch in range(12):
-        names = [kept.name(i).split(" ")[0].split("_")[0] for ((_, i),) in kept.batches(epoch)]
-        generated = len(kept) - 11  # they have no group, so no limit
-        assert {name: names.count(name) for name in names} == {"large": 3, "small": 2, "synthetic": generated}
-        seen |= {i for ((_, i),) in kept.batches(epoch)}
-    assert seen == set(range(len(kept)))

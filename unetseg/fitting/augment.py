@@ -67,11 +67,7 @@ def draw_crop(image: Tensor, labels: Tensor, size: int, settings: Augment, gener
     y0, y1 = (int(v.clamp(top, top + height - 1)) for v in (low[1], high[1]))
     place[:, 2] -= torch.tensor([float(x0), float(y0)])
     part = (slice(y0, y1 + 1), slice(x0, x1 + 1))
-    changes = _draw_intensity(place, len(image), settings, draw)
-    pixels = as_float(image[:, *part])
-    if settings.lesions and draw.chance(settings.lesions):
-        pixels = _with_lesions(pixels, labels[part], draw)
-    return pixels, labels[part], changes
+    return as_float(image[:, *part]), labels[part], _draw_intensity(place, len(image), settings, draw)
 
 
 def as_float(image: Tensor) -> Tensor:
@@ -167,25 +163,6 @@ def _background_window(labels: Tensor, settings: Augment, draw: _Draw) -> tuple[
             if not labels[top : top + window_height, left : left + window_width].any():
                 return top, left, window_height, window_width
     return 0, 0, height, width
-
-
-def _with_lesions(image: Tensor, labels: Tensor, draw: _Draw) -> Tensor:
-    """The image (C,h,w) with one to three spots of another tone, each inside one class of label 1 or more."""
-    places = ((labels != 0) & (labels != IGNORE)).nonzero()
-    if not len(places):
-        return image
-    image = image.clone()  # the one given may be kept
-    y, x = (torch.arange(side) for side in labels.shape)
-    for _ in range(math.ceil(draw.between(0, 3))):
-        row, column = places[int(draw.between(0, len(places)))].tolist()
-        dy, dx = y[:, None] - row, x - column
-        angle = torch.atan2(dy, dx)
-        # an outline that is no circle: two waves around one
-        waves = [draw.between(0, 0.3) * torch.cos(k * angle + draw.around(math.pi)) for k in (2, 3)]
-        radius = max(labels.shape) * draw.between(0.02, 0.15) * (1 + waves[0] + waves[1])
-        inside = torch.sigmoid((radius - torch.hypot(dy.float(), dx.float())) / draw.between(0.5, 2))  # a soft edge
-        image += draw.between(-0.3, 0.1) * inside * (labels == labels[row, column])
-    return image.clamp(0, 1)
 
 
 def _draw_place(size: int, height: int, width: int, settings: Augment, draw: _Draw) -> Tensor:

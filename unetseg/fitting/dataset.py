@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -151,22 +150,9 @@ class Crops(Dataset[Cut]):
         """The keys of an epoch's batches from number `start` on, shuffled; a last incomplete batch is left out."""
         order = list(range(len(self)))
         random.Random(f"{self.train.seed}/{epoch}").shuffle(order)
-        if self.train.group_limit:
-            seen: Counter[str | None] = Counter()
-            order = [i for i in order if self._is_wanted(i, seen)]
         size = min(self.train.batch_size, len(order))
         whole = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
         return [[(epoch, i) for i in batch] for batch in whole[start:]]
-
-    def _is_wanted(self, i: int, seen: Counter[str | None]) -> bool:
-        """Whether a crop is still within its group's limit; counts it. Generated pictures have no group."""
-        group = self._group(i)
-        seen[group] += 1
-        return group is None or seen[group] <= self.train.group_limit
-
-    def _group(self, i: int) -> str | None:
-        index, examples = self.order[i], self.pictures.examples
-        return examples[index].group if index < len(examples) else None
 
     def name(self, i: int) -> str:
         """The file name of the picture that crop i is taken from."""

@@ -13,8 +13,8 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 def keep_freed_memory() -> bool:
     """Have this process keep the memory that its tensors free, in pages of 2 MB; whether that could be done.
 
-    glibc gives large blocks back to Linux at once, and gets them anew, page by page and full of zeros: a fifth to a
-    third of the time of a training step on a CPU (`benchmarks/train.py`). Elsewhere nothing is done.
+    glibc gives large blocks back to Linux at once, and gets them anew, page by page and full of zeros, which took 20 to
+    30 % of the time of a training step on two cores. Elsewhere nothing is done.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -173,8 +173,6 @@ class Augment(_Section):
     noise: standard deviation of added Gaussian noise. blur: standard deviation of a Gaussian blur in pixels.
     background_crop: for so large a share of the crops, a window of the picture without a pixel of any class is
         looked for and enlarged, so that the network meets pictures that show nothing to be found.
-    lesions: in so large a share of the crops, one to three spots inside a class (not the background) get darker or
-        lighter and stay that class, as lesions of an organ do (after Hu et al. 2023, arXiv 2303.14869).
     """
 
     flip: tuple[Literal["horizontal", "vertical"], ...] = ()
@@ -191,15 +189,12 @@ class Augment(_Section):
     noise: float = Field(0, ge=0, le=0.5)
     blur: float = Field(0, ge=0, le=4)
     background_crop: Probability = 0
-    lesions: Probability = 0
 
 
 class Train(_Section):
     """`[train]`: the run itself.
 
     epochs: passes over the data; a pass sees a large picture in as many crops as cover it.
-    group_limit: an epoch sees so many crops of a group at most, others each time, so that a patient with many slices
-        doesn't outweigh the rest; 0 sees all.
     coarse_epochs: so many of them, the first, see the same crops at half the resolution, in a quarter of the time.
     crop: side in pixels of what the network trains on. batch_size: crops per step, over all processes.
     learning_rate: the peak of AdamW's, after `warmup_epochs` of linear rise, then falling as a cosine to 0.
@@ -220,7 +215,6 @@ class Train(_Section):
     """
 
     epochs: int = Field(50, ge=1)
-    group_limit: int = Field(0, ge=0)
     coarse_epochs: int = Field(0, ge=0)
     batch_size: int = Field(8, ge=1)
     crop: int = Field(256, ge=16)
@@ -315,9 +309,8 @@ class Recipe(_Section):
                 f"{path}: synthetic pictures of the kind {kind!r} have {SAMPLE_LABELS[kind]} labels, "
                 f"[data] names {count}; leave synthetic out"
             )
-        for field in ("background_crop", "lesions"):
-            if getattr(recipe.augment, field) and recipe.data.background is None:
-                raise ValueError(f"{path}: {field} needs a background, and [data] names none; leave it out")
+        if recipe.augment.background_crop and recipe.data.background is None:
+            raise ValueError(f"{path}: background_crop needs a background, and [data] names none; leave it out")
         return recipe
 
     def to_toml(self) -> str:
