@@ -123,6 +123,7 @@ class Loop:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_train_when_asked, args=(theirs, recipe, folder, device, plain, workers))
         self.process.start()
+        theirs.close()  # so that a process that dies ends `recv`
 
     def round(self, epoch: int, steps: int) -> Round:
         """As `Trainer.round`."""

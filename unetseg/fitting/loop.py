@@ -34,7 +34,6 @@ from .evaluation import evaluate
 from .folder import Example, names_by_split, read_example, shared_pictures
 from .journal import Journal
 from .losses import class_weights, segmentation_loss
-from .memory import keep_freed_memory
 from .optimisation import learning_rate, step, update_average
 from .recipe import Recipe
 from .report import complete
@@ -116,7 +115,6 @@ class _Run:
                 "take a larger batch_size, more pictures or fewer processes"
             )
 
-        keep_freed_memory()
         torch.manual_seed(recipe.train.seed)
         self.network = UNet(self.config)
         self.position = Position(init=None if init is None else _start_from(init, self.network, examples))

@@ -21,6 +21,7 @@ def keep_freed_memory() -> bool:
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):  # another C library than glibc
         return False
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages; torch reads it at its first large tensor
+    # large pages; torch reads this at its first tensor, so later it does nothing
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_TOP_PAD: 2**26}
     return all(libc.mallopt(name, value) == 1 for name, value in settings.items())

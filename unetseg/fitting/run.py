@@ -17,6 +17,7 @@ from ..predictor import usable
 from . import distributed
 from .folder import Example, find_examples, read_labels
 from .loop import fit_examples, refuse_a_run_in_use
+from .memory import keep_freed_memory
 from .recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def fit(
     train together, and the first one writes.
     Raises ValueError for data or a run folder that don't fit.
     """
+    keep_freed_memory()  # before the first tensor
     refuse_a_run_in_use(run_dir, resume=resume)  # before hours of folds
     examples = find_examples(recipe.data, data, recipe.train.seed)
     if recipe.data.group_column is None and recipe.data.group_pattern is None:
