@@ -119,6 +119,27 @@ def smooth(folder: Path) -> None:
         Image.open(path).resize((64, 64), Image.Resampling.BICUBIC).resize((32, 32)).save(path)
 
 
+def reduced_disc(i: int) -> Pixels:
+    """A disc on 32 x 32 pixels, its border a blend: 0, 64, 128, 191 and 255."""
+    y, x = np.mgrid[:64, :64]
+    disc = ((y - 30 - i % 3) ** 2 + (x - 29 - i % 5) ** 2 < 300 + 20 * i).astype(np.uint8) * 255
+    return np.asarray(Image.fromarray(disc).reduce(2))
+
+
+def antialiased(folder: Path) -> None:
+    for i, path in enumerate(sorted((folder / "masks").iterdir())):
+        put(path, reduced_disc(i))
+
+
+def antialiased_once(folder: Path) -> None:
+    put(folder / "masks/p1_1.png", reduced_disc(0))
+
+
+def antialiased_red(folder: Path) -> None:
+    for i, path in enumerate(sorted((folder / "masks").iterdir())):
+        put(path, reduced_disc(i)[..., None] * np.array([1, 0, 0], dtype=np.uint8))
+
+
 def through_jpeg(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         file = io.BytesIO()
@@ -143,9 +164,44 @@ def objects(folder: Path) -> None:
         put(path, mask)
 
 
+def boxes(*values: int) -> Pixels:
+    """Squares of 5 pixels with these values, apart, in rows of five."""
+    mask = np.zeros((32, 32), dtype=np.uint8)
+    for place, value in enumerate(values):
+        mask[place // 5 * 6 : place // 5 * 6 + 5, place % 5 * 6 : place % 5 * 6 + 5] = value
+    return mask
+
+
+def few_objects(folder: Path, most: int = 5) -> None:
+    """Masks that number their 1 to 5 objects; the first has an arm at its side (a hole) and touches the next."""
+    for k, path in enumerate(sorted((folder / "masks").iterdir())):
+        mask = boxes(*range(1, k % most + 2))
+        mask[2, 2] = 0
+        mask[:5, 5] = mask[:5, 6]
+        put(path, mask)
+
+
 def twelve_bits(folder: Path) -> None:
     for path in (folder / "images").iterdir():
         put(path, np.asarray(Image.open(path)).astype(np.uint16) * 16)
+
+
+def hot_pixels(folder: Path, pictures: str) -> None:
+    twelve_bits(folder)
+    for path in (folder / "images").glob(pictures):
+        image = np.asarray(Image.open(path)).copy()
+        image[3, 4] = 60000
+        put(path, image)
+
+
+def half_sixteen_bits(folder: Path) -> None:
+    for path in (folder / "images").glob("*_0.png"):
+        put(path, np.asarray(Image.open(path)).astype(np.uint16) * 16)
+
+
+def some_twelve_bits(folder: Path) -> None:
+    for path in (folder / "images").iterdir():
+        put(path, np.asarray(Image.open(path)).astype(np.uint16) * (16 if path.stem == "p1_0" else 256))
 
 
 def floats(folder: Path) -> None:
@@ -158,6 +214,18 @@ def wide_integers(folder: Path) -> None:
     for path in list((folder / "images").iterdir()):
         put(path.with_suffix(".tif"), np.asarray(Image.open(path)).astype(np.int32) - 100)
         path.unlink()
+
+
+def renamed(folder: Path, *stems: str) -> None:
+    """The pictures by these names, as many as there are."""
+    for place in ("images", "masks"):
+        for number, path in enumerate(sorted((folder / place).iterdir())):
+            path.rename(folder / place / f"{number:02d}.png")
+        for number, path in enumerate(sorted((folder / place).iterdir())):
+            if number < len(stems):
+                path.rename(folder / place / f"{stems[number]}.png")
+            else:
+                path.unlink()
 
 
 def manifest(folder: Path, text: str) -> None:
@@ -185,12 +253,21 @@ def split_in_two(folder: Path, patients: str) -> None:
         (to_jpeg, "question", ["10 masks saved as JPEG", "masks/p0_0.jpg", "PNG"]),
         (smooth, "question", ["10 masks with in-between values", "cuts at 128"]),
         (through_jpeg, "question", ["masks with in-between values", "cuts at 12"]),
+        (antialiased, "question", ["10 masks with in-between values", "5 values in all", "cuts at 128"]),
+        (antialiased_once, "question", ["1 mask with in-between values", "masks/p1_1.png", "cuts at 128"]),
+        (antialiased_red, "question", ["10 masks with in-between values", "5 values in all"]),
         (objects, "question", ["0 to 24 without a gap", "one class of all"]),
+        (few_objects, "question", ["0 to 5 without a gap", "one class of all"]),
+        (lambda f: few_objects(f, 2), "question", ["0 to 2 without a gap", "one class of all"]),
         (empty_mask, "note", ["1 mask (of 10) without any class: masks/p1_1.png"]),
         (lambda f: [put(p, scene(0)[1] * 0) for p in (f / "masks").iterdir()], "question", ["hold only the value 0"]),
         (stray, "warning", ["stray values", "7 (1 pixel)", "masks/p1_1.png", "ignores"]),
         (lambda f: None, "note", ["0 and 255", "255 as the class"]),
         (twelve_bits, "warning", ["16 bits", "0 to 4095, i.e. 12 bits"]),
+        (lambda f: hot_pixels(f, "p1_0.png"), "warning", ["12 bits", "of 1 image apart: images/p1_0.png"]),
+        (lambda f: hot_pixels(f, "*"), "question", ["12 bits", "single pixels of 10 images apart"]),
+        (half_sixteen_bits, "question", ["several stored types", "uint8 (5 images)", "uint16 (5 images)"]),
+        (some_twelve_bits, "warning", ["1 image (of 10) nearly black", "images/p1_0.png"]),
         (floats, "warning", ["values from -9", "stored as float32", "the recipe takes -9"]),
         (wide_integers, "warning", ["values from -1", "stored as int32", "the recipe takes -1"]),
         (lambda f: put(f / "images/p1_0.png", scene(0)[0] * 0), "warning", ["1 image of one single tone", "p1_0.png"]),
@@ -207,6 +284,16 @@ def split_in_two(folder: Path, patients: str) -> None:
         (lambda f: manifest(f, "stem,patient,split\np0_0,a,training\np1_0,b,valid\n"), "question",
          ["training, valid", "write train, val and test"]),
         (lambda f: manifest(f, "stem,split\np0_0,train\np1_0,test\n"), "question", ["test, train only"]),
+        (lambda f: renamed(f, *(f"patient{i % 2 + 1}_slice{i:03d}" for i in range(10))), "question",
+         ["few or unequal groups: patient1 (5 pictures), patient2 (5 pictures)", "group_pattern", "val"]),
+        (lambda f: renamed(f, *(f"p{max(0, i - 6)}_{i}" for i in range(10))), "question",
+         ["unequal groups: p0 (7 pictures), p1 (1 picture), p2 (1 picture) and 1 more"]),
+        (lambda f: renamed(f, *(f"p{i // 2}_{i % 2}" for i in range(9)), "phantom"), "question",
+         ["show groups (p0, p1, p2 and 2 more) but for 1 picture: phantom", "group_column"]),
+        (lambda f: renamed(f, *(f"{'abc'[i % 3]}x{i}" for i in range(9)), "phantom"), "question",
+         ["show groups (ax, bx, cx) but for 1 picture: phantom"]),
+        (lambda f: renamed(f, *(f"video1_frame{i:04d}" for i in range(10))), "question",
+         ["10 pictures of 1 group, none for the val split"]),
         (lambda f: split_in_two(f, "p4 p0_1"), "question", ["1 group of pictures in the folders of two splits: p0"]),
         (lambda f: [p.unlink() for d in ("images", "masks") for p in (f / d).iterdir() if p.stem != "p0_0"], "question",
          ["1 picture of 1 group, none for the val split"]),
@@ -294,6 +381,48 @@ def test_values_of_masks_become_labels(
         assert {hex_to_rgb(colour) for colour in recipe.data.palette} == set(values)
 
 
+def outlined(inside: object, line: object, thick: int) -> NDArray[np.uint8]:
+    """A square with an outline so thick."""
+    table = np.array([np.zeros_like(inside), inside, line], dtype=np.uint8)
+    labels = np.zeros((32, 32), dtype=np.uint8)
+    labels[4:28, 4:28] = 2
+    labels[4 + thick : 28 - thick, 4 + thick : 28 - thick] = 1
+    return table[labels]
+
+
+def strip(mask: Pixels, value: int, thick: int = 1) -> Pixels:
+    mask[28 : 28 + thick] = value
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("masks", "classes"),
+    [
+        ([boxes(50, 100, 150)], 3),
+        ([strip(boxes(255, 255), 128)], 2),  # a crack
+        ([outlined(255, 127, 3)], 2),  # a trimap
+        ([outlined(2, 1, 1)], 2),  # ids, one of borders
+        ([outlined((255, 0, 0), (0, 0, 255), 1)], 2),
+        ([np.tile(np.array([[0] * 3, [9] * 3, [90, 0, 0], [9] * 3], dtype=np.uint8), (32, 8, 1))], 2),  # stripes
+        ([boxes(200), boxes(200, 100)], 2),
+        ([boxes(1), strip(boxes(1, 2), 3), strip(boxes(1), 3)], 3),
+        ([boxes(1, 2, 3)], 3),
+        ([boxes(1, 1, 1), boxes(1, 1, 2)], 2),
+        ([outlined(1, 1, 1), outlined(2, 1, 3)], 2),  # a lesion in an organ
+    ],
+)
+def test_thin_rare_or_missing_classes_are_no_blur_and_no_objects(
+    tmp_path: Path, masks: list[NDArray[np.uint8]], classes: int
+) -> None:
+    for i in range(6):
+        put(tmp_path / f"images/{i}.png", scene(i)[0])
+        put(tmp_path / f"masks/{i}.png", masks[i % len(masks)])
+    diagnosis = diagnose(tmp_path)
+    assert not diagnosis.ambiguous
+    assert diagnosis.labels is not None
+    assert len(diagnosis.labels.classes) == classes
+
+
 @pytest.mark.parametrize(
     "legend",
     [
@@ -338,6 +467,11 @@ def test_a_manifest_says_groups_and_splits_and_leaves_pictures_out(tmp_path: Pat
         ([f"{city}{n}" for city in ("rome", "oslo", "kyiv") for n in range(3)], {"rome", "oslo", "kyiv"}),
         ([f"img_{n}" for n in range(9)], None),
         (list("abcdefgh"), None),
+        ([f"IMG_2024_{n:04d}" for n in range(9)], None),
+        ([f"case_2024_{n:03d}" for n in range(9)], None),
+        ([f"{sign}_{n}" for sign in ("pos", "neg") for n in range(4)], None),
+        ([*(f"img_{n}" for n in range(8)), "extra"], None),
+        (["3f2a", "9c41", "b07e", "c9d1", "d4e0", "e81b", "f60a", "fade"], None),
     ],
 )
 def test_groups_are_read_from_names(tmp_path: Path, stems: list[str], groups: set[str] | None) -> None:
@@ -346,6 +480,7 @@ def test_groups_are_read_from_names(tmp_path: Path, stems: list[str], groups: se
         put(tmp_path / f"{stem}_mask.png", scene(i)[1])
     diagnosis = diagnose(tmp_path)
     assert {example.group for example in diagnosis.examples} == (groups or set(stems))
+    assert not diagnosis.ambiguous
 
 
 def test_large_pictures_keep_their_resolution_and_thin_things_their_size(tmp_path: Path) -> None:

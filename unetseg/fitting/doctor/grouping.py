@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ PATTERNS = (
     (r"^(.*\d)\D+\d+\D*$", "the name before its last number"),
     (r"^(\D*[^\W\d_])[_\-. ]*\d+$", "the name before its number"),
 )
+ALONE = rf"({'|'.join(GROUP_WORDS)})[\W_]*\d+[\W_]*[^\W\d_]+[\W_]*\d"
+"""A name that shows a group without a second one: `video1_frame003`, and not `case_2024_003`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def propose_groups(folder: Path, names: Sequence[tuple[Split | None, str]]) -> t
                 advice = f"call that column {STEM!r} and leave file endings out, and it can be the manifest"
                 found.append(Finding("note", what, advice))
                 break
-    pattern, why = _pattern(unique, names, found)
+    pattern, why = _pattern(names, any(split == "val" for split, _ in names), found)
     return Grouping(group_pattern=pattern, why=why), found
 
 
@@ -85,7 +87,8 @@ def _from_manifest(
         found.append(Finding("note", what, "they are not used; add rows for them if they should be", tuple(unlisted)))
     group = _group_column(columns)
     split = _split_column(path, columns, any(split for split, _ in names), found)
-    pattern, why = (None, "") if group else _pattern(set(rows), [(None, name) for name in rows], found)
+    divided = split is not None or any(split == "val" for split, _ in names)
+    pattern, why = (None, "") if group else _pattern([(None, name) for name in rows], divided, found)
     why = f"column {group} of {path.name}" if group else why
     return Grouping(path.name, group, split, pattern, why, frozenset(rows))
 
@@ -119,38 +122,80 @@ def _split_column(path: Path, columns: dict[str, list[str]], has_folders: bool, 
     return None
 
 
-def _pattern(
-    unique: Collection[str], names: Sequence[tuple[Split | None, str]], found: list[Finding]
-) -> tuple[str | None, str]:
+@dataclass(frozen=True)
+class _Named:
+    """Groups that a pattern reads from names: of each name it fits, and how many pictures each group has."""
+
+    pattern: str
+    what: str
+    groups: dict[str, str]
+    sizes: Counter[str]
+
+    @property
+    def many(self) -> bool:
+        """Enough groups, of sizes alike enough, to divide them."""
+        return len(self.sizes) >= 3 and max(self.sizes.values()) <= 0.6 * len(self.groups)
+
+    @property
+    def plain(self) -> bool:
+        """Whether these are groups, many or not: neither prefixes of running numbers nor parts of hashes."""
+        forms = {re.sub(r"\.rf\..*|\d+", "#", name) for name in self.groups}
+        if len(forms) > len(self.groups) / 1.5:
+            return False
+        if self.pattern == PATTERNS[-1][0]:
+            return self.many
+        return len(self.sizes) > 1 or re.search(ALONE, min(self.groups), re.IGNORECASE) is not None
+
+
+def _pattern(names: Sequence[tuple[Split | None, str]], divided: bool, found: list[Finding]) -> tuple[str | None, str]:
+    """The pattern that groups go by, and why; divided: whether something else says what is validated on."""
+    alone = "every picture is its own group"
+    unique = sorted({name for _, name in names})
+    candidates = []
     for pattern, what in PATTERNS:
-        matches = {name: re.search(pattern, name) for name in unique}
-        if not all(matches.values()):
-            continue
-        groups = {name: match[1] for name, match in matches.items() if match}
+        groups = {name: match[1] for name in unique if (match := re.search(pattern, name))}
         sizes = Counter(groups.values())
-        if len(sizes) < 3 or len(sizes) > len(unique) / 1.5 or max(sizes.values()) > 0.6 * len(unique):
-            continue
-        sides: dict[str, set[Split | None]] = {}
-        for split, name in names:
-            sides.setdefault(groups[name], set()).add(split)
-        if torn := sorted(group for group, splits in sides.items() if len(splits) > 1):
-            what = (
-                f"by their names, {counted(len(torn), 'group')} of pictures in the folders of two splits: {some(torn)}"
-            )
+        if 2 * len(groups) >= len(unique) and len(sizes) <= len(groups) / 1.5:
+            candidates.append(_Named(pattern, what, groups, sizes))
+    fitting = (named for named in candidates if named.many and len(named.groups) == len(unique))
+    named = next(fitting, None) or next((named for named in candidates if named.plain), None)
+    if named is None:
+        if len(unique) > 1:
+            what = "the names show no groups"
             advice = (
-                "if pictures with such a name belong together (a patient, a tile), move each group "
-                "into one folder, or the scores flatter; if not, the proposed recipe can be used"
+                "every picture counts alone; where pictures belong together (slices of a "
+                "patient, parts of a tile, frames of a film) say so with group_pattern or a manifest, or the scores "
+                "flatter"
             )
-            found.append(Finding("question", what, advice, tuple(torn)))
-            return None, "every picture is its own group"
-        example = min(unique)
-        return pattern, f"{what}, {groups[example]} of {example}"
-    if len(unique) > 1:
-        what = "the names show no groups"
+            found.append(Finding("note", what, advice))
+        return None, alone
+    if others := [name for name in unique if name not in named.groups]:
+        shown = some(sorted(named.sizes))
+        what = f"the names show groups ({shown}) but for {counted(len(others), 'picture')}: {some(others)}"
         advice = (
-            "every picture counts alone; where pictures belong together (slices of a "
-            "patient, parts of a tile, frames of a film) say so with group_pattern or a manifest, or the scores "
-            "flatter"
+            "name these likewise, or give a group_pattern that fits all names, or a manifest with a group_column; the "
+            "proposed recipe counts every picture alone, and then the scores flatter"
         )
-        found.append(Finding("note", what, advice))
-    return None, "every picture is its own group"
+        found.append(Finding("question", what, advice))
+        return None, alone
+    sides: dict[str, set[Split | None]] = {}
+    for split, name in names:
+        sides.setdefault(named.groups[name], set()).add(split)
+    if torn := sorted(group for group, splits in sides.items() if len(splits) > 1):
+        what = f"by their names, {counted(len(torn), 'group')} of pictures in the folders of two splits: {some(torn)}"
+        advice = (
+            "if pictures with such a name belong together (a patient, a tile), move each group "
+            "into one folder, or the scores flatter; if not, the proposed recipe can be used"
+        )
+        found.append(Finding("question", what, advice, tuple(torn)))
+        return None, alone
+    if not named.many and not divided and len(named.sizes) > 1:  # that one can't be divided is asked anyway
+        held = some([f"{group} ({counted(number, 'picture')})" for group, number in named.sizes.most_common()])
+        what = f"by their names, the pictures are of few or unequal groups: {held}"
+        advice = (
+            "if such pictures belong together (a patient, a tile), the proposed recipe keeps them so; say with its val "
+            "which groups to validate on; if each counts alone, take group_pattern out"
+        )
+        found.append(Finding("question", what, advice))
+    example = unique[0]
+    return named.pattern, f"{named.what}, {named.groups[example]} of {example}"

@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from ...config import Task
 from ..recipe import IGNORE_NAME, number_range
 from .findings import Finding, counted, percent, some
 from .legend import palette_for
-from .survey import MaskFacts
+from .survey import MOST_OBJECTS, MaskFacts
 
 BACKGROUND_WORDS = {"background", "bg", "none", "nothing"}
 IGNORE_WORDS = {IGNORE_NAME, "ignored", "unlabeled", "unlabelled", "void", "unknown", "undefined"}
 MOST_LABELS = 254
+RARE = 1e-4
+"""A smaller share of all pixels is rather a slip than a label."""
 NOISE = 16
 """JPEG turns one value into several, hardly ever further apart than that."""
 
@@ -88,10 +92,12 @@ class _Table:
         self.coloured = coloured
         self.pixels: Counter[int] = Counter()
         self.firm: Counter[int] = Counter()
+        self.between: Counter[int] = Counter()
         self.names: dict[int, list[str]] = {}
         for name, mask in masks.items():
             self.pixels.update(mask.pixels)
             self.firm.update(mask.firm)
+            self.between.update(mask.between)
             for value in mask.pixels:
                 self.names.setdefault(value, []).append(name)
         self.total = self.pixels.total()
@@ -102,16 +108,37 @@ class _Table:
     def is_firm(self, value: int) -> bool:
         return self.firm[value] >= 0.3 * self.pixels[value]
 
+    def is_blend(self, value: int) -> bool:
+        """Whether it mostly lies between a lower and a higher value, as on a smoothed border.
+
+        Not a number in a row of others, which are ids, nor a colour that no two others could mix.
+        """
+        if self.between[value] <= 0 or {value - 1, value + 1} <= self.pixels.keys():
+            return False
+        if not self.coloured:
+            return True
+        mixed = list(value.to_bytes(3))
+        others = np.array([list(v.to_bytes(3)) for v in self.pixels if self.is_firm(v)]).reshape(-1, 3)
+        below, above = others <= mixed, others >= mixed  # (F,3)
+        return bool(((below[:, None] & above) | (above[:, None] & below)).all(axis=2).any())
+
     def holders(self, values: Sequence[int]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for value in values for name in self.names[value]))
 
 
 def _instances(masks: Mapping[str, MaskFacts], table: _Table, found: list[Finding]) -> dict[str, str] | None:
-    """Masks that number their objects hold 1 to n without a gap, n being another in every mask."""
-    held = [set(mask.pixels) - {0} for mask in masks.values() if mask.channels == 1]
-    held = [values for values in held if values]
-    numbered = [len(values) for values in held if max(values) == len(values)]
-    if max(numbered, default=0) <= 20 or len(numbered) < 0.8 * len(held) or len(set(numbered)) == 1:
+    """Masks that number their objects hold 1 to n without a gap, n being another in every mask.
+
+    Few numbers may be classes too: of these some mask should lack one that is not the last, and a class lies in
+    several pieces or on another one (a lesion on its organ).
+    """
+    held = [(set(mask.pixels) - {0}, mask.objects) for mask in masks.values() if mask.channels == 1]
+    held = [(values, objects) for values, objects in held if values]
+    numbered = [len(values) for values, _ in held if max(values) == len(values)]
+    several = [objects for values, objects in held if len(values) > 1]
+    many = max(numbered, default=0) > MOST_OBJECTS and len(numbered) >= 0.8 * len(held)
+    few = len(numbered) == len(held) and 2 * sum(several) > len(several)
+    if len(set(numbered)) < 2 or not (many or few):
         return None
     what = f"the masks hold the numbers 0 to {max(table.pixels)} without a gap, as if each object had its own"
     advice = (
@@ -123,10 +150,14 @@ def _instances(masks: Mapping[str, MaskFacts], table: _Table, found: list[Findin
 
 
 def _blurred(table: _Table, names: Mapping[int, str], found: list[Finding]) -> dict[str, str] | None:
-    """Values that lie between others and never fill a region come from smoothing or lossy compression."""
+    """Values that lie between others and never fill a region come from smoothing or lossy compression.
+
+    There are many of them, or they line the borders.
+    """
     low, high = min(table.pixels), max(table.pixels)
     loose = [v for v in table.pixels if low < v < high and not table.is_firm(v) and v not in names]
-    if len(loose) < 8 or 2 * len(loose) < len(table.pixels):
+    many = len(loose) >= 8 and 2 * len(loose) >= len(table.pixels)
+    if not many and sum(table.pixels[v] for v in loose if table.is_blend(v)) < max(1, RARE * table.total):
         return None
     holders = table.holders(loose)
     share = sum(table.pixels[v] for v in loose) / table.total
@@ -135,10 +166,16 @@ def _blurred(table: _Table, names: Mapping[int, str], found: list[Finding]) -> d
         f"{len(table.pixels):,} values in all), as smoothing, resizing or JPEG leave them: {some(holders)}"
     )
     advice = "save the masks again without smoothing (nearest neighbour, PNG)"
+    if not many:
+        advice += ", or name these values in mask_values if they mean something"
     main: list[int] = []
     for value, pixels in table.pixels.most_common():
         near = not table.coloured and any(abs(value - other) <= NOISE for other in main)
-        if value in names or (table.is_firm(value) and pixels >= 1e-3 * table.total and not near):
+        if many:
+            meant = table.is_firm(value) and pixels >= 1e-3 * table.total and not near
+        else:
+            meant = value not in loose and pixels >= RARE * table.total
+        if value in names or meant:
             main.append(value)
     main.sort()
     if not table.coloured and len(main) == 2:
@@ -162,7 +199,7 @@ def _strays(table: _Table, names: Mapping[int, str], found: list[Finding]) -> se
     rare = {
         v
         for v, n in table.pixels.items()
-        if v not in names and n < 1e-4 * table.total and (n < 20 or not table.is_firm(v))
+        if v not in names and n < RARE * table.total and (n < 20 or not table.is_firm(v))
     }
     if rare and len(table.pixels) - len(rare) >= 2:
         holders = table.holders(sorted(rare))

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .findings import Finding, counted, some
+from .findings import Finding, Weight, counted, some
 from .survey import ImageFacts
 
+NEARLY_BLACK = 65536 // 8
 MOST_DIFFERENT_BITS = 28
 """Of 256: slices of one scan at two windows and sizes differ in up to 27, those of two patients in 31 and more."""
 
@@ -54,14 +55,14 @@ def propose_range(
         what = f"values from {low:g} to {high:g}, stored as {stored}, which have no natural black and white"
         advice = f"the recipe takes {wanted[0]:g} to {wanted[1]:g}; give the range that the measurement can span"
         found.append(Finding("warning", what, advice, tuple(boundless)))
-    elif kinds == {"uint16"} and 0 < high < 65536 // 8:
-        bits = max(8, math.ceil(math.log2(high + 1)))
-        wanted = (0, 2**bits - 1)
-        what = f"the images are stored in 16 bits, but their values end at {high:g}, which is nearly black"
-        found.append(Finding("warning", what, f"the recipe takes 0 to {wanted[1]:g}, i.e. {bits} bits"))
-    if wanted is not None and len(kinds) > 1:
-        what = f"the images are of several stored types ({', '.join(sorted(kinds))}) that no one range fits"
-        found.append(Finding("question", what, "save all of them in one type"))
+    elif kinds == {"uint16"}:
+        wanted = _bits(images, found)
+    if len(kinds) > 1:
+        most, *others = Counter(image.dtype for image in images.values()).most_common()
+        stored = ", ".join(f"{kind} ({counted(number, 'image')})" for kind, number in (most, *others))
+        what = f"the images are of several stored types, {stored}, so that one number is several tones"
+        names = tuple(name for name, image in images.items() if image.dtype != most[0])
+        found.append(Finding("question", what, "save all of them in one type and range", names))
     if black := [name for name, image in images.items() if image.low == image.high]:
         what = f"{counted(len(black), 'image')} of one single tone (all black, say): {some(black)}"
         found.append(Finding("warning", what, "remove them if that is a mistake", tuple(black)))
@@ -69,6 +70,34 @@ def propose_range(
         what = f"{counted(len(hidden), 'image')} in part transparent: {some(hidden)}"
         found.append(Finding("note", what, "what is transparent is read as black", tuple(hidden)))
     return (None if wanted is None else (wanted,) * channels), found
+
+
+def _bits(images: Mapping[str, ImageFacts], found: list[Finding]) -> tuple[float, float] | None:
+    """The range of images of 16 bits that hold fewer; single hot pixels don't hide that."""
+    ends = {
+        name: image.high if image.high < NEARLY_BLACK else image.bright
+        for name, image in images.items()
+        if image.high > 0
+    }
+    dark = tuple(name for name, end in ends.items() if end < NEARLY_BLACK)
+    end = max((ends[name] for name in dark), default=0)
+    if not end:
+        return None
+    if len(dark) < len(ends):
+        what = f"{counted(len(dark), 'image')} (of {len(images):,}) nearly black beside the others: {some(dark)}"
+        found.append(Finding("warning", what, "where they hold fewer bits, save all images with the same range", dark))
+        return None
+    hot = tuple(name for name in dark if images[name].high >= NEARLY_BLACK)
+    bits = max(8, math.ceil(math.log2(end + 1)))
+    what = f"the images are stored in 16 bits, but their values end at {end:g}, which is nearly black"
+    advice = f"the recipe takes 0 to {2**bits - 1}, i.e. {bits} bits"
+    if hot:
+        what += f" (single pixels of {counted(len(hot), 'image')} apart: {some(hot)})"
+        advice += "; take value_range out if those pixels are meant"
+    # in one picture of many a slip, in most of them perhaps what they show
+    weight: Weight = "warning" if 2 * len(hot) < len(dark) else "question"
+    found.append(Finding(weight, what, advice, hot))
+    return 0, 2**bits - 1
 
 
 def identical(images: Sequence[ImageFacts]) -> list[list[int]]:

@@ -21,6 +21,8 @@ from ..folder import colour_codes
 from ..layouts import Pair
 
 HASH_SIDE = 16
+MOST_OBJECTS = 20
+"""Up to so many numbers without a gap may be classes, so it counts how they lie."""
 MOST_VALUES = 2048
 """So many of the most frequent values of a mask are kept; no label set is larger, blurred colours are."""
 
@@ -29,6 +31,7 @@ MOST_VALUES = 2048
 class ImageFacts:
     """Of one image: shape, stored type, smallest and largest number, whether three channels differ anywhere.
 
+    bright: of 16 bits, what all but a thousandth of the numbers reach at most, so without hot pixels; else `high`.
     stored_range: what the type can span; None for floats. digest: of the pixels. gradients: (256,) bool, whether a
     thumbnail gets brighter to the right (a difference hash), which survives another size, tone or compression.
     """
@@ -40,6 +43,7 @@ class ImageFacts:
     stored_range: tuple[float, float] | None
     low: float
     high: float
+    bright: float
     coloured: bool
     digest: bytes
     gradients: NDArray[np.bool_]
@@ -52,6 +56,8 @@ class MaskFacts:
 
     channels: 1 or 3; then values are 0xRRGGBB. A pixel is firm when its right and its lower neighbour have its value:
     regions consist of such pixels, blurred borders and specks don't. Of the values the most frequent are kept.
+    between: how many runs of a value, along the rows, lie between a lower and a higher one, less those that don't:
+    on blurred borders most do. objects: whether 1 to n, of 2 to 20 numbers, lie as numbered objects do.
     """
 
     height: int
@@ -60,6 +66,8 @@ class MaskFacts:
     coloured: bool
     pixels: dict[int, int]
     firm: dict[int, int]
+    between: dict[int, int]
+    objects: bool
     digest: bytes
 
 
@@ -86,8 +94,10 @@ def survey(pairs: Sequence[Pair], *, progress: bool = False) -> list[Surveyed]:
 def _as_numbers(mask: MaskFacts) -> MaskFacts:
     if mask.channels == 1:
         return mask
-    pixels, firm = ({value & 255: n for value, n in counts.items()} for counts in (mask.pixels, mask.firm))
-    return replace(mask, channels=1, pixels=pixels, firm=firm)
+    pixels, firm, between = (
+        {value & 255: n for value, n in counts.items()} for counts in (mask.pixels, mask.firm, mask.between)
+    )
+    return replace(mask, channels=1, pixels=pixels, firm=firm, between=between)
 
 
 def _surveyed(pair: Pair) -> Surveyed:
@@ -109,6 +119,8 @@ def image_facts(path: Path) -> ImageFacts:
     image = read_image(path)
     pixels = image.pixels[0]  # (H,W,C)
     height, width, channels = pixels.shape
+    high = float(pixels.max())
+    most = int(0.999 * (pixels.size - 1))
     return ImageFacts(
         height=height,
         width=width,
@@ -116,7 +128,8 @@ def image_facts(path: Path) -> ImageFacts:
         dtype=str(pixels.dtype),
         stored_range=image.value_range,
         low=float(pixels.min()),
-        high=float(pixels.max()),
+        high=high,
+        bright=float(np.partition(pixels, most, axis=None)[most]) if pixels.dtype == np.uint16 else high,
         coloured=channels == 3 and _has_colour(pixels),
         digest=_digest(pixels),
         gradients=_gradients(pixels),
@@ -136,20 +149,51 @@ def mask_facts(path: Path) -> MaskFacts:
     # runs of equal values instead of pixels: sorting them costs little
     flat = codes.ravel()
     starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-    values, runs = np.unique(flat[starts], return_inverse=True)
+    levels = flat[starts]
+    values, runs = np.unique(levels, return_inverse=True)
     pixels = np.bincount(runs, np.diff(starts, append=flat.size)).astype(np.int64)
     firm_runs = np.add.reduceat(firm.ravel(), starts, dtype=np.int64)
     firm_pixels = np.bincount(runs, firm_runs).astype(np.int64)
+    rises = levels[1:] > levels[:-1]
+    between = np.full(starts.size, -1)
+    between[1:-1][rises[1:] == rises[:-1]] = 1
+    between_runs = np.bincount(runs, between).astype(np.int64)
+    coloured = raw.ndim == 3 and _has_colour(raw)
     kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
     return MaskFacts(
         height=height,
         width=width,
         channels=1 if raw.ndim == 2 else 3,
-        coloured=raw.ndim == 3 and _has_colour(raw),
+        coloured=coloured,
         pixels=dict(zip(values[kept].tolist(), pixels[kept].tolist(), strict=True)),
         firm=dict(zip(values[kept].tolist(), firm_pixels[kept].tolist(), strict=True)),
+        between=dict(zip(values[kept].tolist(), between_runs[kept].tolist(), strict=True)),
+        objects=not coloured and _holds_objects(raw if raw.ndim == 2 else raw[..., 0]),
         digest=_digest(raw),
     )
+
+
+def _holds_objects(labels: NDArray[Any]) -> bool:
+    """Whether every number from 1 on, up to 20, lies in one piece and borders on 0 for more than a third.
+
+    Objects may touch; a class that lies on another one (a lesion on its organ) hardly borders on 0.
+    """
+    highest = int(labels.max())
+    if not 2 <= highest <= MOST_OBJECTS:
+        return False
+    padded = np.pad(labels, 1)
+    return all(_is_object(padded, value) for value in range(1, highest + 1))
+
+
+def _is_object(labels: NDArray[Any], value: int) -> bool:
+    inside = labels == value
+    ends = inside[:, 1:] != inside[:, :-1]
+    on_ground = ends & ((labels[:, 1:] == 0) | (labels[:, :-1] == 0))
+    upright, level = inside[:, 1:] | inside[:, :-1], inside[1:] | inside[:-1]
+    corners = upright[1:] | upright[:-1]
+    # Euler: corners - sides + pixels = pieces - holes
+    pieces = int(corners.sum() - upright.sum() - level.sum() + inside.sum())
+    return pieces <= 1 and 3 * int(on_ground.sum()) > int(ends.sum())
 
 
 def _has_colour(pixels: NDArray[Any]) -> bool:
