@@ -1,6 +1,6 @@
 """How a liver model bears what its test set does not show: pictures without liver, and narrower windows.
 
-    python benchmarks/liver.py checkpoints/liver-unet --data FOLDER --negatives FOLDER [--split test]
+    python benchmarks/liver.py checkpoints/liver-unet --data FOLDER --negatives FOLDER [--split test] [--scales 1,0.5]
 
 FOLDER: `liver` and `liver_negatives` as the data set's README describes them (images/, masks/, manifest.csv). False
 liver counts where more than 50 pixels of a 256 x 256 picture are called liver. Prints a Markdown table. The split
@@ -17,9 +17,12 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from unetseg import ConfusionMatrix, Predictor
-from unetseg.metrics import scores
-from unetseg.samples import ct_phantom
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a clone works without being installed
+
+from unetseg import ConfusionMatrix, Predictor, UNet  # noqa: E402
+from unetseg.metrics import scores  # noqa: E402
+from unetseg.samples import ct_phantom  # noqa: E402
 
 Picture = NDArray[np.uint8]
 LIMIT, SIDE = 50, 256
@@ -31,8 +34,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--negatives", type=Path, required=True)
     parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--scales", help="instead of the checkpoint's own, as in 1 or 1,0.5")
     options = parser.parse_args()
-    predictor = Predictor.from_pretrained(options.checkpoint)
+    network = UNet.from_pretrained(options.checkpoint)
+    if options.scales:
+        scales = tuple(float(part) for part in options.scales.split(","))
+        network.config = network.config.model_copy(update={"scales": scales})
+    predictor = Predictor(network)
     rows = list(csv.DictReader((options.data / "manifest.csv").open(encoding="utf-8")))
     rows = [row for row in rows if row["split"] == options.split]
     if options.split == "test":

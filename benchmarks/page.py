@@ -1,11 +1,13 @@
 """How long a visitor waits: `python benchmarks/page.py [PICTURE]`, on a machine that does nothing else.
 
 Prints seconds: importing the package beside importing torch, from starting `python app.py` to a page that can be used,
-from an upload to its first view, from a click on a view to its picture on the screen.
+from an upload to its first view, from a click on a view to its picture on the screen. Needs Python's playwright and
+Debian's chromium.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -17,9 +19,11 @@ from pathlib import Path
 import PIL.Image
 from playwright.sync_api import Page, sync_playwright
 
-from unetseg.samples import draw_sample
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a clone works without being installed
+
+from unetseg.samples import draw_sample  # noqa: E402
+
 PORT = 7999
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 ON_SCREEN = "id => { const i = document.querySelector(`#${id} img`); return i && i.complete && i.offsetWidth > 0; }"
@@ -28,9 +32,9 @@ ON_SCREEN = "id => { const i = document.querySelector(`#${id} img`); return i &&
 def import_seconds(module: str) -> float:
     """Median of five fresh processes, the interpreter's own start left out."""
     code = f"import time, torch; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    command = [sys.executable, "-c", code]
     return statistics.median(
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(5)
+        float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout) for _ in range(5)
     )
 
 
@@ -55,12 +59,14 @@ def switch(page: Page, label: str, view: str) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", nargs="?", type=Path, help="to upload; a generated slice unless given")
+    options = parser.parse_args()
     print(f"import unetseg beyond torch  {import_seconds('unetseg'):.2f}")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        picture = Path(folder) / "slice.png"
-        PIL.Image.fromarray(draw_sample("ct", 7, 512)[0]).save(picture)
-        if len(sys.argv) > 1:
-            picture = Path(sys.argv[1])
+        picture = options.picture or Path(folder) / "slice.png"
+        if options.picture is None:
+            PIL.Image.fromarray(draw_sample("ct", 7, 512)[0]).save(picture)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         started = time.perf_counter()

@@ -9,14 +9,18 @@ Temperatures and thresholds stay as they are.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
-from unetseg import Predictor, UNet
-from unetseg.fitting import Recipe
-from unetseg.fitting.evaluation import evaluate
-from unetseg.fitting.folder import find_examples
-from unetseg.metrics import scores
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a clone works without being installed
+
+from unetseg import Predictor, UNet  # noqa: E402
+from unetseg.fitting import Recipe  # noqa: E402
+from unetseg.fitting.evaluation import evaluate  # noqa: E402
+from unetseg.fitting.folder import find_examples  # noqa: E402
+from unetseg.metrics import scores  # noqa: E402
 
 
 def main() -> None:

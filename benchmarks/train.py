@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,18 +25,21 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from unetseg import UNet
-from unetseg.fitting import Recipe
-from unetseg.fitting.augment import collate
-from unetseg.fitting.dataset import Crops, Pictures, measure
-from unetseg.fitting.folder import find_examples
-from unetseg.fitting.losses import segmentation_loss
-from unetseg.fitting.memory import keep_freed_memory
-from unetseg.fitting.optimisation import step, update_average
-from unetseg.predictor import best_device, has_bfloat16
-from unetseg.samples import write_samples
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
-RECIPE = Path(__file__).resolve().parent.parent / "training" / "recipes" / "liver.toml"
+from unetseg import UNet  # noqa: E402
+from unetseg.fitting import Recipe  # noqa: E402
+from unetseg.fitting.augment import collate  # noqa: E402
+from unetseg.fitting.dataset import Crops, Pictures, measure  # noqa: E402
+from unetseg.fitting.folder import find_examples  # noqa: E402
+from unetseg.fitting.losses import segmentation_loss  # noqa: E402
+from unetseg.fitting.memory import keep_freed_memory  # noqa: E402
+from unetseg.fitting.optimisation import step, update_average  # noqa: E402
+from unetseg.predictor import best_device, has_bfloat16  # noqa: E402
+from unetseg.samples import write_samples  # noqa: E402
+
+RECIPE = ROOT / "training" / "recipes" / "liver.toml"
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 

@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from configs import config_for
@@ -20,8 +21,9 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 from torch.nn import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 
-from unetseg import IGNORE, ConfusionMatrix, Predictor, SegmentationConfig
+from unetseg import IGNORE, ConfusionMatrix, Predictor, Segmentation, SegmentationConfig
 from unetseg.fitting import Recipe
+from unetseg.fitting.evaluation import Case, assess
 from unetseg.fitting.losses import segmentation_loss, soft_dice_loss
 from unetseg.formats import as_image
 from unetseg.samples import draw_sample
@@ -63,16 +65,16 @@ def test_in_one_step_a_network_that_is_surely_wrong_still_learns() -> None:
     assert wrong.grad.item() == 1
 
 
-@pytest.mark.parametrize(("kind", "limit"), [(torch.float32, 16.7), (torch.float16, 8.4), (torch.bfloat16, 6.3)])
+@pytest.mark.parametrize(("kind", "limit"), [(torch.float32, 16.64), (torch.float16, 8.32), (torch.bfloat16, 6.25)])
 def test_a_sigmoid_of_its_own_is_soon_sure_beyond_recovery(kind: torch.dtype, limit: float) -> None:
-    """From this logit on it is exactly 1, with a slope of 0; a tenth of the way back it is not."""
-    logits = torch.tensor([limit, limit * 0.9], dtype=kind, requires_grad=True)
+    """From this logit on, in steps of a hundredth, it is exactly 1, with a slope of 0; before it is not."""
+    logits = (torch.arange(2001) / 100).to(kind).requires_grad_()
     probabilities = logits.sigmoid()
     probabilities.sum().backward()
-    assert probabilities[0] == 1
-    assert probabilities[1] < 1
+    sure = logits >= torch.tensor(limit, dtype=kind)
+    assert torch.equal(probabilities == 1, sure)
     assert logits.grad is not None
-    assert logits.grad[0] == 0 < logits.grad[1]
+    assert torch.equal(logits.grad == 0, sure)
 
 
 def test_the_target_of_a_binary_task_has_the_shape_and_type_of_the_output() -> None:
@@ -292,6 +294,17 @@ def test_accuracy_compares_the_argmax_with_the_labels() -> None:
     matrix = ConfusionMatrix(config)
     matrix.update(labels.byte().numpy(), decode(logits, config).numpy())
     assert matrix.accuracy == pytest.approx(right[labels != IGNORE].float().mean().item())
+
+
+def test_accuracy_of_a_binary_task_is_that_of_the_labels_which_save_writes(tmp_path: Path) -> None:
+    """p >= the calibrated threshold, which need not be the argmax, p > 0.5."""
+    config = config_for("binary").model_copy(update={"temperatures": (2.0,), "thresholds": (0.3,)})
+    logits = torch.tensor([4.0, -1.0, -4.0])[None, None, None]  # (1,1,1,3), p = 0.88, 0.38, 0.12
+    segmentation = Segmentation(logits, np.zeros((1, 1, 3, 3), np.uint8), config)
+    saved = np.asarray(PIL.Image.open(segmentation.save(tmp_path / "labels.png")))
+    assert saved.tolist() == [[1, 1, 0]]
+    assert argmax(logits, config).tolist() == [[[1, 0, 0]]]
+    assert assess([Case("picture", "group", segmentation, saved)], config).groups["group"].accuracy == 1
 
 
 def test_accuracy_praises_a_network_that_finds_nothing() -> None:
