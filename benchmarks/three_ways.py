@@ -15,6 +15,7 @@ import copy
 import itertools
 import json
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,18 +25,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from unetseg import ConfusionMatrix, Predictor, Segmentation, SegmentationConfig, UNet, hub
-from unetseg.fitting import Recipe
-from unetseg.fitting.augment import collate
-from unetseg.fitting.dataset import Crops, Pictures, measure
-from unetseg.fitting.folder import Example, find_examples, names_by_split, read_labels
-from unetseg.fitting.losses import class_weights, segmentation_loss
-from unetseg.fitting.optimisation import step, update_average
-from unetseg.fitting.recipe import IGNORE_NAME
-from unetseg.metrics import mean
-from unetseg.predictor import best_device, has_bfloat16
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
-RECIPE = Path(__file__).resolve().parent.parent / "training" / "recipes" / "satellite.toml"
+from unetseg import ConfusionMatrix, Predictor, Segmentation, SegmentationConfig, UNet, hub  # noqa: E402
+from unetseg.fitting import Recipe  # noqa: E402
+from unetseg.fitting.augment import collate  # noqa: E402
+from unetseg.fitting.dataset import Crops, Pictures, measure  # noqa: E402
+from unetseg.fitting.folder import Example, find_examples, pictures_by_split, read_labels  # noqa: E402
+from unetseg.fitting.losses import class_weights, segmentation_loss  # noqa: E402
+from unetseg.fitting.optimisation import step, update_average  # noqa: E402
+from unetseg.fitting.recipe import IGNORE_NAME  # noqa: E402
+from unetseg.metrics import mean  # noqa: E402
+from unetseg.predictor import best_device, has_bfloat16  # noqa: E402
+
+RECIPE = ROOT / "training" / "recipes" / "satellite.toml"
 OTHER = "other"
 
 
@@ -125,7 +129,7 @@ def trained(
 ) -> tuple[Predictor, int]:
     """The network of an earlier run with the same settings, or a new one that is kept for the next run."""
     fields = recipe.model_dump(mode="json", exclude={"card"})
-    told = {"recipe": fields, "pictures": names_by_split(examples), "seconds": seconds}
+    told = {"recipe": fields, "pictures": pictures_by_split(examples), "seconds": seconds}
     path = folder / "told.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """Plain layouts, as `[data]` describes them; what images/ and masks/ hold is tested in test_dataset.py."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from unetseg.fitting.folder import find_examples, read_labels
+from unetseg.fitting.folder import find_examples, pictures_by_split, read_labels, shared_pictures
 from unetseg.fitting.layouts import find_layout, shared_name
 from unetseg.fitting.recipe import Data, Recipe
 
@@ -129,6 +130,20 @@ def test_a_manifest_that_is_no_table_is_refused_and_a_short_row_is_one_with_blan
     assert "gives 'a' no patient" in refusal(data, tmp_path)
     manifest.write_text("patient,stem\n1,a\n1\n2,b\n")
     assert "m.csv lists ''" in refusal(data, tmp_path)
+
+
+def test_pictures_are_known_again_by_their_files_not_by_their_names(tmp_path: Path) -> None:
+    for folder, offset in (("first", 0), ("other", 2)):  # the same names, other pictures; but for one
+        for name, value in (("a", 1), ("b", 2), ("c", 3 - offset)):
+            put(tmp_path / folder, f"images/{name}.png", f"masks/{name}.png")
+            Image.new("L", (4, 4), value + offset).save(tmp_path / folder / "images" / f"{name}.png")
+    first, other = (find_examples(described(val=(), test=()), tmp_path / name) for name in ("first", "other"))
+    (tmp_path / "split.json").write_text(json.dumps(pictures_by_split(first)))
+    assert [shared_pictures(tmp_path, "train", some) for some in (first, other)] == [3, 2]
+    regrouped = find_examples(described(val=(), test=(), group_pattern="(.)"), tmp_path / "first")
+    assert shared_pictures(tmp_path, "train", regrouped) == 3
+    assert shared_pictures(tmp_path, "test", first) == 0
+    assert shared_pictures(tmp_path / "first", "train", first) is None
 
 
 def test_colours_are_read_by_name(tmp_path: Path) -> None:

@@ -154,8 +154,9 @@ def test_an_easy_task_is_learnt_and_the_checkpoint_is_complete(task: str, folder
         assert split["dice"].keys() == set(recipe.data.classes)
         assert min(split["dice"].values()) > 0.9
     split = json.loads((checkpoint / "split.json").read_text())
-    assert split["train"] == {f"p{i}": [f"p{i}"] for i in range(7)}
-    assert (split["val"], split["test"]) == ({"p8": ["p8"], "p9": ["p9"]}, {"p7": ["p7"]})
+    digests = {p.stem: hashlib.sha256(p.read_bytes()).hexdigest()[:16] for p in (folder / "images").iterdir()}
+    parts = {"train": range(7), "val": (8, 9), "test": (7,)}
+    assert split == {part: {f"p{i}": {f"p{i}": digests[f"p{i}"]} for i in some} for part, some in parts.items()}
     predictor = Predictor.from_pretrained(checkpoint, device="cpu")
     labels = predictor(folder / "images" / "p9.png").labels()[0]
     truth = np.asarray(Image.open(folder / "masks" / "p9.png"))
@@ -281,6 +282,37 @@ def test_a_run_that_dies_at_the_end_of_an_epoch_repeats_it(
     train(recipe, folder, tmp_path / "died", resume=True)
     train(recipe, folder, tmp_path / "whole")
     assert outcome(tmp_path / "died") == outcome(tmp_path / "whole")
+
+
+def test_a_run_that_dies_while_it_validates_repeats_no_step(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "evaluate", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe_for(), folder, tmp_path)
+    assert json.loads(state_of(tmp_path)[1]["position"])["step"] == 3
+
+
+def test_a_checkpoint_says_what_it_was_trained_on_before_its_run_ends(
+    folder: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_at(monkeypatch, 4, signal.SIGTERM)
+    with pytest.raises(Stopped):
+        train(recipe_for(), folder, tmp_path)
+    split = (tmp_path / "checkpoint" / "split.json").read_bytes()
+    assert split == (uninterrupted / "checkpoint" / "split.json").read_bytes()
+
+
+def test_a_start_that_does_not_tell_its_pictures_is_said(
+    folder: Path, uninterrupted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = shutil.copytree(uninterrupted / "checkpoint", tmp_path / "start")
+    (start / "split.json").unlink()
+    fit(recipe_for(epochs=1), folder, tmp_path / "run", init=start, device="cpu")
+    assert "has no split.json: if it knows pictures that are scored here, scores will flatter" in caplog.text
 
 
 def test_a_finished_run_can_be_resumed_and_only_its_scores_are_taken_again(
@@ -745,7 +777,7 @@ def test_the_state_is_saved_between_epochs_too(folder: Path, tmp_path: Path, mon
 
     monkeypatch.setattr(loop, "save_state", noted)
     train(recipe_for(save_minutes=1e-9), folder, tmp_path)
-    assert steps == [1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9]
+    assert steps == [1, 2, 3, 3, 3, 4, 5, 6, 6, 6, 7, 8, 9, 9, 9]  # after each step, and before and after validation
 
 
 def test_a_run_shows_its_curves_and_validation_pictures(uninterrupted: Path) -> None:

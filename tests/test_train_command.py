@@ -206,8 +206,20 @@ def test_every_field_of_a_recipe_is_an_option(
         assert all(f"--{section}.{field} VALUE" in told for field in part.model_fields)
 
 
+def test_a_run_that_is_there_keeps_its_recipe(
+    command: ModuleType, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("state.safetensors", "recipe.toml"):
+        (tmp_path / name).write_text("of the run")
+    assert command.main([str(folder / "data"), "--run-dir", str(tmp_path)]) == 1
+    assert "holds a run already" in caplog.text
+    assert (tmp_path / "recipe.toml").read_text() == "of the run"
+    assert command.main([str(folder / "data"), "--run-dir", str(tmp_path / "none"), "--resume"]) == 1
+    assert "nothing to resume" in caplog.text
+
+
 def test_folds_come_before_the_run_and_are_summed_up(
-    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(folder / "tiny.toml", tmp_path)
@@ -225,6 +237,12 @@ def test_folds_come_before_the_run_and_are_summed_up(
         split = json.loads((run / "folds" / str(number) / "checkpoint" / "split.json").read_text())
         assert set(split["val"]) == groups
     assert "out-of-fold predictions of 2 checkpoints" in (run / "checkpoint" / "calibration.json").read_text()
+    without = [argument for argument in arguments if argument not in {"--folds", "2"}]
+    assert command.main([*without, "--resume"]) == 1  # or calibration would be fitted anew, on validation
+    assert "was begun with --folds; give --folds with the same number beside --resume" in caplog.text
+    (run / "state.safetensors").unlink()  # as while folds are trained
+    assert command.main(arguments) == 1
+    assert "holds a run already; go on with --resume" in caplog.text
 
 
 def test_a_second_run_starts_from_the_checkpoint_that_init_names(

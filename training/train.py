@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
 from unetseg.fitting.doctor import diagnose, draw_sheet, is_edited, report_text  # noqa: E402
+from unetseg.fitting.run import begun, check_run_dir  # noqa: E402
 from unetseg.samples import write_samples  # noqa: E402
 
 SAMPLES = ROOT / "training" / "recipes" / "samples.toml"
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     recipe_path = options.recipe or SAMPLES
     run_dir = options.run_dir or Path("runs") / (recipe_path.resolve().name if is_folder else recipe_path.stem)
     try:
+        check_run_dir(run_dir, resume=options.resume, folds=options.folds)  # before its recipe is replaced
         data = options.data
         if is_folder:
             data, recipe_path = recipe_path, run_dir / "recipe.toml"
@@ -82,8 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         logging.info("%s", stopped)
         return 130
     except KeyboardInterrupt:
-        begun = (run_dir / "state.safetensors").exists()
-        logging.info("stopped; go on with --resume" if begun else "stopped before there was anything to keep")
+        logging.info("stopped; go on with --resume" if begun(run_dir) else "stopped before there was anything to keep")
         return 130
     logging.info("checkpoint: %s\nopen it: python app.py --model %s", checkpoint, checkpoint)
     return 0

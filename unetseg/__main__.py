@@ -119,7 +119,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .fitting.results import as_text, split_scores
 
     recipe = Recipe.from_file(options.recipe)
-    checkpoint = hub.find(options.checkpoint).folder
+    checkpoint = hub.find(options.checkpoint, companions=True).folder
     predictor = Predictor.from_pretrained(checkpoint, device=options.device)
     check_same_labels(predictor.config, recipe.data, options.checkpoint)
     every = options.split == "all"
@@ -128,7 +128,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     examples = [example for example in found if every or example.split == options.split]
     if not examples:
         raise ValueError(f"the {options.split} split of {options.data} is empty; name another with --split")
-    tested = options.split == "test" or (every and shared_pictures(checkpoint, "test", examples) > 0)
+    tested = options.split == "test" or (every and bool(shared_pictures(checkpoint, "test", examples)))
     known = 0 if options.split == "train" else shared_pictures(checkpoint, "train", examples)
     assessment = assess(cases(predictor, examples, recipe.data, progress=True), predictor.config)
     result = split_scores(assessment)
@@ -143,7 +143,9 @@ def _evaluate(options: argparse.Namespace) -> int:
         write_worst(options.worst, {options.split: assessment.worst}, predictor.config)
     what = "all" if every else f"the {options.split} split"
     log.info("%s", as_text(f"{options.checkpoint} on {what} of {options.data}", result))
-    if known:
+    if known is None:
+        log.warning("%s has no split.json: if it was trained on these pictures, the scores flatter", options.checkpoint)
+    elif known:
         log.warning("%s was trained on %d of these pictures, so the scores flatter", options.checkpoint, known)
     if tested and not in_a_run:
         log.info("this look at the test split is counted nowhere: add it to earlier_test_looks in the recipe's [card]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from . import hub, model_card
 from .files import README
@@ -38,7 +38,7 @@ def description(source: Source) -> str:
     return "\n".join(lines)
 
 
-def _of_splits(splits: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
+def _of_splits(splits: Mapping[str, Mapping[str, Collection[str]]]) -> list[str]:
     told = (
         f"{sum(map(len, some.values()))} pictures of {len(some)} groups ({split})" for split, some in splits.items()
     )

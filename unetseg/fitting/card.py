@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,7 +56,7 @@ def card_text(
     measured: dict[str, dict[str, Any]],
     calibration: dict[str, Any],
     facts: Facts,
-    names: Mapping[Split, Mapping[str, Sequence[str]]],
+    pictures: Mapping[Split, Mapping[str, Collection[str]]],
 ) -> str:
     """The whole card; without a `[card]` in the recipe it says plainly that nobody described the data."""
     card = recipe.card or Card(
@@ -83,10 +83,11 @@ def card_text(
         + f". Input: {', '.join(config.channels)}, "
         + f"at {config.resolutions}. A U-Net of widths {', '.join(map(str, config.widths))}, "
         + f"{config.parameters / 1e6:.1f} million parameters.\n",
-        _scores_section(config, measured, names),
+        _scores_section(config, measured, pictures),
         _calibration_section(config, calibration, measured),
         f"## Training\n\n{card.data}\n",
-        f"{counted(sum(map(len, names['train'].values())), 'picture')} of {counted(len(names['train']), 'group')}; "
+        f"{counted(sum(map(len, pictures['train'].values())), 'picture')} of "
+        f"{counted(len(pictures['train']), 'group')}; "
         f"`split.json` names them. {counted(facts.steps, 'step')} of {counted(recipe.train.batch_size, 'crop')} of "
         f"{recipe.train.crop} pixels, "
         + (f"in the first {counted(coarse, 'epoch')} at half the resolution, " if coarse else "")
@@ -156,7 +157,9 @@ def _front_matter(card: Card, measured: dict[str, dict[str, Any]]) -> str:
 
 
 def _scores_section(
-    config: SegmentationConfig, measured: dict[str, dict[str, Any]], names: Mapping[Split, Mapping[str, Sequence[str]]]
+    config: SegmentationConfig,
+    measured: dict[str, dict[str, Any]],
+    pictures: Mapping[Split, Mapping[str, Collection[str]]],
 ) -> str:
     heads = []
     for split, result in measured.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -29,7 +30,7 @@ __all__ = [
     "check_sizes",
     "colour_codes",
     "find_examples",
-    "names_by_split",
+    "pictures_by_split",
     "read_example",
     "read_labels",
 ]
@@ -86,23 +87,32 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
     return [Example(found[k][0], mask, groups[k], splits[k]) for k in order if (mask := found[k][1]) is not None]
 
 
-def names_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, list[str]]]:
-    """The names of the pictures of each split by group, as `split.json` holds them."""
-    names: dict[Split, dict[str, list[str]]] = {split: {} for split in SPLITS}
+def pictures_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, dict[str, str]]]:
+    """The pictures of each split by group, as `split.json` holds them: names, each with a digest of its file."""
+    pictures: dict[Split, dict[str, dict[str, str]]] = {split: {} for split in SPLITS}
     for example in examples:
-        names[example.split].setdefault(example.group, []).append(example.image.stem)
-    return names
+        pictures[example.split].setdefault(example.group, {})[example.image.stem] = _digest(example)
+    return pictures
 
 
-def shared_pictures(checkpoint: Path, split: Split, examples: Sequence[Example]) -> int:
-    """How many of these pictures were in a split when a checkpoint was trained, by its `split.json`."""
+def shared_pictures(checkpoint: Path, split: Split, examples: Sequence[Example]) -> int | None:
+    """How many of these pictures were in a split when a checkpoint was trained; None if no `split.json` tells.
+
+    It is their files that are compared: names and groups may be others, or the same by chance.
+    """
     path = checkpoint / "split.json"
+    if not path.exists():
+        return None
     try:
-        names = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        pictures = {(group, name) for group, some in names.get(split, {}).items() for name in some}
-    except (AttributeError, TypeError, ValueError):
+        groups = json.loads(path.read_text(encoding="utf-8"))[split].values()
+        digests = {digest for pictures in groups for digest in pictures.values()}
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(f"{path} is not such as a run writes it; get it again") from None
-    return sum((example.group, example.image.stem) in pictures for example in examples)
+    return sum(_digest(example) in digests for example in examples)
+
+
+def _digest(example: Example) -> str:
+    return hashlib.sha256(example.image.read_bytes()).hexdigest()[:16]
 
 
 def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:

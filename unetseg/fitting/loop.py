@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import logging
 import math
 import platform
@@ -31,7 +32,7 @@ from .augment import collate
 from .card import Facts
 from .dataset import Crops, Pictures, measure
 from .evaluation import evaluate
-from .folder import Example, names_by_split, read_example, shared_pictures
+from .folder import Example, pictures_by_split, read_example, shared_pictures
 from .journal import Journal
 from .losses import class_weights, segmentation_loss
 from .optimisation import learning_rate, step, update_average
@@ -55,7 +56,6 @@ def fit_examples(
     folds: Sequence[tuple[Path, Sequence[Example]]] = (),
 ) -> Path:
     """`run.fit` on pictures that are found already. folds: see `report.complete`."""
-    refuse_a_run_in_use(run_dir, resume=resume)
     with distributed.processes(usable(device)) as place:
         if resume and distributed.rank() == 0:
             hub.recover(run_dir / "checkpoint")
@@ -67,12 +67,6 @@ def fit_examples(
             complete(checkpoint, recipe, examples, run.facts(), device=str(place), folds=folds)
         distributed.wait()
         return checkpoint
-
-
-def refuse_a_run_in_use(run_dir: Path, *, resume: bool) -> None:
-    """ValueError for a folder with a run that is not to be resumed."""
-    if (run_dir / "state.safetensors").exists() and not resume:
-        raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
 
 
 def _refuse_empty_splits(examples: Sequence[Example], *, cross_validated: bool) -> None:
@@ -131,7 +125,8 @@ class _Run:
         machine = {"workers", "cache_gb", "save_minutes"}
         fields = recipe.model_dump(mode="json", exclude={"card": True, "train": machine})
         seen = {"mean": mean, "std": std, "pixels": pixels}
-        self.told = {**fields, "pictures": names_by_split(examples), "measured": seen}
+        self.pictures = pictures_by_split(examples)
+        self.told = {**fields, "pictures": self.pictures, "measured": seen}
         if resume:
             self.position = load_state(
                 run_dir / "state.safetensors", self.told, self.network, self.average, self.optimizer
@@ -247,6 +242,7 @@ class _Run:
                 )
 
     def _end_epoch(self, epoch: int) -> None:
+        self._save()  # validation may take long
         train, position = self.recipe.train, self.position
         row: dict[str, object] = {
             "epoch": epoch + 1,
@@ -261,8 +257,7 @@ class _Run:
         if self.validation and distributed.rank() == 0:
             self.journal.panel(predictor, self.validation, self.recipe.data)
         if not self.validation:  # all are trained on, and cross-validation says how good that is
-            if distributed.rank() == 0:
-                hub.save(self.run_dir / "checkpoint", self.config, self.average.state_dict())
+            self._save_checkpoint()
         elif epoch + 1 == train.epochs or (epoch + 1) % train.validate_every == 0:
             counts = evaluate(predictor, distributed.share(self.validation), self.recipe.data)
             result = scores(distributed.merged(counts, self.config))
@@ -273,8 +268,8 @@ class _Run:
             row |= {key: "" if value is None else f"{value:.5f}" for key, value in numbers.items()}
             better = last is None or last > best
             stale = 0 if better else stale + 1
-            if (train.keep == "last" or better) and distributed.rank() == 0:
-                hub.save(self.run_dir / "checkpoint", self.config, self.average.state_dict())
+            if train.keep == "last" or better:
+                self._save_checkpoint()
             best = best if last is None else max(best, last)
             if distributed.rank() == 0:
                 told = "unknown, it shows no class" if last is None else f"{last:.4f}, best {best:.4f}"
@@ -296,6 +291,11 @@ class _Run:
             path = self.run_dir / "state.safetensors"
             save_state(path, self.position, self.told, self.network, self.average, self.optimizer)
 
+    def _save_checkpoint(self) -> None:
+        if distributed.rank() == 0:
+            split = {"split.json": json.dumps(self.pictures, indent=1) + "\n"}
+            hub.save(self.run_dir / "checkpoint", self.config, self.average.state_dict(), split)
+
     def facts(self) -> Facts:
         """What the card says of the run itself."""
         on_gpu = self.device.type == "cuda"
@@ -311,7 +311,7 @@ class _Run:
 
 def _start_from(init: str | Path, network: UNet, examples: Sequence[Example]) -> str:
     """Load a checkpoint's weights; of one with other labels, all but the head. Returns what a card says of them."""
-    source = hub.find(init)
+    source = hub.find(init, companions=True)
     theirs, weights = hub.load(source.folder)
     for field in ("channels", "widths"):
         got, expected = getattr(theirs, field), getattr(network.config, field)
@@ -323,7 +323,10 @@ def _start_from(init: str | Path, network: UNet, examples: Sequence[Example]) ->
     digest = hashlib.sha256((source.folder / WEIGHTS).read_bytes()).hexdigest()
     # no path: a card may be read anywhere
     told = f"{source if source.commit else source.folder.resolve().name} (SHA-256 {digest[:12]})"
-    if seen := shared_pictures(source.folder, "train", [e for e in examples if e.split != "train"]):
+    seen = shared_pictures(source.folder, "train", [e for e in examples if e.split != "train"])
+    if seen is None:
+        log.warning("--init %s has no split.json: if it knows pictures that are scored here, scores will flatter", init)
+    elif seen:
         log.warning("--init %s was trained on %d of the pictures that are scored here; scores will flatter", init, seen)
         told += f", which were trained on {seen} of the pictures scored here"
     ours = network.config

@@ -286,7 +286,8 @@ class Recipe(_Section):
             raise ValueError(f"{path} is not valid TOML: {error}") from None
         for name, value in (changes or {}).items():
             section, field = name.split(".")
-            fields.setdefault(section, {})[field] = _toml_value(value)
+            if isinstance(table := fields.setdefault(section, {}), dict):  # what is no table is told below
+                table[field] = _toml_value(value)
         try:
             # through JSON: its validation takes lists for tuples and is strict otherwise
             recipe = cls.model_validate_json(json.dumps(fields, default=str))  # str: TOML's dates

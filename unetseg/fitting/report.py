@@ -22,7 +22,7 @@ from ..prepare import scale
 from ..seal import MARKDOWN, is_edited
 from .card import Facts, card_text, views_picture
 from .evaluation import Worst, assess, cases, collect, synthetic_cases
-from .folder import SPLITS, Example, names_by_split
+from .folder import SPLITS, Example, pictures_by_split
 from .panel import panel, panel_row
 from .plots import reliability_picture, threshold_picture
 from .recipe import Recipe
@@ -73,14 +73,14 @@ def complete(
     if recipe.train.synthetic:
         found = assess(synthetic_cases(predictor, recipe.train.synthetic), config)
         measured["synthetic"] = split_scores(found)
-    names = names_by_split(examples)
+    pictures = pictures_by_split(examples)
     files: dict[str, str | bytes] = {
-        "split.json": json.dumps(names, indent=1) + "\n",
+        "split.json": json.dumps(pictures, indent=1) + "\n",
         "scores.json": json_text(measured),
         "calibration.json": json_text(calibration),
         "reliability.png": reliability_picture(calibration),
         "thresholds.png": threshold_picture(calibration, config.outputs, config.thresholds),
-        README: card_text(config, recipe, measured, calibration, facts, names),
+        README: card_text(config, recipe, measured, calibration, facts, pictures),
     }
     if recipe.train.synthetic:
         files["views.png"] = views_picture(predictor, config, recipe.train.synthetic)

@@ -16,7 +16,7 @@ from ..files import whole
 from ..predictor import usable
 from . import distributed
 from .folder import Example, find_examples, read_labels
-from .loop import fit_examples, refuse_a_run_in_use
+from .loop import fit_examples
 from .memory import keep_freed_memory
 from .recipe import Recipe
 
@@ -46,17 +46,38 @@ def fit(
     Raises ValueError for data or a run folder that don't fit.
     """
     keep_freed_memory()  # before the first tensor
-    refuse_a_run_in_use(run_dir, resume=resume)  # before hours of folds
+    check_run_dir(run_dir, resume=resume, folds=folds)
     examples = find_examples(recipe.data, data, recipe.train.seed)
     if recipe.data.group_column is None and recipe.data.group_pattern is None:
         log.info("every picture counts as a group of its own; if several show one patient or place, name group_pattern")
     with distributed.processes(usable(device)):
-        held_out = _cross_validate(recipe, examples, run_dir, folds, resume=resume, init=init, device=device)
+        held_out = _cross_validate(
+            recipe, examples, run_dir, folds, resume=resume, init=init, device=device, tensorboard=tensorboard
+        )
         # of a run that was stopped in a fold, nothing of its own is there yet
-        resume = resume and (not folds or (run_dir / "state.safetensors").exists())
+        resume = resume and (not folds or _has_state(run_dir))
         return fit_examples(
             recipe, examples, run_dir, resume=resume, init=init, device=device, tensorboard=tensorboard, folds=held_out
         )
+
+
+def check_run_dir(run_dir: Path, *, resume: bool, folds: int) -> None:
+    """ValueError where a run would be overwritten, or is to be resumed but not there or begun otherwise."""
+    if not resume and begun(run_dir):
+        raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
+    if resume and not begun(run_dir):
+        raise ValueError(f"nothing to resume: {run_dir} holds no run; start without --resume")
+    if resume and not folds and _has_state(run_dir / "folds" / "1"):
+        raise ValueError(f"{run_dir} was begun with --folds; give --folds with the same number beside --resume")
+
+
+def begun(run_dir: Path) -> bool:
+    """Whether a run, or the first of its folds, left a state to go on from."""
+    return _has_state(run_dir) or _has_state(run_dir / "folds" / "1")
+
+
+def _has_state(run_dir: Path) -> bool:
+    return (run_dir / "state.safetensors").exists()
 
 
 def _cross_validate(
@@ -68,6 +89,7 @@ def _cross_validate(
     resume: bool,
     init: str | Path | None,
     device: str,
+    tensorboard: bool,
 ) -> list[tuple[Path, list[Example]]]:
     """Train a network for each fold; their checkpoints, each with the pictures that it has not seen."""
     if not folds:
@@ -79,8 +101,15 @@ def _cross_validate(
     _refuse_folds_without_a_class(divided, recipe)
     for number, fold in enumerate(divided, start=1):
         folder = run_dir / "folds" / str(number)
-        started = (folder / "state.safetensors").exists()
-        fit_examples(recipe, fold, folder, resume=resume and started, init=init, device=device)
+        fit_examples(
+            recipe,
+            fold,
+            folder,
+            resume=resume and _has_state(folder),
+            init=init,
+            device=device,
+            tensorboard=tensorboard,
+        )
         held_out.append((folder / "checkpoint", [e for e in fold if e.split == "val"]))
     if distributed.rank() == 0:
         _summarise(run_dir, held_out)

@@ -58,10 +58,8 @@ def load_state(
 ) -> Position:
     """Put a saved state back in place and return its position.
 
-    Raises ValueError if there is none, if it is damaged, or if it belongs to another recipe or other pictures.
+    Raises ValueError if it is damaged, or if it belongs to another recipe or other pictures.
     """
-    if not path.is_file():
-        raise ValueError(f"nothing to resume: {path} is not there; start without --resume")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files import whole
 from .aerial import aerial_scene
 from .ct import ct_phantom
 
@@ -45,5 +46,7 @@ def write_samples(folder: Path, kind: SampleKind, *, count: int, seed: int = 0, 
     for number in range(seed, seed + count):
         image, labels = draw_sample(kind, number, size)
         name = f"synthetic_{kind}_{number:04d}.png"
-        Image.fromarray(image).save(folder / "images" / name)
-        Image.fromarray(labels * np.uint8(255 if kind == "ct" else 1)).save(folder / "masks" / name)
+        labels = labels * np.uint8(255 if kind == "ct" else 1)
+        for kept, picture in (("images", image), ("masks", labels)):
+            with whole(folder / kept / name) as temporary:  # each process of a run writes them
+                Image.fromarray(picture).save(temporary, "PNG")
