@@ -17,6 +17,9 @@ from torch.nn import functional as F
 from ..config import IGNORE
 from .recipe import Augment
 
+NUDGE = 0.01
+"""Pixels by which labels are looked up beside the exact place."""
+
 
 class Changes(NamedTuple):
     """What is to happen to one crop; with a leading B, to each of a batch."""
@@ -106,6 +109,8 @@ def _placed(batch: Batch, size: int) -> tuple[Tensor, Tensor]:
     images = F.grid_sample(batch.images, grid, mode="bilinear", align_corners=False)
     # labels are shifted by one, so that the 0 outside the picture is nobody's id
     shifted = (batch.labels.float() + 1)[:, None]
+    # places between two pixels, as in every other crop of odd size, are not left to rounding, which padding changes
+    grid = grid + NUDGE * to_unit.view(2)
     shifted = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0]
     return images, torch.where(shifted == 0, IGNORE, shifted - 1).to(torch.uint8)
 
