@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,17 @@ def test_evaluate_writes_the_scores_that_the_run_measured(trained: Path, tmp_pat
     assert scores["miou"] == pytest.approx(
         json.loads((checkpoint / "scores.json").read_text())["val"]["miou"], abs=1e-3
     )
+
+
+def test_evaluate_says_what_it_can_not_know(trained: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(trained / "run" / "checkpoint" / name, bare)
+    recipe, data = str(trained / "recipe.toml"), str(trained / "data")
+    done = run(tmp_path, "evaluate", "bare", "--recipe", recipe, "--data", data, "--split", "val")
+    assert done.returncode == 0, done.stderr
+    assert "bare has no split.json: if it was trained on these pictures, the scores flatter" in done.stderr
 
 
 @pytest.mark.parametrize(

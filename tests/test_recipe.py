@@ -142,6 +142,16 @@ def test_characters_beyond_the_first_plane_are_written_as_they_are(tmp_path: Pat
     assert Recipe.from_file(path).data == recipe.data
 
 
+def test_a_change_that_makes_no_sense_is_told_with_the_change(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(TEXT)
+    with pytest.raises(ValueError, match=r"recipe.toml with --train.epochs many: field 'train.epochs'.*'many'"):
+        Recipe.from_file(path, {"train.epochs": "many"})
+    path.write_text("train = 5\n" + TEXT.replace("[train]\nepochs = 3\ncrop = 32\n", ""))
+    with pytest.raises(ValueError, match=r"'train'.*5"):
+        Recipe.from_file(path, {"train.epochs": "3"})
+
+
 def test_changes_replace_what_the_file_says(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(TEXT)

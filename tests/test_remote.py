@@ -9,6 +9,7 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from safetensors.torch import save
 
 from unetseg import SegmentationConfig, UNet, hub, remote
 from unetseg.files import CONFIG, WEIGHTS
+from unetseg.fitting import Recipe, fit
+from unetseg.fitting.folder import find_examples, pictures_by_split
+from unetseg.samples import write_samples
 
 MODEL = "someone/liver"
 FOR_WEIGHTS = r"(GET|HEAD) (/storage/|.*\.safetensors$)"
@@ -32,6 +36,21 @@ tags:
 - unet
 ---
 ![Views](views.png) and one that is not there: ![none](none.png)
+"""
+RECIPE = """
+[data]
+task = "binary"
+classes = ["liver"]
+background = "background"
+palette = ["#102030", "#e4572e"]
+channels = ["gray"]
+mask_values = { 0 = "background", 255 = "liver" }
+val = 0.4
+[model]
+widths = [4, 8]
+[train]
+epochs = 1
+crop = 32
 """
 Files = dict[str, bytes | str | None]
 PAPERS: Files = {
@@ -132,6 +151,24 @@ def test_info_says_what_a_model_is_and_how_good(server: HubServer, client: Clien
         assert line in answer.output
     assert "scores (val): mean group dice 0.812" in answer.output
     assert "progress" not in answer.output
+
+
+def test_a_model_says_itself_which_pictures_it_was_trained_on(
+    server: HubServer, client: Client, tmp_path: Path
+) -> None:
+    """To `evaluate` and to `--init`, which get its split.json for that."""
+    data, recipe_path = tmp_path / "data", tmp_path / "recipe.toml"
+    write_samples(data, "ct", count=5, size=32)
+    recipe_path.write_text(RECIPE)
+    recipe = Recipe.from_file(recipe_path)
+    known = pictures_by_split([replace(e, split="train") for e in find_examples(recipe.data, data, 0)])
+    server.push(MODEL, files(network()) | {"split.json": json.dumps(known)})
+    answer = client.call(command, "evaluate", MODEL, "--recipe", recipe_path, "--data", data, "--split", "val")
+    assert answer.given() == 0
+    assert f"{MODEL} was trained on 2 of these pictures, so the scores flatter" in answer.output
+    answer = client.call(fit, recipe, data, tmp_path / "run", init=MODEL, device="cpu")
+    assert answer.given() == tmp_path / "run" / "checkpoint"
+    assert f"--init {MODEL} was trained on 2 of the pictures that are scored here" in answer.output
 
 
 # --- names and revisions ----------------------------------------------------------------------------------------

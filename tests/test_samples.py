@@ -120,6 +120,19 @@ def test_sizes_default_to_256_and_512(tmp_path: Path) -> None:
             assert picture.size == (size, size)
 
 
+def test_a_picture_that_can_not_be_written_leaves_no_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(_: Image.Image, path: Path, *__: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+        write_samples(tmp_path, "ct", count=1, size=32)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_bad_requests_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="size is 31"):
         ct_phantom(0, 31)

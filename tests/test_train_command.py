@@ -302,6 +302,35 @@ def test_a_cross_validation_that_was_stopped_goes_on(
     assert len(json.loads((tmp_path / "runs" / "tiny" / "cross_validation.json").read_text())["folds"]) == 2
 
 
+def test_ctrl_c_says_how_to_go_on_when_a_fold_has_begun(
+    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "fit", interrupted)
+    caplog.set_level("INFO")
+    arguments = [str(folder / "tiny.toml"), "--data", str(folder / "data"), "--run-dir", str(tmp_path / "run")]
+    assert command.main([*arguments, "--folds", "2"]) == 130
+    assert caplog.messages[-1] == "stopped before there was anything to keep"
+    state = tmp_path / "run" / "folds" / "1" / "state.safetensors"
+    state.parent.mkdir(parents=True)
+    state.touch()
+    assert command.main([*arguments, "--folds", "2", "--resume"]) == 130
+    assert caplog.messages[-1] == "stopped; go on with --resume"
+
+
+def test_tensorboard_that_is_not_installed_is_told_before_the_first_fold(
+    command: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    run = tmp_path / "run"
+    arguments = [str(folder / "tiny.toml"), "--data", str(folder / "data"), "--run-dir", str(run)]
+    assert command.main([*arguments, "--folds", "2", "--tensorboard"]) == 1
+    assert "pip install tensorboard" in caplog.text
+    assert not list(run.rglob("*.safetensors"))
+
+
 def test_an_error_is_one_line_and_exit_code_1(folder: Path) -> None:
     """Also while a progress bar is open."""
     (folder / "wild.toml").write_text(RECIPE.replace("1e-2", "1e12"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import logging
 import math
 import platform
@@ -37,7 +36,7 @@ from .journal import Journal
 from .losses import class_weights, segmentation_loss
 from .optimisation import learning_rate, step, update_average
 from .recipe import Recipe
-from .report import complete
+from .report import complete, json_text
 from .state import Position, load_state, save_state
 from .stopping import Stopped, stop_requests
 
@@ -293,7 +292,7 @@ class _Run:
 
     def _save_checkpoint(self) -> None:
         if distributed.rank() == 0:
-            split = {"split.json": json.dumps(self.pictures, indent=1) + "\n"}
+            split = {"split.json": json_text(self.pictures)}
             hub.save(self.run_dir / "checkpoint", self.config, self.average.state_dict(), split)
 
     def facts(self) -> Facts:

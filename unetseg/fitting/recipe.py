@@ -284,8 +284,10 @@ class Recipe(_Section):
             raise ValueError(f"{path} can't be read: {error.strerror}; give the path of a recipe (.toml)") from None
         except ValueError as error:
             raise ValueError(f"{path} is not valid TOML: {error}") from None
+        source = str(path)
         for name, value in (changes or {}).items():
             section, field = name.split(".")
+            source += f" with --{name} {value}"
             if isinstance(table := fields.setdefault(section, {}), dict):  # what is no table is told below
                 table[field] = _toml_value(value)
         try:
@@ -293,25 +295,25 @@ class Recipe(_Section):
             recipe = cls.model_validate_json(json.dumps(fields, default=str))  # str: TOML's dates
             config = recipe.config(mean=(0.0,) * len(recipe.data.channels), std=(1.0,) * len(recipe.data.channels))
         except ValidationError as error:
-            raise ValueError(f"{path}: {explain(error, cls)}") from None
+            raise ValueError(f"{source}: {explain(error, cls)}") from None
         if recipe.train.coarse_epochs >= recipe.train.epochs:
             raise ValueError(
-                f"{path}: coarse_epochs is {recipe.train.coarse_epochs}, expected fewer than the "
+                f"{source}: coarse_epochs is {recipe.train.coarse_epochs}, expected fewer than the "
                 f"{recipe.train.epochs} epochs; the last must be at full resolution"
             )
         multiple = config.stride * (2 if recipe.train.coarse_epochs else 1)
         if recipe.train.crop % multiple:
             raise ValueError(
-                f"{path}: crop is {recipe.train.crop}, expected a multiple of {multiple} for these widths"
+                f"{source}: crop is {recipe.train.crop}, expected a multiple of {multiple} for these widths"
                 + (" and its half in coarse_epochs" if recipe.train.coarse_epochs else "")
             )
         if (kind := recipe.train.synthetic) and (count := len(config.labels)) != SAMPLE_LABELS[kind]:
             raise ValueError(
-                f"{path}: synthetic pictures of the kind {kind!r} have {SAMPLE_LABELS[kind]} labels, "
+                f"{source}: synthetic pictures of the kind {kind!r} have {SAMPLE_LABELS[kind]} labels, "
                 f"[data] names {count}; leave synthetic out"
             )
         if recipe.augment.background_crop and recipe.data.background is None:
-            raise ValueError(f"{path}: background_crop needs a background, and [data] names none; leave it out")
+            raise ValueError(f"{source}: background_crop needs a background, and [data] names none; leave it out")
         return recipe
 
     def to_toml(self) -> str:

@@ -75,7 +75,7 @@ def complete(
         measured["synthetic"] = split_scores(found)
     pictures = pictures_by_split(examples)
     files: dict[str, str | bytes] = {
-        "split.json": json.dumps(pictures, indent=1) + "\n",
+        "split.json": json_text(pictures),
         "scores.json": json_text(measured),
         "calibration.json": json_text(calibration),
         "reliability.png": reliability_picture(calibration),
