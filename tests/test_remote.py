@@ -162,13 +162,15 @@ def test_a_model_says_itself_which_pictures_it_was_trained_on(
     recipe_path.write_text(RECIPE)
     recipe = Recipe.from_file(recipe_path)
     known = pictures_by_split([replace(e, split="train") for e in find_examples(recipe.data, data, 0)])
-    server.push(MODEL, files(network()) | {"split.json": json.dumps(known)})
+    other = "someone/other"  # what is got for one of them is not there for the other
+    for name in (MODEL, other):
+        server.push(name, files(network()) | {"split.json": json.dumps(known)})
     answer = client.call(command, "evaluate", MODEL, "--recipe", recipe_path, "--data", data, "--split", "val")
     assert answer.given() == 0
     assert f"{MODEL} was trained on 2 of these pictures, so the scores flatter" in answer.output
-    answer = client.call(fit, recipe, data, tmp_path / "run", init=MODEL, device="cpu")
+    answer = client.call(fit, recipe, data, tmp_path / "run", init=other, device="cpu")
     assert answer.given() == tmp_path / "run" / "checkpoint"
-    assert f"--init {MODEL} was trained on 2 of the pictures that are scored here" in answer.output
+    assert f"--init {other} was trained on 2 of the pictures that are scored here" in answer.output
 
 
 # --- names and revisions ----------------------------------------------------------------------------------------
