@@ -50,7 +50,6 @@ def test_without_its_library_tensorboard_is_refused_with_the_command_that_brings
 
 
 def test_tensorboard_gets_every_number_that_is_known(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard", reason="the optional extra tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     journal = Journal(tmp_path, 0, 0, tensorboard=True)

@@ -292,7 +292,7 @@ def test_a_cross_validation_that_was_stopped_goes_on(
     shutil.copy(folder / "tiny.toml", tmp_path)
     arguments = ["tiny.toml", "--data", str(folder / "data"), "--folds", "2", "--train.epochs", "2"]
     with start(tmp_path, *arguments) as process:
-        wait_for(process, r"epoch 2/2: +[1-9]\d?%")
+        wait_for(process, r"epoch 2/2: +[1-9]\d?%[^\r]*dice=\d\.\d{3}, left=\d+min, loss=\d\.\d{3}")
         process.send_signal(signal.SIGTERM)
         process.communicate()
     assert process.returncode == 130
