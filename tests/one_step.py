@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from unittest import mock
 
 import torch
 from safetensors.torch import save_file
@@ -13,8 +14,12 @@ from unetseg.fitting.folder import find_examples
 
 
 def main(data: str, out: str, *recipes: str) -> None:
-    """One step by each recipe on the pictures in `data`; `out` gets a file of gradients for each."""
-    with distributed.processes(torch.device("cpu")) as device:
+    """One step by each recipe on the pictures in `data`; `out` gets a file of gradients for each.
+
+    In float32: in bfloat16, which some CPUs have, each process rounds its share of a gradient to 8 bits.
+    """
+    in_float32 = mock.patch.object(loop, "has_bfloat16", return_value=False)
+    with in_float32, distributed.processes(torch.device("cpu")) as device:
         for path in map(Path, recipes):
             recipe = Recipe.from_file(path)
             examples = find_examples(recipe.data, Path(data))
