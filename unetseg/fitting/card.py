@@ -181,8 +181,7 @@ def _scores_section(
     )
     if "folds" in measured:
         parts.append(
-            "Cross-validation: each picture is scored by a network that was trained like this one, without the "
-            "picture's group.\n"
+            "Cross-validation: each picture is scored by a network that was trained without the picture's group.\n"
         )
     if "test" in measured:
         looks = measured["test"]["looks"]
