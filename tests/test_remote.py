@@ -37,21 +37,7 @@ tags:
 ---
 ![Views](views.png) and one that is not there: ![none](none.png)
 """
-RECIPE = """
-[data]
-task = "binary"
-classes = ["liver"]
-background = "background"
-palette = ["#102030", "#e4572e"]
-channels = ["gray"]
-mask_values = { 0 = "background", 255 = "liver" }
-val = 0.4
-[model]
-widths = [4, 8]
-[train]
-epochs = 1
-crop = 32
-"""
+SAMPLES = Path(__file__).parent.parent / "training" / "recipes" / "samples.toml"
 Files = dict[str, bytes | str | None]
 PAPERS: Files = {
     "README.md": CARD,
@@ -157,15 +143,15 @@ def test_a_model_says_itself_which_pictures_it_was_trained_on(
     server: HubServer, client: Client, tmp_path: Path
 ) -> None:
     """To `evaluate` and to `--init`, which get its split.json for that."""
-    data, recipe_path = tmp_path / "data", tmp_path / "recipe.toml"
-    write_samples(data, "ct", count=5, size=32)
-    recipe_path.write_text(RECIPE)
-    recipe = Recipe.from_file(recipe_path)
+    data = tmp_path / "data"
+    write_samples(data, "ct", count=10, size=32)
+    small = {"model.widths": "[4, 8]", "model.working_size": "32", "train.crop": "32", "train.epochs": "1"}
+    recipe = Recipe.from_file(SAMPLES, small)
     known = pictures_by_split([replace(e, split="train") for e in find_examples(recipe.data, data, 0)])
     other = "someone/other"  # what is got for one of them is not there for the other
     for name in (MODEL, other):
         server.push(name, files(network()) | {"split.json": json.dumps(known)})
-    answer = client.call(command, "evaluate", MODEL, "--recipe", recipe_path, "--data", data, "--split", "val")
+    answer = client.call(command, "evaluate", MODEL, "--recipe", SAMPLES, "--data", data, "--split", "val")
     assert answer.given() == 0
     assert f"{MODEL} was trained on 2 of these pictures, so the scores flatter" in answer.output
     answer = client.call(fit, recipe, data, tmp_path / "run", init=other, device="cpu")

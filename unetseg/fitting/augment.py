@@ -109,7 +109,7 @@ def _placed(batch: Batch, size: int) -> tuple[Tensor, Tensor]:
     images = F.grid_sample(batch.images, grid, mode="bilinear", align_corners=False)
     # labels are shifted by one, so that the 0 outside the picture is nobody's id
     shifted = (batch.labels.float() + 1)[:, None]
-    # places between two pixels, as in every other crop of odd size, are not left to rounding, which padding changes
+    # a place right between two pixels is not left to rounding, which the padding of the batch would change
     grid = grid + NUDGE * to_unit.view(2)
     shifted = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0]
     return images, torch.where(shifted == 0, IGNORE, shifted - 1).to(torch.uint8)

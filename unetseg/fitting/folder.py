@@ -33,6 +33,7 @@ __all__ = [
     "pictures_by_split",
     "read_example",
     "read_labels",
+    "shared_pictures",
 ]
 
 
