@@ -169,7 +169,7 @@ def test_a_card_of_many_classes_and_groups_stays_readable() -> None:
     }
     recipe = Recipe(data=data_for(config), model=Model(widths=config.widths))
     split = {"train": {"one": ["one"]}, "val": {}, "test": {}}
-    facts = Facts(steps=1, minutes=1, processes=2, threads=1, processor="a CPU")
+    facts = Facts(steps=1, minutes=1, processes=2, threads=1, processor="a CPU", generated=0.066)
     text = card_text(config, recipe, {"val": result}, calibration, facts, split)  # type: ignore[arg-type]
 
     shown = least_calibrated(calibration)
@@ -185,6 +185,7 @@ def test_a_card_of_many_classes_and_groups_stays_readable() -> None:
     assert r"| road \| track |" in text
     assert "1 picture of 1 group; `split.json`" in text
     assert "1 minute on 2 processes of 1 thread each" in text
+    assert "7% of the crops were cut from generated pictures (synthetic)." in text
     assert not re.search(r"\b1 (pictures|groups|steps|minutes|threads)\b", text)
     assert "20 labels" in as_text("title", result)
     assert max(map(len, as_text("title", result).splitlines())) < 160

@@ -409,7 +409,7 @@ def test_generated_pictures_are_mixed_in_by_share_from_seeds_of_their_own(tmp_pa
         data = described(classes=classes, palette=("#000000",) * 5, channels=("red", "green", "blue"),
                          mask_values={str(i): name for i, name in enumerate(classes)})  # fmt: skip
     add(tmp_path, *"abcd")
-    mixed = pictures(tmp_path, data, synthetic=kind, synthetic_share=0.5)
+    mixed = pictures(tmp_path, data, synthetic=kind, synthetic_share=0.5, crop=256)
     assert len(mixed) == 6
     (_, without_liver), (image, labels) = mixed[4], mixed[5]
     expected = (ct_phantom if kind == "ct" else aerial_scene)(1_000_001)
@@ -417,4 +417,8 @@ def test_generated_pictures_are_mixed_in_by_share_from_seeds_of_their_own(tmp_pa
     assert torch.equal(labels, torch.from_numpy(expected[1]))
     assert labels.any()
     assert without_liver.any() == (kind == "aerial")
-    assert len(pictures(tmp_path, data, synthetic_share=0.5)) == 4  # of no kind
+    # a small picture gives one crop, a generated slice one, a generated aerial picture four
+    assert Crops(mixed, mixed.config).generated == pytest.approx(2 / 6 if kind == "ct" else 8 / 12)
+    without = pictures(tmp_path, data, synthetic_share=0.5)
+    assert len(without) == 4  # of no kind
+    assert Crops(without, without.config).generated == 0

@@ -386,7 +386,8 @@ def test_generated_pictures_are_scored_and_shown_apart(folder: Path, tmp_path: P
     assert json.loads((checkpoint / "scores.json").read_text()).keys() == {"val", "test", "synthetic"}
     with Image.open(checkpoint / "views.png") as views:
         assert (views.height, views.mode) == (256, "RGB")
-    assert "30% of the number of real ones" in (checkpoint / "README.md").read_text()
+    # two beside the seven of train, a crop each
+    assert "22% of the crops were cut from generated pictures" in (checkpoint / "README.md").read_text()
 
 
 def test_a_run_folder_in_use_is_not_overwritten(folder: Path, uninterrupted: Path) -> None:

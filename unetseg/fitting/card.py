@@ -40,6 +40,7 @@ class Facts:
     """What a run knows of itself.
 
     minutes: of training, validation included. threads: of each process. init: as in `state.Position`.
+    generated: the share of the crops that is cut from generated pictures, 0..1.
     """
 
     steps: int
@@ -48,6 +49,7 @@ class Facts:
     threads: int
     processor: str
     init: str | None = None
+    generated: float = 0
 
 
 def card_text(
@@ -98,8 +100,8 @@ def card_text(
         + f"seed {recipe.train.seed}. "
         + (f"Training began with the weights of {facts.init}. " if facts.init else "")
         + (
-            f"Generated pictures were mixed in, {recipe.train.synthetic_share:.0%} of the number of real ones.\n"
-            if recipe.train.synthetic_share and recipe.train.synthetic
+            f"{facts.generated:.0%} of the crops were cut from generated pictures (synthetic).\n"
+            if facts.generated
             else "\n"
         ),
         f"<details><summary>The recipe</summary>\n\n```toml\n{recipe.to_toml()}```\n\n</details>\n",

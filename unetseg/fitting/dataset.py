@@ -130,6 +130,11 @@ class Crops(Dataset[Cut]):
         generator = torch.Generator().manual_seed(random.Random(f"{self.train.seed}/{epoch}/{i}").getrandbits(63))
         return draw_crop(*self.pictures.stored(self.order[i]), self.train.crop, self.augment, generator)
 
+    @property
+    def generated(self) -> float:
+        """The share of the crops that is cut from generated pictures, 0..1."""
+        return sum(index >= len(self.pictures.examples) for index in self.order) / len(self.order)
+
     def size_at(self, epoch: int, step: int) -> int:
         """Pixels a side of the crops of a step: half of `crop` in coarse epochs, else as the scales in turn say."""
         if epoch < self.train.coarse_epochs:

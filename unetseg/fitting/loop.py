@@ -305,6 +305,7 @@ class _Run:
             threads=torch.get_num_threads(),
             processor=torch.cuda.get_device_name(self.device) if on_gpu else platform.machine() + " CPU",
             init=self.position.init,
+            generated=self.crops.generated,
         )
 
 

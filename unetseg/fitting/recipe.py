@@ -207,8 +207,9 @@ class Train(_Section):
     keep: the checkpoint with the best mean group Dice on validation, or the last, as always without validation.
     calibrate: fit temperatures and thresholds on validation; false keeps 1 and 0.5, where validation is so unlike
         the rest that a fit would mislead. What `--folds` holds out is always fitted on.
-    validate_every: in epochs. synthetic: kind of generated pictures mixed in, as many as
-        `synthetic_share` of the real ones. workers: processes that load data; 0 loads in the main one.
+    validate_every: in epochs. synthetic: kind of generated pictures mixed in, as many as `synthetic_share` of the
+        real ones; of crops their share is smaller where the real ones are larger, for each picture gives crops
+        by its area. workers: processes that load data; 0 loads in the main one.
     cache_gb: pictures are kept in memory up to this many gigabytes, and read again beyond.
     save_minutes: the state of the run is saved at least so often, beside the end of each epoch.
     seed: of the first weights, the order of the pictures, their augmentation and a split by shares.
