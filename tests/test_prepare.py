@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from configs import RGB, config_for
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unetseg import Image, SegmentationConfig
-from unetseg.formats import as_image
+from unetseg.formats import as_image, read_image
 from unetseg.prepare import at_working_size, doubts, normalise, prepare, restore, scale, working_shape
+from unetseg.samples import draw_sample
 
 GRAY = config_for("binary")
 COLOR = config_for("binary", **RGB)
@@ -111,6 +114,23 @@ def test_twelve_bits_in_sixteen_are_doubted_unless_a_range_is_given() -> None:
     assert doubts(as_image(stored, value_range=(0, 4095)), GRAY) == ()
     assert doubts(as_image(stored), GRAY.model_copy(update={"value_range": ((0.0, 4095.0),)})) == ()
     assert doubts(as_image(stored * 10), GRAY) == ()
+
+
+def test_a_picture_of_another_kind_than_the_model_is_doubted(tmp_path: Path) -> None:
+    aerial, slice_ = draw_sample("aerial", 0, 128)[0], draw_sample("ct", 0, 128)[0]
+    (notice,) = doubts(as_image(aerial, name="a.png"), GRAY)
+    assert notice == "a.png is in colour and this model sees grey alone; another model may be meant for it"
+    for grey in (slice_, np.stack([slice_] * 3, axis=-1)):
+        (notice,) = doubts(as_image(grey, name="g.png"), COLOR)
+        assert notice == "g.png is grey and this model was trained on colour; another model may be meant for it"
+        assert doubts(as_image(grey), GRAY) == ()
+    assert doubts(as_image(aerial), COLOR) == ()
+    marked = np.stack([slice_] * 3, axis=-1)
+    marked[:6, :16] = 255, 255, 0  # an orientation mark
+    PIL.Image.fromarray(marked).save(tmp_path / "marked.jpg", quality=60)
+    assert doubts(read_image(tmp_path / "marked.jpg"), GRAY) == ()
+    air = Image(np.full((1, 4, 4, 1), -1000, np.int16), hounsfield=True)
+    assert doubts(air, GRAY) == ()
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,21 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
 
 
 def doubts(image: Image, config: SegmentationConfig) -> tuple[str, ...]:
-    """What a reader should know about a scale that was taken from the stored type alone: a sentence, or none."""
+    """Whether a picture may be another kind than the model's, in colour or in range: a sentence for each doubt."""
+    found = []
     highest = image.pixels.max()
     if config.value_range is None and image.value_range == (0, 65535) and 0 < highest < 65536 // 8:
-        return (
+        found.append(
             f"{image.name} is 16-bit but its values end at {highest}, so it is nearly black; "
-            "give value_range if it holds fewer bits",
+            "give value_range if it holds fewer bits"
         )
-    return ()
+    colours = (image.pixels.max(axis=-1) - image.pixels.min(axis=-1)).mean()
+    # a grey picture saved as a colour JPEG, or with a coloured mark in it, stays below a hundredth
+    if config.channels == ("gray",) and image.pixels.shape[-1] > 1 and colours > 0.01 * highest:
+        found.append(f"{image.name} is in colour and this model sees grey alone; another model may be meant for it")
+    if config.channels == ("red", "green", "blue") and colours == 0:
+        found.append(f"{image.name} is grey and this model was trained on colour; another model may be meant for it")
+    return tuple(found)
 
 
 def prepare(image: Image, config: SegmentationConfig) -> Tensor:
