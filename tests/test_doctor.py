@@ -240,9 +240,92 @@ def split_in_two(folder: Path, patients: str) -> None:
         path.rename(place / path.name)
 
 
+def half_with_ones(folder: Path) -> None:
+    """Five masks of 0 and 1 beside five of 0 and 255."""
+    for path in (folder / "masks").glob("*_0.png"):
+        put(path, np.asarray(Image.open(path)) // 255)
+
+
+def palettes_of_their_own(folder: Path) -> None:
+    """Five indexed masks with black and white, five with white and black."""
+    for path in (folder / "masks").iterdir():
+        mask = Image.fromarray(np.asarray(Image.open(path)) // 255)
+        colours = [0, 0, 0, 255, 255, 255]
+        mask.putpalette(colours if path.stem.endswith("_0") else colours[::-1])
+        mask.save(path)
+
+
+def as_fractions(folder: Path) -> None:
+    for path in list((folder / "masks").iterdir()):
+        Image.fromarray(np.asarray(Image.open(path)).astype(np.float32) / 510).save(path.with_suffix(".tif"))
+        path.unlink()
+
+
+def in_pages(folder: Path, place: str) -> None:
+    for path in list((folder / place).iterdir()):
+        page = Image.open(path)
+        page.save(path.with_suffix(".tif"), save_all=True, append_images=[page])
+        path.unlink()
+
+
+def by_transparency(folder: Path) -> None:
+    for path in (folder / "masks").iterdir():
+        mask = np.asarray(Image.open(path))
+        put(path, np.stack([np.full_like(mask, 255)] * 3 + [mask], axis=-1))
+
+
+def masks_beside(folder: Path) -> None:
+    """a.bmp and its mask a.png in one folder."""
+    for path in list((folder / "images").iterdir()):
+        Image.open(path).save(folder / f"{path.stem}.bmp")
+        path.unlink()
+    for path in (folder / "masks").iterdir():
+        path.rename(folder / path.name)
+
+
+def turned_photos(folder: Path) -> None:
+    """Photos that lie on their side, as their EXIF says; the masks as stored."""
+    for path in list((folder / "images").iterdir()):
+        picture = Image.open(path).crop((0, 0, 32, 24))
+        exif = picture.getexif()
+        exif[0x0112] = 6
+        picture.save(path, exif=exif)
+        put(folder / "masks" / path.name, np.asarray(Image.open(folder / "masks" / path.name))[:24])
+
+
+def named_by_kind(folder: Path) -> None:
+    """Names that begin with what they show: of the patients a group, of the classes none."""
+    for i in range(10):
+        image, labels = scene(i)
+        kind = i % 3
+        for place, pixels in (("images", image), ("masks", labels * np.uint8(kind + 1))):
+            (folder / place / f"p{i // 2}_{i % 2}.png").unlink()
+            put(folder / place / f"{('crack', 'hole', 'rust')[kind]}_{i:03d}.png", pixels)
+
+
 @pytest.mark.parametrize(
     ("damage", "weight", "words"),
     [
+        (lambda f: shutil.copytree(f / "masks", f / "masks_nucleus"), "question",
+         ["10 more pairs of image and mask by masks_nucleus", "only those of images and masks would be used"]),
+        (lambda f: [shutil.copytree(f / d, f / "tile 2" / d) for d in ("images", "masks")], "question",
+         ["10 more pairs of image and mask by tile 2/masks", "one folder"]),
+        (half_with_ones, "question", ["5 masks with 1 and 5 with 255, but none with both"]),
+        (palettes_of_their_own, "question", ["palettes of the masks differ", "0 is #000000", "and #ffffff"]),
+        (as_fractions, "question", ["holds fractions (0 to 0.5)"]),
+        (lambda f: in_pages(f, "images"), "warning", ["10 images with several frames: images/p0_0.tif"]),
+        (lambda f: in_pages(f, "masks"), "question", ["p0_0.tif has 2 frames, and a mask has one"]),
+        (by_transparency, "question", ["shows its mask by transparency alone"]),
+        (masks_beside, "question", ["only the ending differs", "move the masks to masks/"]),
+        (turned_photos, "question", ["24 x 32, mask 32 x 24", "turn the masks by a quarter"]),
+        (named_by_kind, "question", ["shows class", "take group_pattern out"]),
+        (lambda f: (f / "masks").rename(f / "second"), "question", ["in second/, call that folder masks"]),
+        (lambda f: [p.rename(p.with_suffix(".npy")) for p in (f / "images").iterdir()], "question",
+         ["no image has a mask", "10 .npy in the folder are not read"]),
+        (lambda f: (f / "images/p1_0.png").rename(f / "images/p1_0.heic"), "question",
+         ["1 mask without an image", "1 .heic in the folder are not read"]),
+        (lambda f: [shutil.rmtree(f / "masks"), (f / "images").rename(f / "train")], "question",
+         ["no image has a mask", "train/masks/p0_0.png"]),
         (lambda f: (f / "masks/p1_0.png").unlink(), "question", ["1 image (of 10) without a mask", "masks/p1_0.png"]),
         (lambda f: shutil.rmtree(f / "masks"), "question", ["no image has a mask", "masks/p0_0.png"]),
         (lambda f: (f / "images/p1_0.png").unlink(), "warning", ["1 mask without an image: masks/p1_0.png"]),

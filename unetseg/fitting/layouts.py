@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,12 @@ from pathlib import Path, PurePosixPath
 
 from .recipe import SPLIT_PLACE, SPLITS, Split
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm"}
+OTHER_PICTURES = {
+    ".npy", ".npz", ".mat", ".h5", ".nii", ".gz", ".nrrd", ".mha", ".dcm", ".heic", ".heif", ".avif", ".jp2", ".tga",
+    ".psd", ".exr", ".svs", ".czi", ".svg",
+}  # fmt: skip
+"""Pictures and arrays that are not read, but named where they seem to be meant."""
 NAME = "{name}"
 IMAGE_WORDS = {
     "image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "input", "inputs", "rgb", "sat",
@@ -19,12 +25,16 @@ IMAGE_WORDS = {
 }  # fmt: skip
 MASK_WORDS = {
     "mask", "masks", "label", "labels", "labelids", "annotation", "annotations", "annot", "seg", "segs",
-    "segmentation", "segmentations", "segmentationclass", "gt", "groundtruth", "truth", "target", "targets",
+    "segmentation", "segmentations", "segmentationclass", "gt", "groundtruth", "truth", "target", "targets", "ann",
+    "anno", "labeled", "manual", "binary",
 }  # fmt: skip
+OBJECT_WORDS = {"object", "objects", "instance", "instances"}
+"""Folders so called number the objects that the masks beside them show by class."""
 SPLIT_WORDS: dict[str, Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+CAMEL_CASE = r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])"
 DEPTH = 3
 """How many folders deep pictures are looked for."""
 
@@ -50,12 +60,12 @@ class Layout:
 
     def image_of(self, path: Path) -> str | None:
         """The name that an image shares with its mask; None for a file that is no image (a mask beside images)."""
-        name = shared_name(path.stem, self.image_name)
+        name = shared_name(stem(path), self.image_name)
         return None if self.images == self.masks and self.mask_of(path) is not None else name
 
     def mask_of(self, path: Path) -> str | None:
         """The name that a mask shares with its image; None for a file that is no mask."""
-        return shared_name(path.stem, self.mask_name)
+        return shared_name(stem(path), self.mask_name)
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ def pair(folder: Path, layout: Layout) -> Pairing:
         images: dict[str, Path] = {}
         masks: dict[str, Path] = {}
         for found, place, name_of in zip((images, masks), places, (layout.image_of, layout.mask_of), strict=True):
-            for path in pictures_in((folder / place).resolve()):
+            for path in pictures_in(folder / place):
                 name = name_of(path)
                 if name in found:
                     twice.append((found[name], path))
@@ -110,7 +120,14 @@ def pictures_in(folder: Path) -> list[Path]:
     """The picture files of a folder, sorted; none where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and not p.is_dir()
+    )
+
+
+def stem(path: Path) -> str:
+    """The file's name without its ending; accents as one character each, where a Mac takes a letter and a mark."""
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def shared_name(stem: str, template: str) -> str | None:
@@ -124,12 +141,16 @@ def shared_name(stem: str, template: str) -> str | None:
 class Found:
     """A layout that a folder seems to have, and what it leaves aside.
 
-    paired: whether any image has a mask by it. aside: folders of pictures that are no part of it.
+    paired: whether any image has a mask by it. aside: folders of pictures that are no part of it. rivals: those of
+    them that hold masks for other images, or other masks for the same ones, and how many pairs they would make.
+    unread: how many files of each ending there are whose pictures are not read.
     """
 
     layout: Layout
     paired: bool
     aside: tuple[str, ...]
+    rivals: Mapping[str, int]
+    unread: Mapping[str, int]
 
 
 def find_layout(folder: Path) -> Found:
@@ -139,34 +160,48 @@ def find_layout(folder: Path) -> Found:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; name one that holds images and masks")
-    stems = _stems_by_folder(folder)
+    stems, unread = _stems_by_folder(folder)
     if not stems:
+        instead = f" that are read, only {listed(unread)}" if unread else ""
         raise ValueError(
-            f"{folder} holds no pictures; expected images/ and masks/ with files of the same names, a.png beside "
-            "a_mask.png, or train/ and val/ with either"
+            f"{folder} holds no pictures{instead}, {DEPTH} folders deep; expected images/ and masks/ with files "
+            "of the same names, a.png beside a_mask.png, or train/ and val/ with either"
         )
     best, most = None, -1
+    pairs_of: dict[str, int] = {}  # by folder of masks
     for images, masks, words in _candidates(stems):
         split_folders = {split: word for split, word in words.items() if split is not None}
         places = [(stems[_put(images, word)], stems[_put(masks, word)]) for word in words.values()]
         image_name, mask_name, pairs = _names(places, together=images == masks)
         # a split without a single mask can't be learnt from or scored
         split_folders = {s: w for (s, w), n in zip(split_folders.items(), pairs, strict=False) if n or s == "train"}
+        for word, number in zip(words.values(), pairs, strict=True):
+            place = _put(masks, word)
+            pairs_of[place] = max(number, pairs_of.get(place, 0))
         if sum(pairs) > most:
             best, most = Layout(images, masks, image_name, mask_name, split_folders or None), sum(pairs)
     assert best is not None  # there is a folder of pictures, hence a candidate
     used = {PurePosixPath(place) for _, *places in best.places() for place in places}
-    return Found(best, most > 0, tuple(name for name in stems if PurePosixPath(name) not in used))
+    aside = tuple(name for name in stems if PurePosixPath(name) not in used)
+    rivals = {name: n for name in aside if (n := pairs_of.get(name, 0)) and not _words(name) & OBJECT_WORDS}
+    return Found(best, most > 0, aside, rivals, unread)
 
 
-def _stems_by_folder(folder: Path) -> dict[str, list[str]]:
+def listed(unread: Mapping[str, int]) -> str:
+    """`12 .npy and 3 .heic`."""
+    return " and ".join(f"{number:,} {ending}" for ending, number in unread.items())
+
+
+def _stems_by_folder(folder: Path) -> tuple[dict[str, list[str]], Counter[str]]:
     found: dict[str, list[str]] = {}
-    for path, folders, _ in os.walk(folder):
+    unread: Counter[str] = Counter()
+    for path, folders, files in os.walk(folder, followlinks=True):  # DEPTH bounds links that lead in a circle
         here = Path(path).relative_to(folder)
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if len(here.parts) < DEPTH else []
-        if stems := [picture.stem for picture in pictures_in(Path(path))]:
+        unread.update(e for file in files if (e := Path(file).suffix.lower()) in OTHER_PICTURES and file[0] != ".")
+        if stems := [stem(picture) for picture in pictures_in(Path(path))]:
             found[here.as_posix()] = stems
-    return found
+    return found, unread
 
 
 def _candidates(names: Iterable[str]) -> Iterator[tuple[str, str, dict[Split | None, str]]]:
@@ -179,7 +214,7 @@ def _candidates(names: Iterable[str]) -> Iterator[tuple[str, str, dict[Split | N
         if None not in words and "train" not in words:  # a folder that is just called test
             del by_template[template]
             by_template |= {_put(template, word): {None: ""} for word in words.values()}
-    masks = [template for template in by_template if MASK_WORDS & set(_tokens(template.lower()))]
+    masks = [template for template in by_template if _is_for_masks(template)]
     images = [template for template in by_template if template not in masks]
     for one in images or masks:
         for other in (*masks, one):
@@ -193,11 +228,25 @@ def _tokens(text: str) -> list[str]:
     return re.split(r"([/_\-. ]+)", text)
 
 
+def _is_for_masks(template: str) -> bool:
+    """Whether a folder is called as one of masks; the innermost telling name counts, `segmentation/images` is none."""
+    for part in reversed(template.split("/")):
+        words = _words(part)
+        if words & (MASK_WORDS | IMAGE_WORDS):
+            return bool(words & MASK_WORDS)
+    return False
+
+
+def _words(text: str) -> set[str]:
+    return {word.lower() for token in _tokens(text) for word in (token, *re.findall(CAMEL_CASE, token))}
+
+
 def _split_place(name: str) -> tuple[str, Split | None, str]:
     tokens = _tokens(name)
-    for i, token in enumerate(tokens):
-        if token.lower() in SPLIT_WORDS:
-            return "".join([*tokens[:i], SPLIT_PLACE, *tokens[i + 1 :]]), SPLIT_WORDS[token.lower()], token
+    for i, token in reversed(list(enumerate(tokens))):  # of training_data/val the last counts
+        word = token.lower().rstrip("0123456789")  # train2017
+        if word in SPLIT_WORDS:
+            return "".join([*tokens[:i], SPLIT_PLACE, *tokens[i + 1 :]]), SPLIT_WORDS[word], token
     return name, None, ""
 
 
@@ -227,10 +276,10 @@ def _names(places: Sequence[tuple[list[str], list[str]]], together: bool) -> tup
 def _templates(stems: Sequence[str], words: set[str], together: bool) -> list[str]:
     """`{name}`, and what of a known word stands before or after it; in folders of their own any word that all have."""
     counts: Counter[str] = Counter()
-    for stem in stems:
-        if before := re.match(r"([A-Za-z]+)[_\-. ]*(?=.)", stem):
+    for name in stems:
+        if before := re.match(r"([A-Za-z]+)[_\-. ]*(?=.)", name):
             counts[before[0] + NAME] += 1
-        if after := re.search(r"(?<=.)[_\-. ]([A-Za-z]+)$", stem):
+        if after := re.search(r"(?<=.)[_\-. ]([A-Za-z]+[0-9]?|0000)$", name):  # 0000: nnU-Net's first channel
             counts[NAME + after[0]] += 1
     known = {
         template

@@ -75,18 +75,46 @@ def read_image(
 def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     """The numbers of a mask file as stored: (H,W) integers (of a palette file: the indices), or (H,W,3) RGB.
 
-    Raises ValueError for a file that is no picture, and for JPEG, which does not keep label values.
+    Raises ValueError for a file that is no picture, for JPEG, which does not keep label values, and for what would
+    be lost: further frames, fractions, a mask that only the transparency shows.
     """
     picture, name = _open(path, None, max_pixels)
     if picture.format in ("JPEG", "MPO"):
         raise ValueError(f"{name} is a JPEG, which blurs label values; save masks as PNG")
+    if (frames := getattr(picture, "n_frames", 1)) > 1:
+        raise ValueError(f"{name} has {frames} frames, and a mask has one; save each as a file of its own")
     picture = _decoded(picture, name)
+    if picture.mode in ("LA", "PA", "RGBA") and _only_transparency_differs(picture):
+        raise ValueError(f"{name} is of one colour and shows its mask by transparency alone; save that as grey PNG")
     if picture.mode in ("LA", "PA"):
         picture = picture.getchannel(0)
-    elif picture.mode not in ("1", "L", "P", "I;16", "I;16B", "I"):
+    elif picture.mode not in ("1", "L", "P", "I;16", "I;16B", "I", "F"):
         picture = picture.convert("RGB")
     array = np.asarray(picture)
+    if picture.mode == "F":
+        whole_numbers: NDArray[np.int32] = np.nan_to_num(array, nan=-0.5).astype(np.int32)
+        if (whole_numbers != array).any():
+            raise ValueError(
+                f"{name} holds fractions ({array.min():g} to {array.max():g}); save labels as whole numbers"
+            )
+        return whole_numbers
     return array.astype(np.uint8) if array.dtype == np.bool_ else array
+
+
+def mask_palette(path: Path) -> dict[int, str] | None:
+    """The colour of each number of a mask that carries a palette (of GIF also without one, then grey); else None."""
+    picture, _ = _open(path, None, MAX_PIXELS)
+    if picture.format == "GIF" and picture.mode == "L":
+        return {value: f"#{value:02x}{value:02x}{value:02x}" for value in range(256)}
+    colours = picture.getpalette("RGB") if picture.mode == "P" else None
+    if colours is None:
+        return None
+    return {i // 3: f"#{bytes(colours[i : i + 3]).hex()}" for i in range(0, len(colours), 3)}
+
+
+def _only_transparency_differs(picture: PIL.Image.Image) -> bool:
+    *channels, alpha = (channel.getextrema() for channel in picture.split())
+    return alpha[0] != alpha[1] and all(low == high for low, high in channels)
 
 
 def write_labels(path: Path, labels: NDArray[np.uint8], palette: Sequence[str]) -> Path:

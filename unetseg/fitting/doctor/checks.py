@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..folder import Example
-from ..layouts import Found, Layout, Lone, Pairing
-from ..recipe import number_range
+from ..layouts import IMAGE_WORDS, NAME, Found, Lone, Pairing, listed, pictures_in, stem
+from ..recipe import SPLIT_PLACE, number_range
 from .findings import Finding, counted, some
 from .mask_values import Labels
 from .picture_values import identical, look_alike
@@ -20,19 +21,36 @@ def named(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def misplaced(pairing: Pairing, aside: Sequence[str], folder: Path) -> list[Finding]:
+def misplaced(pairing: Pairing, found: Found, folder: Path) -> list[Finding]:
     """Files that are no part of any pair: with the name of another one, masks alone, folders aside."""
     findings = []
     if twice := tuple(named(path, folder) for _, path in pairing.twice):
         what = f"{counted(len(twice), 'file')} with the name of another one, only the ending differs: {some(twice)}"
-        findings.append(Finding("question", what, "remove one of each", twice))
+        advice = "remove one of each"
+        if not pairing.pairs:
+            advice = "if one of each is the mask of the other, move the masks to masks/, else remove one of each"
+        findings.append(Finding("question", what, advice, twice))
     if masks := tuple(named(path, folder) for path in pairing.masks):
         what = f"{counted(len(masks), 'mask')} without an image: {some(masks)}"
-        findings.append(Finding("warning", what, "they are not used; check the names", masks))
-    if aside:
+        if found.unread:
+            advice = f"{listed(found.unread)} in the folder are not read; save them as PNG if they are the images"
+            findings.append(Finding("question", what, advice, masks))
+        else:
+            findings.append(Finding("warning", what, "they are not used; check the names", masks))
+    if found.rivals:
+        used = sorted({place for _, *places in found.layout.places() for place in places})
+        what = (
+            f"{counted(sum(found.rivals.values()), 'more pair')} of image and mask by {some(tuple(found.rivals))}, "
+            f"while only those of {' and '.join(used)} would be used"
+        )
+        advice = (
+            "put all images into one folder and all masks into another, under names that differ (tile1_part2.png), "
+            "or take out what is not meant"
+        )
+        findings.append(Finding("question", what, advice, tuple(found.rivals)))
+    if aside := tuple(name for name in found.aside if name not in found.rivals):
         what = f"{counted(len(aside), 'folder')} with more pictures: {some(aside)}"
-        advice = "they are not used, as no masks by these names belong to them"
-        findings.append(Finding("note", what, advice, tuple(aside)))
+        findings.append(Finding("note", what, "they are not used", aside))
     return findings
 
 
@@ -41,16 +59,37 @@ def unmasked(lone: Sequence[Lone], pairs: int, found: Found, folder: Path) -> li
     if not lone:
         return []
     names = tuple(named(image.image, folder) for image in lone)
-    layout = found.layout if found.paired else Layout(found.layout.images, "masks")
+    layout = found.layout
+    if not found.paired:
+        layout = replace(layout, masks=_beside(layout.images), mask_name=NAME)
     masks = {split: place for split, _, place in layout.places()}[lone[0].split]
     expected = f"{masks}/{layout.mask_name.replace('{name}', lone[0].name)}.png"
     what = (
         f"{counted(len(lone), 'image')} (of {pairs + len(lone):,}) without a mask" if pairs else "no image has a mask"
     )
     advice = f"add masks called accordingly ({expected}), all 0 for images that show none of the classes"
-    return [
-        Finding("question", f"{what}: {some(names)}", advice + (", or take these images out" if pairs else ""), names)
-    ]
+    if pairs:
+        advice += ", or take these images out"
+    elif found.unread:
+        advice += f"; {listed(found.unread)} in the folder are not read: save them as PNG"
+    else:
+        stems = {image.name for image in lone}
+        alike = [
+            place
+            for place in found.aside
+            if 2 * len(stems & {stem(p) for p in pictures_in(folder / place)}) > len(stems)
+        ]
+        advice += f"; if they lie in {alike[0]}/, call that folder masks" if alike else ""
+    return [Finding("question", f"{what}: {some(names)}", advice, names)]
+
+
+def _beside(images: str) -> str:
+    """Where the masks of a folder of images are looked for: the images' own word in it becomes `masks`."""
+    parts = images.split("/")
+    for i in reversed(range(len(parts))):
+        if parts[i].lower() in IMAGE_WORDS:
+            return "/".join([*parts[:i], "masks", *parts[i + 1 :]])
+    return f"{images}/masks" if SPLIT_PLACE in images else "masks"
 
 
 def unreadable(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:
@@ -69,31 +108,29 @@ def unreadable(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:
         named(s.pair.mask, folder): s.mask for s in examined if isinstance(s.mask, str) and " is a JPEG" not in s.mask
     }
     if broken:
-        reason = next(iter(broken.values())).partition(";")[0]
+        reason, _, remedy = next(iter(broken.values())).partition("; ")
         what = f"{counted(len(broken), 'file')} not to be read: {some(tuple(broken))}: {reason}"
-        findings.append(Finding("question", what, "repair them, or remove them with their partners", tuple(broken)))
+        findings.append(Finding("question", what, f"{remedy}, or remove them with their partners", tuple(broken)))
     return findings
 
 
 def unequal(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:
     """Masks of another size than their image."""
-    differ = [
-        f"{named(s.pair.image, folder)} ({s.image.width} x {s.image.height}, mask {s.mask.width} x {s.mask.height})"
-        for s in examined
-        if isinstance(s.image, ImageFacts)
-        and isinstance(s.mask, MaskFacts)
-        and (s.image.height, s.image.width) != (s.mask.height, s.mask.width)
-    ]
+    differ, turned = [], True
+    for s in examined:
+        if not (isinstance(s.image, ImageFacts) and isinstance(s.mask, MaskFacts)):
+            continue
+        image, mask = (s.image.width, s.image.height), (s.mask.width, s.mask.height)
+        if image != mask:
+            differ.append(f"{named(s.pair.image, folder)} ({image[0]} x {image[1]}, mask {mask[0]} x {mask[1]})")
+            turned &= image == mask[::-1]
     if not differ:
         return []
-    return [
-        Finding(
-            "question",
-            f"{counted(len(differ), 'mask')} of another size than the image: {some(differ, 2)}",
-            "save both at one size; masks are resized with nearest neighbour, never smoothed",
-            tuple(differ),
-        )
-    ]
+    what = f"{counted(len(differ), 'mask')} of another size than the image: {some(differ, 2)}"
+    advice = "save both at one size; masks are resized with nearest neighbour, never smoothed"
+    if turned:
+        advice = "turn the masks by a quarter, as the cameras of these photos say for the images (EXIF)"
+    return [Finding("question", what, advice, tuple(differ))]
 
 
 def names_of(mask: MaskFacts, labels: Labels) -> set[str]:

@@ -67,7 +67,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     found = find_layout(folder)
     pairing = pair(folder, found.layout)
     pairs, lone = list(pairing.pairs), list(pairing.lone)
-    findings = misplaced(pairing, found.aside, folder)
+    findings = misplaced(pairing, found, folder)
     grouping, about_groups = propose_groups(folder, [(image.split, image.name) for image in (*pairs, *lone)])
     if grouping.listed is not None:
         pairs = [image for image in pairs if image.name in grouping.listed]

@@ -54,6 +54,7 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
         found.append(Finding("question", what, "save all masks in one way", tuple(flat)))
         masks = {name: mask for name, mask in masks.items() if mask.channels == 3}
     table = _Table(masks, coloured)
+    _palettes(masks, found)
     names = {value: legend[key] for value in table.pixels if (key := table.key(value)) in legend}
     keys = _instances(masks, table, found) if not coloured and not names else None
     if keys is None:
@@ -124,6 +125,18 @@ class _Table:
 
     def holders(self, values: Sequence[int]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for value in values for name in self.names[value]))
+
+
+def _palettes(masks: Mapping[str, MaskFacts], found: list[Finding]) -> None:
+    """Masks with a palette each, as programs that reduce colours write it, mean other things by one number."""
+    seen: dict[int, tuple[str, str]] = {}
+    for name, mask in masks.items():
+        for value, colour in mask.palette.items():
+            first, before = seen.setdefault(value, (name, colour))
+            if before != colour:
+                what = f"the palettes of the masks differ: {value} is {before} in {first} and {colour} in {name}"
+                found.append(Finding("question", what, "save all masks as RGB, or as numbers with one palette"))
+                return
 
 
 def _instances(masks: Mapping[str, MaskFacts], table: _Table, found: list[Finding]) -> dict[str, str] | None:
@@ -219,6 +232,14 @@ def _ignored_255(keys: dict[str, str], table: _Table, named: bool, found: list[F
     others = sorted(int(key) for key, name in keys.items() if name != IGNORE_NAME and key != "255")
     if len(others) >= 2 and others == list(range(others[0], others[0] + len(others))):
         keys["255"] = IGNORE_NAME
+        if others == [0, 1] and not set(table.names[1]) & set(table.names[255]):
+            what = (
+                f"{counted(len(table.names[1]), 'mask')} with 1 and {len(table.names[255]):,} with 255, but none with "
+                "both, as if two programs had saved one class"
+            )
+            advice = "save all masks with the same numbers, or give 255 the name of 1 in mask_values"
+            found.append(Finding("question", what, advice, tuple(table.names[255])))
+            return
         share = percent(table.pixels[255] / table.total)
         what = f"255 stands beside the numbers {others[0]} to {others[-1]}, on {share} of the pixels"
         advice = "the recipe ignores it, as is customary; name a class in mask_values if it is one"

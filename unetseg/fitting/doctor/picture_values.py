@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 from .findings import Finding, Weight, counted, some
 from .survey import ImageFacts
 
+_NOTICES: tuple[tuple[str, Weight, str, str], ...] = (
+    ("transparent", "note", "in part transparent", "what is transparent is read as black"),
+    ("frames", "warning", "with several frames", "the first is used; save each as a file of its own"),
+    ("16 bits", "warning", "with 16 bits in each of several channels", "the upper 8 are used"),
+)
+"""A word of what reading an image tells, and how it is reported."""
 NEARLY_BLACK = 65536 // 8
 MOST_DIFFERENT_BITS = 28
 """Of 256: slices of one scan at two windows and sizes differ in up to 27, those of two patients in 31 and more."""
@@ -66,9 +72,9 @@ def propose_range(
     if black := [name for name, image in images.items() if image.low == image.high]:
         what = f"{counted(len(black), 'image')} of one single tone (all black, say): {some(black)}"
         found.append(Finding("warning", what, "remove them if that is a mistake", tuple(black)))
-    if hidden := [name for name, image in images.items() if any("transparent" in notice for notice in image.notices)]:
-        what = f"{counted(len(hidden), 'image')} in part transparent: {some(hidden)}"
-        found.append(Finding("note", what, "what is transparent is read as black", tuple(hidden)))
+    for word, weight, kind, advice in _NOTICES:
+        if names := tuple(n for n, image in images.items() if any(word in notice for notice in image.notices)):
+            found.append(Finding(weight, f"{counted(len(names), 'image')} {kind}: {some(names)}", advice, names))
     return (None if wanted is None else (wanted,) * channels), found
 
 

@@ -49,6 +49,8 @@ def divide(
     if untaught:
         what = f"no training picture shows {some(untaught)}"
         advice = "add pictures that do, take it out of classes, or choose another split"
+        if data.group_pattern is not None:
+            advice += " (take group_pattern out of the recipe if what it finds are no groups)"
         findings.append(Finding("question", what, advice))
     if twice:
         names = tuple(named(path, folder) for path in twice)

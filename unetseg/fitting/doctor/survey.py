@@ -15,7 +15,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...formats import read_image, read_mask
+from ...formats import mask_palette, read_image, read_mask
 from ...prepare import LUMINANCE
 from ..folder import colour_codes
 from ..layouts import Pair
@@ -58,6 +58,7 @@ class MaskFacts:
     regions consist of such pixels, blurred borders and specks don't. Of the values the most frequent are kept.
     between: how many runs of a value, along the rows, lie between a lower and a higher one, less those that don't:
     on blurred borders most do. objects: whether 1 to n, of 2 to 20 numbers, lie as numbered objects do.
+    palette: of a file with one, the colour of each number that occurs.
     """
 
     height: int
@@ -68,6 +69,7 @@ class MaskFacts:
     firm: dict[int, int]
     between: dict[int, int]
     objects: bool
+    palette: dict[int, str]
     digest: bytes
 
 
@@ -159,6 +161,7 @@ def mask_facts(path: Path) -> MaskFacts:
     between[1:-1][rises[1:] == rises[:-1]] = 1
     between_runs = np.bincount(runs, between).astype(np.int64)
     coloured = raw.ndim == 3 and _has_colour(raw)
+    palette = mask_palette(path) or {}
     kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
     return MaskFacts(
         height=height,
@@ -169,6 +172,7 @@ def mask_facts(path: Path) -> MaskFacts:
         firm=dict(zip(values[kept].tolist(), firm_pixels[kept].tolist(), strict=True)),
         between=dict(zip(values[kept].tolist(), between_runs[kept].tolist(), strict=True)),
         objects=not coloured and _holds_objects(raw if raw.ndim == 2 else raw[..., 0]),
+        palette={value: palette[value] for value in values.tolist() if value in palette},
         digest=_digest(raw),
     )
 
