@@ -1,10 +1,12 @@
 """How a liver model bears what its test set does not show: pictures without liver, and narrower windows.
 
-    python benchmarks/liver.py checkpoints/liver-unet --data FOLDER --negatives FOLDER [--split test] [--scales 1,0.5]
+    python benchmarks/liver.py checkpoints/liver-unet --data FOLDER [--negatives FOLDER] [--split test] [--scales 1,0.5]
 
-FOLDER: `liver` and `liver_negatives` as the data set's README describes them (images/, masks/, manifest.csv). False
-liver counts where more than 50 pixels of a 256 x 256 picture are called liver. Prints a Markdown table. The split
-test should be looked at once, at the end.
+--data: images/, masks/ and manifest.csv with the columns stem, split, patient, window_low_hu and window_high_hu, which
+`training/prepare_msd_liver.py` writes; patients whose name begins with lits are those of LiTS. --negatives: images/
+without liver and a manifest.csv with stem and split, of which val is used. False liver counts where more than 50
+pixels of a 256 x 256 picture are called liver. Prints a Markdown table. The split test should be looked at once, at
+the end.
 """
 
 import argparse
@@ -32,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--negatives", type=Path, required=True)
+    parser.add_argument("--negatives", type=Path)
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--scales", help="instead of the checkpoint's own, as in 1 or 1,0.5")
     options = parser.parse_args()
@@ -46,8 +48,11 @@ def main() -> None:
     if options.split == "test":
         print("This look at the test split counts: add it to earlier_test_looks of the recipe's card.", file=sys.stderr)
     print("| pictures without liver | with false liver |\n|---|---|")
+    real = (
+        {"real slices above and below the liver (val)": real_negatives(options.negatives)} if options.negatives else {}
+    )
     for name, pictures in {
-        "real slices above and below the liver (val)": real_negatives(options.negatives),
+        **real,
         "phantoms (synthetic), seeds 500000 to 500099": (ct_phantom(500_000 + i, liver=False)[0] for i in range(100)),
         f"windows without liver, cut out of {options.split} slices and enlarged": cut_negatives(rows, options.data),
     }.items():

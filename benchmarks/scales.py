@@ -3,7 +3,7 @@
     python benchmarks/scales.py CHECKPOINT --recipe RECIPE --data FOLDER [--scales 1 0.5 1,0.5]
 
 Prints scores on the validation split and seconds a picture, for the checkpoint at its own scales and at those named.
-Temperatures and thresholds stay as they are.
+Temperatures and thresholds stay as they are. Says so if the checkpoint was trained on that split.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
-from unetseg import Predictor, UNet  # noqa: E402
+from unetseg import Predictor, UNet, hub  # noqa: E402
 from unetseg.fitting import Recipe  # noqa: E402
 from unetseg.fitting.evaluation import evaluate  # noqa: E402
-from unetseg.fitting.folder import find_examples  # noqa: E402
+from unetseg.fitting.folder import find_examples, shared_pictures  # noqa: E402
 from unetseg.metrics import scores  # noqa: E402
 
 
@@ -32,6 +32,9 @@ def main() -> None:
     options = parser.parse_args()
     recipe = Recipe.from_file(options.recipe)
     examples = [e for e in find_examples(recipe.data, options.data, recipe.train.seed) if e.split == "val"]
+    source = hub.find(options.checkpoint, companions=True)
+    if known := shared_pictures(source.folder, "train", examples):
+        print(f"{options.checkpoint} was trained on {known} of these pictures: the scores flatter", file=sys.stderr)
     network = UNet.from_pretrained(options.checkpoint)
     own = ",".join(f"{scale:g}" for scale in network.config.scales)
     print("| scales | mean Dice | mIoU | accuracy | seconds a picture |\n|---|---:|---:|---:|---:|")

@@ -119,6 +119,11 @@ def test_evaluate_says_what_it_can_not_know(trained: Path, tmp_path: Path) -> No
         (["predict", "{checkpoint}", "a/x.png", "b/x.png"], "error: two of the pictures have the same name"),
         (["predict", "{checkpoint}", "x.png", "--device", "gpu"], "error: device 'gpu' can't be used here"),
         (["evaluate", "{checkpoint}", "--recipe", "none.toml", "--data", "."], "error: none.toml can't be read"),
+        (
+            ["evaluate", "{checkpoint}", "--recipe", "{recipe}", "--data", "{data}", "--json", "none/x.json"],
+            "error: none/x.json can't be written: there is no folder none; make it, or name another file",
+        ),
+        (["doctor", "{data}", "--sheet", "."], "error: . is a folder; name a file to write"),
         (["evaluate", "{checkpoint}", "--recipe", "{recipe}", "--data", "{data}", "--split", "test"], "test split of"),
     ],
 )

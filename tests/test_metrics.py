@@ -198,6 +198,11 @@ def test_a_few_groups_have_no_interval() -> None:
     one = counted(config_for("binary"), line(1, 0), line(1, 1))
     assert set(intervals({str(i): one for i in range(4)}).values()) == {None}
     assert None not in intervals({str(i): one for i in range(5)}).values()
+    # patients without the class tell nothing of its Dice
+    empty = counted(config_for("binary"), line(0, 0), line(0, 0))
+    found = intervals({"ill": one, **{str(i): empty for i in range(5)}})
+    assert (found["mean_group_dice"], found["miou"]) == (None, None)
+    assert found["accuracy"] is not None
 
 
 def test_groups_without_any_class_have_no_interval_of_dice() -> None:

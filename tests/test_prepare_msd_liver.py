@@ -329,3 +329,5 @@ def test_without_nibabel_it_says_how_to_get_it(
 
 def test_numbers_of_volumes() -> None:
     assert script._numbers("3,28-30") == (3, 28, 29, 30)
+    with pytest.raises(ValueError, match="from high to low"):
+        script._numbers("30-28")

@@ -67,7 +67,7 @@ def test_there_are_shipped_recipes() -> None:
 
 def test_what_a_file_says_is_what_the_recipe_holds(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
-    path.write_text(TEXT)
+    path.write_text(TEXT, encoding="utf-8-sig")  # as an editor on Windows saves it
     recipe = Recipe.from_file(path)
     assert recipe.data.mask_values == {"0": "background", "255": "liver"}
     assert (recipe.train.epochs, recipe.train.crop, recipe.train.batch_size) == (3, 32, 8)
@@ -95,7 +95,9 @@ def test_what_a_file_says_is_what_the_recipe_holds(tmp_path: Path) -> None:
         ("[model]", 'group_column = "patient"\n[model]', ["group_column", "manifest"]),
         ("[model]", "group_pattern = '(tile'\n[model]", ["group_pattern", "'(tile'", "missing )"]),
         ("[model]", "group_pattern = 'tile'\n[model]", ["group_pattern", "'tile'", "bracket"]),
-        ("[model]", "val = 1.5\n[model]", ["'data.val", "1.5"]),
+        ("[model]", "val = 1.5\n[model]", ["'data.val': it is a share from 0 to 1 or a list of groups", "got 1.5"]),
+        ("[model]", 'test = "0"\n[model]', ["'data.test': it is a share from 0 to 1", "got '0'"]),
+        ("[model]", "[model]\nscales = [1, 0.6]", ["the scale 0.6 is 19.2 pixels", "multiple of 4", "scale 0.625"]),
         ('["liver"]', '["liver", "spleen"]', ["names no value for ['spleen']"]),
         ('["#000000", "#e4572e"]', '["#000000"]', ["palette", "expected 2, got 1"]),
         ('["#000000", "#e4572e"]', '["black", "#e4572e"]', ["'data.palette.0'", "'black'"]),
@@ -117,6 +119,7 @@ def test_a_recipe_that_makes_no_sense_is_refused_in_one_sentence(
     path.write_text(TEXT.replace(old, new))
     message = error(path)
     assert [word for word in words if word not in message] == [], message
+    assert "got {" not in message  # no section as a whole
 
 
 def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import csv
 import importlib.util
 import json
+import os
 import re
 import shutil
 import signal
@@ -245,6 +246,28 @@ def test_folds_come_before_the_run_and_are_summed_up(
     assert "holds a run already; go on with --resume" in caplog.text
 
 
+def test_ctrl_c_saves_also_where_workers_are_processes_of_their_own_making(folder: Path, tmp_path: Path) -> None:
+    """Which is so on macOS and Windows, and on Linux from Python 3.14 on; a terminal sends the signal to them too."""
+    script = (
+        "import multiprocessing, runpy, sys; sys.argv = sys.argv[1:]; multiprocessing.set_start_method('forkserver')"
+    )
+    (tmp_path / "main.py").write_text(
+        f"if __name__ == '__main__':\n    {script}\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    arguments = [str(folder / "tiny.toml"), "--data", str(folder / "data"), "--run-dir", "run", "--train.workers", "1"]
+    with subprocess.Popen(
+        [sys.executable, "main.py", str(SCRIPT), *arguments, "--train.epochs", "20"],
+        cwd=tmp_path, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, encoding="utf-8", errors="replace", start_new_session=True,
+    ) as process:  # fmt: skip
+        wait_for(process, r"epoch 1/20: +[1-9]\d?%")
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "go on with --resume" in errors
+    assert (tmp_path / "run" / "state.safetensors").is_file()
+
+
 def test_a_second_run_starts_from_the_checkpoint_that_init_names(
     command: ModuleType, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -253,8 +276,26 @@ def test_a_second_run_starts_from_the_checkpoint_that_init_names(
     assert command.main([*arguments, str(tmp_path / "2"), "--init", str(tmp_path / "1" / "checkpoint")]) == 0
     cards = [(tmp_path / run / "checkpoint" / "README.md").read_text() for run in "12"]
     assert ["Training began with the weights of checkpoint (SHA-256 " in card for card in cards] == [False, True]
+    again = [*arguments, str(tmp_path / "2"), "--resume", "--init"]
+    assert command.main([*again, str(tmp_path / "gone")]) == 0  # the state has its weights
+    again[-3] = str(tmp_path / "1")
+    assert command.main([*again, str(tmp_path / "2" / "checkpoint")]) == 1
+    assert "was begun without --init; leave it out to go on" in caplog.text
     assert command.main([*arguments, str(tmp_path / "3"), "--init", str(tmp_path / "nowhere")]) == 1
     assert f"no checkpoint '{tmp_path / 'nowhere'}'" in caplog.text
+
+
+def test_folds_that_begin_with_weights_that_know_their_pictures_say_so(
+    command: ModuleType, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = [str(folder / "tiny.toml"), "--data", str(folder / "data"), "--train.epochs", "1", "--run-dir"]
+    assert command.main([*arguments, str(tmp_path / "1")]) == 0
+    known = sum(map(len, json.loads((tmp_path / "1/checkpoint/split.json").read_text())["train"].values()))
+    folds = ["--init", str(tmp_path / "1/checkpoint"), "--folds", "2", "--data.val", "[]"]
+    assert command.main([*arguments, str(tmp_path / "2"), *folds]) == 0
+    card = (tmp_path / "2/checkpoint/README.md").read_text()
+    assert f"which were trained on {known} of the pictures scored here" in card
+    assert "without the picture's group, from weights of which *Training* tells." in card
 
 
 def test_without_validation_all_is_trained_on_and_the_folds_say_how_good_it_is(

@@ -314,8 +314,10 @@ def _line(error: BaseException) -> str:
 def _numbers(text: str) -> tuple[int, ...]:
     found: set[int] = set()
     for part in text.split(","):
-        first, last = (part.split("-") * 2)[:2]
-        found |= set(range(int(first), int(last) + 1))
+        first, last = map(int, (part.split("-") * 2)[:2])
+        if first > last:
+            raise ValueError(f"{part} goes from high to low")
+        found |= set(range(first, last + 1))
     return tuple(sorted(found))
 
 

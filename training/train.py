@@ -86,7 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         logging.info("stopped; go on with --resume" if begun(run_dir) else "stopped before there was anything to keep")
         return 130
-    logging.info("checkpoint: %s\nopen it: python app.py --model %s", checkpoint, checkpoint)
+    command = shlex.join(["python", "app.py", "--model", str(checkpoint)])
+    logging.info("checkpoint: %s\nopen it: %s", checkpoint, command)
     return 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import PIL.Image
 
 from . import hub, remote
-from .files import whole
+from .files import check_target, whole
 from .formats import read_image
 from .info import description
 from .predictor import Predictor
@@ -118,6 +118,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .fitting.report import count_look, json_text, write_worst
     from .fitting.results import as_text, split_scores
 
+    for path in (options.json, options.worst):
+        if path:
+            check_target(path)
     recipe = Recipe.from_file(options.recipe)
     checkpoint = hub.find(options.checkpoint, companions=True).folder
     predictor = Predictor.from_pretrained(checkpoint, device=options.device)
@@ -128,7 +131,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     examples = [example for example in found if every or example.split == options.split]
     if not examples:
         raise ValueError(f"the {options.split} split of {options.data} is empty; name another with --split")
-    tested = options.split == "test" or (every and bool(shared_pictures(checkpoint, "test", examples)))
+    # a recipe may divide the pictures otherwise than the run did
+    tested = options.split == "test" or bool(shared_pictures(checkpoint, "test", examples))
     known = 0 if options.split == "train" else shared_pictures(checkpoint, "train", examples)
     assessment = assess(cases(predictor, examples, recipe.data, progress=True), predictor.config)
     result = split_scores(assessment)
@@ -136,13 +140,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     if tested and in_a_run:
         earlier = recipe.card.earlier_test_looks if recipe.card else 0
         result["looks"] = count_look(checkpoint, predictor.config) + earlier
+    what = "all" if every else f"the {options.split} split"
+    log.info("%s", as_text(f"{options.checkpoint} on {what} of {options.data}", result))
     if options.json:
         with whole(options.json) as temporary:
             temporary.write_text(json_text(result), encoding="utf-8")
     if options.worst:
         write_worst(options.worst, {options.split: assessment.worst}, predictor.config)
-    what = "all" if every else f"the {options.split} split"
-    log.info("%s", as_text(f"{options.checkpoint} on {what} of {options.data}", result))
     if known is None:
         log.warning("%s has no split.json: if it was trained on these pictures, the scores flatter", options.checkpoint)
     elif known:
@@ -167,6 +171,8 @@ def _doctor(options: argparse.Namespace) -> int:
     # a sheet inside the folder would be the next picture to examine
     place = folder.parent if Path.cwd().is_relative_to(folder) else Path()
     recipe, sheet = options.write or place / f"{folder.name}.toml", options.sheet or place / f"{folder.name}.png"
+    for path in (recipe, sheet):
+        check_target(path)
     if is_edited(recipe):
         raise ValueError(f"{recipe} was edited and is not replaced; remove it, or name another file with --write")
     diagnosis = diagnose(options.folder, progress=True)

@@ -197,7 +197,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     message = re.sub(r"^Value error, ", "", first["msg"])
     if not where:
         return message
-    return f"field {where!r}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+    # of a check across fields the whole section came
+    came = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    return f"field {where!r}: {message[0].lower()}{message[1:]}{came}"
 
 
 def _field_names(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -33,3 +33,11 @@ def explained(error: OSError, path: Path) -> OSError:
     if error.errno not in FULL:
         return error
     return OSError(f"no room to write {path} ({error.strerror}); what was there is untouched: free some space, go on")
+
+
+def check_target(path: Path) -> None:
+    """ValueError where no file can be written by this name: told before the work that it is to hold."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file to write")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path} can't be written: there is no folder {path.parent}; make it, or name another file")

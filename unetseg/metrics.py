@@ -108,8 +108,8 @@ def intervals(
     """95 % bootstrap intervals (low, high) of `mean_group_dice`, `miou` and `accuracy` over groups.
 
     Groups are drawn with replacement, as often as there are groups, and scored as in `scores` (the percentile method
-    of Efron and Tibshirani 1993): what other patients or tiles of the same kind might have given. None where there
-    are fewer than GROUPS_NEEDED groups, or nothing to score.
+    of Efron and Tibshirani 1993): what other patients or tiles of the same kind might have given. None where fewer
+    than GROUPS_NEEDED groups have what a score is of: any pixel, or for Dice and IoU one of a class.
     """
     tables = [matrix.counts for matrix in groups.values()]
     right = np.stack([np.diag(table) for table in tables])  # (G,L)
@@ -127,11 +127,16 @@ def intervals(
         "miou": _mean_of_rows(_ratio(hits[:, first:], union[:, first:])),
         "accuracy": _ratio(hits.sum(axis=1), pixels),
     }
-    result: dict[str, tuple[float, float] | None] = {}
+    scored = {
+        "mean_group_dice": (~np.isnan(dice)).sum(),
+        "miou": either[:, first:].any(axis=1).sum(),
+        "accuracy": sum(table.any() for table in tables),
+    }
+    result: dict[str, tuple[float, float] | None] = dict.fromkeys(found)
     for name, values in found.items():
-        values = values[~np.isnan(values)]
-        low, high = np.percentile(values, (2.5, 97.5)) if number >= GROUPS_NEEDED and len(values) else (None, None)
-        result[name] = None if low is None or high is None else (float(low), float(high))
+        if scored[name] >= GROUPS_NEEDED:
+            low, high = np.nanpercentile(values, (2.5, 97.5))
+            result[name] = float(low), float(high)
     return result
 
 

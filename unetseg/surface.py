@@ -67,7 +67,7 @@ class SurfaceScores:
         return {name: float(close / length) for name, close, length in pairs if length}
 
     def summary(self) -> dict[str, dict[str, float | int | None]]:
-        """By class, ready for JSON: see `fitting.report`."""
+        """By class, ready for JSON: see `fitting.results.split_scores`."""
         surface_dice = self.surface_dice
         return {
             name: {

@@ -51,7 +51,8 @@ def decode(logits: Tensor, config: SegmentationConfig, thresholds: Sequence[floa
     """The decision that is scored, saved and called *the labels*: uint8 (B,H,W) of logits (B,K,H,W).
 
     Exclusive: argmax; thresholds don't touch it. Independent with a background: the likeliest class whose
-    probability reaches its own threshold, else the background. Independent without one: plain argmax.
+    probability reaches its own threshold, else the background. Independent without one: the
+    likeliest class.
     thresholds: one per output channel; None takes those of the config.
     """
     thresholds = checked_thresholds(thresholds, config)

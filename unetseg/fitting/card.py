@@ -85,7 +85,7 @@ def card_text(
         + f". Input: {', '.join(config.channels)}, "
         + f"at {config.resolutions}. A U-Net of widths {', '.join(map(str, config.widths))}, "
         + f"{config.parameters / 1e6:.1f} million parameters.\n",
-        _scores_section(config, measured, pictures),
+        _scores_section(config, measured, pictures, facts),
         _calibration_section(config, calibration, measured),
         f"## Training\n\n{card.data}\n",
         f"{counted(sum(map(len, pictures['train'].values())), 'picture')} of "
@@ -162,6 +162,7 @@ def _scores_section(
     config: SegmentationConfig,
     measured: dict[str, dict[str, Any]],
     pictures: Mapping[Split, Mapping[str, Collection[str]]],
+    facts: Facts,
 ) -> str:
     heads = []
     for split, result in measured.items():
@@ -183,7 +184,8 @@ def _scores_section(
     )
     if "folds" in measured:
         parts.append(
-            "Cross-validation: each picture is scored by a network that was trained without the picture's group.\n"
+            "Cross-validation: each picture is scored by a network that was trained without the picture's group"
+            + (", from weights of which *Training* tells.\n" if facts.init else ".\n")
         )
     if "test" in measured:
         looks = measured["test"]["looks"]
@@ -245,7 +247,8 @@ def _calibration_section(
             + _how_thresholds_serve(config, fitted=fitted["fitted"]),
             _table(["expected calibration error", *heads], rows),
             f"{BINS} equally wide bins of p(class), pixels pooled; before is a temperature of 1. A boundary is where "
-            "labels change, in the truth or in the argmax. Bars: how many pixels a bin has, on a logarithmic scale."
+            f"labels change, in the truth or in the argmax; pixels are those at {config.resolution}. Bars: how many "
+            "pixels a bin has, on a logarithmic scale."
             + (
                 f" In the table and drawn are the {len(drawn)} of {len(config.outputs)} classes with the largest error "
                 "after; `calibration.json` has all.\n"

@@ -139,8 +139,7 @@ class Crops(Dataset[Cut]):
         """Pixels a side of the crops of a step: half of `crop` in coarse epochs, else as the scales in turn say."""
         if epoch < self.train.coarse_epochs:
             return self.train.crop // 2
-        scale = self.config.scales[step % len(self.config.scales)]
-        return math.ceil(self.train.crop * scale / self.config.stride) * self.config.stride
+        return round(self.train.crop * self.config.scales[step % len(self.config.scales)])
 
     def finished(self, batch: Batch, size: int | None = None) -> tuple[Tensor, Tensor]:
         """What the network trains on, made where the batch lies: normalised images (B,C,s,s) and labels (B,s,s).

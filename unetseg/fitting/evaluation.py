@@ -60,7 +60,7 @@ class Assessment:
     uncalibrated: as groups, with labels of temperatures of 1 and thresholds of 0.5.
     before, after: reliability with temperatures of 1 and with those of the config. without_class: pictures in which
     the truth has no class, only the background; false_alarms: those of them with more than FALSE_PIXELS predicted
-    pixels, None where there is no background. worst: WORST pictures, the worst first.
+    pixels, none where there is no background. worst: WORST pictures, the worst first.
     """
 
     config: SegmentationConfig

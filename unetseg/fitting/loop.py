@@ -38,7 +38,7 @@ from .optimisation import learning_rate, step, update_average
 from .recipe import Recipe
 from .report import complete, json_text
 from .state import Position, load_state, save_state
-from .stopping import Stopped, stop_requests
+from .stopping import Stopped, deaf_children, ignore_interrupts, stop_requests
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,8 @@ def fit_examples(
         if resume and distributed.rank() == 0:
             hub.recover(run_dir / "checkpoint")
         _refuse_empty_splits(examples, cross_validated=bool(folds))
-        run = _Run(recipe, examples, run_dir, place, resume=resume, init=init, tensorboard=tensorboard)
+        scored = [e for e in examples if e.split != "train"] + [e for _, held_out in folds for e in held_out]
+        run = _Run(recipe, examples, run_dir, place, resume=resume, init=init, scored=scored, tensorboard=tensorboard)
         run.train()
         checkpoint = run_dir / "checkpoint"
         if distributed.rank() == 0:
@@ -91,6 +92,7 @@ class _Run:
         *,
         resume: bool,
         init: str | Path | None,
+        scored: Sequence[Example],
         tensorboard: bool,
     ) -> None:
         self.recipe, self.run_dir, self.device = recipe, run_dir, device
@@ -110,7 +112,8 @@ class _Run:
 
         torch.manual_seed(recipe.train.seed)
         self.network = UNet(self.config)
-        self.position = Position(init=None if init is None else _start_from(init, self.network, examples))
+        # a resumed run has its weights, and needs no network to get those that it began with
+        self.position = Position(init=None if init is None or resume else _start_from(init, self.network, scored))
         self.network = self.network.to(device)
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
@@ -130,6 +133,8 @@ class _Run:
             self.position = load_state(
                 run_dir / "state.safetensors", self.told, self.network, self.average, self.optimizer
             )
+            if init is not None and self.position.init is None:
+                raise ValueError(f"{run_dir} was begun without --init; leave it out to go on, or begin another run")
         self.parts = 1  # of a batch, one after the other
         self.per_epoch = len(self.crops.batches(0))
         self.started = self.saved = time.monotonic()
@@ -164,9 +169,17 @@ class _Run:
     def _epoch(self, epoch: int, network: nn.Module, stop: threading.Event) -> None:
         train, position = self.recipe.train, self.position
         batches = [list(distributed.share(batch)) for batch in self.crops.batches(epoch, position.batch)]
-        loader = DataLoader(self.crops, batch_sampler=batches, num_workers=train.workers, collate_fn=collate)
+        loader = DataLoader(
+            self.crops,
+            batch_sampler=batches,
+            num_workers=train.workers,
+            collate_fn=collate,
+            worker_init_fn=ignore_interrupts,
+        )
+        with deaf_children():
+            loaded = iter(loader)
         bar = tqdm(
-            loader,
+            loaded,
             desc=f"epoch {epoch + 1}/{train.epochs}",
             initial=position.batch,
             total=self.per_epoch,
@@ -309,8 +322,11 @@ class _Run:
         )
 
 
-def _start_from(init: str | Path, network: UNet, examples: Sequence[Example]) -> str:
-    """Load a checkpoint's weights; of one with other labels, all but the head. Returns what a card says of them."""
+def _start_from(init: str | Path, network: UNet, scored: Sequence[Example]) -> str:
+    """Load a checkpoint's weights; of one with other labels, all but the head. Returns what a card says of them.
+
+    scored: the pictures that the run will be scored on.
+    """
     source = hub.find(init, companions=True)
     theirs, weights = hub.load(source.folder)
     for field in ("channels", "widths"):
@@ -323,8 +339,9 @@ def _start_from(init: str | Path, network: UNet, examples: Sequence[Example]) ->
     digest = hashlib.sha256((source.folder / WEIGHTS).read_bytes()).hexdigest()
     # no path: a card may be read anywhere
     told = f"{source if source.commit else source.folder.resolve().name} (SHA-256 {digest[:12]})"
-    seen = shared_pictures(source.folder, "train", [e for e in examples if e.split != "train"])
+    seen = shared_pictures(source.folder, "train", scored)
     if seen is None:
+        told += ", and nothing says what these were trained on"
         log.warning("--init %s has no split.json: if it knows pictures that are scored here, scores will flatter", init)
     elif seen:
         log.warning("--init %s was trained on %d of the pictures that are scored here; scores will flatter", init, seen)

@@ -40,10 +40,11 @@ def step(
 
 def learning_rate(step: int, per_epoch: int, train: Train) -> float:
     """Linear warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
-    warmup, total = train.warmup_epochs * per_epoch, train.epochs * per_epoch
+    total = train.epochs * per_epoch
+    warmup = min(train.warmup_epochs * per_epoch, total / 2)
     if step < warmup:
         return train.learning_rate * min(1, (step + 1) / warmup)
-    return train.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+    return train.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
 @torch.no_grad()

@@ -87,6 +87,13 @@ class Data(_Section):
             raise ValueError("the regular expression needs a bracket around the group")
         return pattern
 
+    @field_validator("val", "test", mode="before")
+    @classmethod
+    def _share_or_groups(cls, wanted: object) -> object:
+        if not isinstance(wanted, list | tuple) and not (isinstance(wanted, float | int) and 0 <= wanted <= 1):
+            raise ValueError('it is a share from 0 to 1 or a list of groups, 0.2 or ["one", "other"]')
+        return tuple(wanted) if isinstance(wanted, list) else wanted
+
     @field_validator("same_group")
     @classmethod
     def _same_groups_are_apart(cls, same: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
@@ -197,7 +204,8 @@ class Train(_Section):
     epochs: passes over the data; a pass sees a large picture in as many crops as cover it.
     coarse_epochs: so many of them, the first, see the same crops at half the resolution, in a quarter of the time.
     crop: side in pixels of what the network trains on. batch_size: crops per step, over all processes.
-    learning_rate: the peak of AdamW's, after `warmup_epochs` of linear rise, then falling as a cosine to 0.
+    learning_rate: the peak of AdamW's, after `warmup_epochs` (half of all at most) of linear rise, then falling as a
+        cosine to 0.
     weight_decay: AdamW's. clip_norm: gradients are shortened to this norm at most.
     patience: stop after so many validations without a better one; 0 trains to the end.
     balance: how far the cross entropy weighs rare classes up: 0 not at all, 1 until all weigh the same.
@@ -280,7 +288,7 @@ class Recipe(_Section):
         changes: values that replace those of the file, as TOML or, for a text, without quotes: `train.epochs` to `3`.
         """
         try:
-            fields = tomllib.loads(path.read_text(encoding="utf-8"))
+            fields = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows marks its UTF-8
         except OSError as error:
             raise ValueError(f"{path} can't be read: {error.strerror}; give the path of a recipe (.toml)") from None
         except ValueError as error:
@@ -308,6 +316,13 @@ class Recipe(_Section):
                 f"{source}: crop is {recipe.train.crop}, expected a multiple of {multiple} for these widths"
                 + (" and its half in coarse_epochs" if recipe.train.coarse_epochs else "")
             )
+        for scale in recipe.model.scales:
+            if (side := recipe.train.crop * scale) % config.stride:
+                raise ValueError(
+                    f"{source}: a crop of {recipe.train.crop} at the scale {scale:g} is {side:g} pixels, expected a "
+                    f"multiple of {config.stride} for these widths; take the scale "
+                    f"{max(1, round(side / config.stride)) * config.stride / recipe.train.crop:g}"
+                )
         if (kind := recipe.train.synthetic) and (count := len(config.labels)) != SAMPLE_LABELS[kind]:
             raise ValueError(
                 f"{source}: synthetic pictures of the kind {kind!r} have {SAMPLE_LABELS[kind]} labels, "

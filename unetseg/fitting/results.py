@@ -34,7 +34,8 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
     calibration: before and after, everywhere and within 10 pixels of a boundary: see `calibration.Trust`.
     without_class: pictures whose truth is background alone; false_alarms of them have more than 50 predicted
         pixels at the working size.
-    groups: by group pictures, pixels of each class in the truth, dice, iou, precision, recall, accuracy, surface Dice.
+    groups: by group pictures, pixels of each class in the truth, dice, iou, precision, recall, accuracy, counts of the
+        confusion, and by class what `surface` holds; surface_dice_2_pixels of classes with an outline only.
     worst: pictures with the lowest Dice.
     """
     groups, surfaces = assessment.groups, assessment.surfaces
@@ -66,7 +67,8 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
                 "precision": table.precision,
                 "recall": table.recall,
                 "accuracy": table.accuracy if table.counts.any() else None,
-                f"surface_dice_{TOLERANCE}_pixels": surfaces[name].surface_dice,
+                "confusion": table.counts.tolist(),
+                **_by_class(surfaces[name].summary()),
             }
             for name, table in groups.items()
         },
@@ -76,6 +78,15 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
         ],
     }
     return result
+
+
+def _by_class(summary: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of every measure its value for each class that has one."""
+    measures = dict.fromkeys(measure for values in summary.values() for measure in values)
+    return {
+        measure: {name: values[measure] for name, values in summary.items() if values[measure] is not None}
+        for measure in measures
+    }
 
 
 def as_text(title: str, result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests to save and stop."""
+"""Ctrl-C and SIGTERM as requests to save and stop, heard by the process that trains alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ from types import FrameType
 
 class Stopped(Exception):  # noqa: N818, it is no error
     """The run was asked to stop and has saved its state."""
+
+
+@contextlib.contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that are started meanwhile take no notice of Ctrl-C, which a terminal sends to all of them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def ignore_interrupts(worker: int) -> None:
+    """For workers of a DataLoader, which on Windows don't inherit what `deaf_children` sets."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
