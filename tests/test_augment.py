@@ -24,12 +24,15 @@ intensities = st.builds(
     noise=st.floats(0, 0.5),
     blur=st.floats(0, 4),
 )
+PLACES = ("flip", "rotate", "scale", "translate", "aspect", "elastic")
 places = st.builds(
     Augment,
     flip=st.sampled_from([(), ("horizontal",), ("vertical",), ("horizontal", "vertical")]),
     rotate=st.floats(0, 180),
     scale=st.floats(1, 4),
     translate=st.floats(0, 0.5),
+    aspect=st.floats(1, 2),
+    elastic=st.floats(0, 0.1),
 )
 
 
@@ -136,10 +139,9 @@ def test_image_and_labels_stay_aligned(chosen: Augment, seed: int) -> None:
 def test_turn_zoom_and_shift_stay_within_the_settings(seed: int, rotate: float, scale: float, translate: float) -> None:
     """Read off a crop of two ramps, whose values are the coordinates of the picture."""
     size = 200
-    y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
     chosen = Augment(rotate=rotate, scale=scale, translate=translate)
     unknown = torch.zeros(size, size, dtype=torch.uint8)
-    image, labels = random_crop(torch.stack([x, y]) / size, unknown, 8, chosen, generator(seed))
+    image, labels = random_crop(ramps(size), unknown, 8, chosen, generator(seed))
     image *= size
     right = (image[:, 4, 4] - image[:, 4, 3]).tolist()  # one crop pixel to the right, in stored pixels
     down = (image[:, 4, 4] - image[:, 3, 4]).tolist()
@@ -150,6 +152,40 @@ def test_turn_zoom_and_shift_stay_within_the_settings(seed: int, rotate: float, 
     for centre in image[:, 3:5, 3:5].mean(dim=(1, 2)).tolist():
         half = 4 * math.hypot(*right)
         assert half - translate * 8 - 0.01 <= centre <= size - half + translate * 8 + 0.01
+
+
+def ramps(size: int) -> Tensor:
+    """A picture (2,size,size) whose values are its own coordinates x and y, as shares of its size."""
+    y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
+    return torch.stack([x, y]) / size
+
+
+def test_aspect_makes_a_square_wider_or_higher_and_keeps_its_area() -> None:
+    ratios = []
+    for seed in range(60):
+        crop, _ = random_crop(ramps(64), torch.zeros(64, 64), 8, Augment(aspect=1.5), generator(seed))
+        wide, high = ((crop[:, 4, 4] - crop[:, y, x]).norm().item() * 64 for y, x in ((4, 3), (3, 4)))
+        assert wide * high == pytest.approx(1, abs=1e-3)
+        ratios.append(wide / high)
+    assert 1 / 1.5 - 1e-3 <= min(ratios) < 0.7
+    assert 1.4 < max(ratios) <= 1.5 + 1e-3
+
+
+@given(seed=seeds, elastic=st.floats(0.01, 0.1))
+def test_elastic_bends_smoothly_and_not_further_than_it_says(seed: int, elastic: float) -> None:
+    """The same seed places the crop alike, so that what differs is the bending."""
+    size, side = 300, 64
+    known = torch.zeros(size, size, dtype=torch.uint8)
+    (plain, _), (bent, labels) = (
+        random_crop(ramps(size), known, side, Augment(elastic=value), generator(seed)) for value in (0, elastic)
+    )
+    reach = 2 * elastic * side  # at most, with what bicubic interpolation overshoots
+    inner = ((plain * size > reach) & (plain * size < size - reach)).all(dim=0)
+    assert (labels[inner] == 0).all()  # the part that is passed on is large enough
+    moved = ((bent - plain) * size).where(inner, 0)
+    assert 0.1 * elastic * side < moved.abs().max() < reach
+    both = inner[:, 1:] & inner[:, :-1]
+    assert (moved[:, :, 1:] - moved[:, :, :-1]).where(both, 0).abs().max() < 0.2 * reach
 
 
 def test_place_turn_zoom_and_shift_use_all_of_their_range() -> None:
@@ -242,7 +278,7 @@ def changes_of(count: int, chosen: Augment) -> list[Cut]:
 
 @given(one=intensities, other=places)
 def test_a_crop_does_not_depend_on_the_others_of_its_batch(one: Augment, other: Augment) -> None:
-    chosen = one.model_copy(update=other.model_dump(include={"flip", "rotate", "scale", "translate"}))
+    chosen = one.model_copy(update=other.model_dump(include=set(PLACES)))
     cuts = changes_of(4, chosen)
     images, labels = carry_out(collate(cuts), 16, chosen)
     for i, cut in enumerate(cuts):

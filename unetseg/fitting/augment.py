@@ -19,12 +19,15 @@ from .recipe import Augment
 
 NUDGE = 0.01
 """Pixels by which labels are looked up beside the exact place."""
+BENDS = 4
+"""Points a side of the grid that bends a crop: so few bend organs and leave textures as they are."""
 
 
 class Changes(NamedTuple):
     """What is to happen to one crop; with a leading B, to each of a batch."""
 
     place: Tensor  # (2,3): crop coordinates (x,y,1), each -1..1, to pixels of the picture
+    bend: Tensor  # (2,n,n): by how much of these coordinates, in x and y, points of a grid over the crop are moved
     window: Tensor  # (2,): the values that become 0 and 1
     blur: Tensor  # standard deviation in pixels
     gamma: Tensor
@@ -62,15 +65,17 @@ def draw_crop(image: Tensor, labels: Tensor, size: int, settings: Augment, gener
     top, left, height, width = _background_window(labels, settings, draw)
     share_y, share_x = height / labels.shape[0], width / labels.shape[1]
     place = _draw_place(size, labels.shape[0], labels.shape[1], settings, draw)
+    bend = 2 * settings.elastic * (2 * torch.rand((2, BENDS, BENDS), generator=generator) - 1)
     # a background window is enlarged to the size of its picture
     place = place * torch.tensor([[share_x], [share_y]]) + torch.tensor([[0, 0, left], [0, 0, top]])
-    corners = place @ torch.tensor([[-1.0, 1, -1, 1], [-1, -1, 1, 1], [1, 1, 1, 1]])  # (2,4)
+    far = 1 + 2 * bend.abs().max().item()  # bicubic interpolation overshoots
+    corners = place @ torch.tensor([[-far, far, -far, far], [-far, -far, far, far], [1, 1, 1, 1]])  # (2,4)
     low, high = corners.amin(dim=1).floor().long() - 1, corners.amax(dim=1).ceil().long() + 1
     x0, x1 = (int(v.clamp(left, left + width - 1)) for v in (low[0], high[0]))
     y0, y1 = (int(v.clamp(top, top + height - 1)) for v in (low[1], high[1]))
     place[:, 2] -= torch.tensor([float(x0), float(y0)])
     part = (slice(y0, y1 + 1), slice(x0, x1 + 1))
-    return as_float(image[:, *part]), labels[part], _draw_intensity(place, len(image), settings, draw)
+    return as_float(image[:, *part]), labels[part], _draw_intensity(place, bend, len(image), settings, draw)
 
 
 def as_float(image: Tensor) -> Tensor:
@@ -95,17 +100,21 @@ def carry_out(batch: Batch, size: int, settings: Augment) -> tuple[Tensor, Tenso
 
     What lies outside a picture is black and IGNORE.
     """
-    images, labels = _placed(batch, size)
+    images, labels = _placed(batch, size, settings)
     return _recoloured(images, batch.changes, settings), labels
 
 
-def _placed(batch: Batch, size: int) -> tuple[Tensor, Tensor]:
+def _placed(batch: Batch, size: int, settings: Augment) -> tuple[Tensor, Tensor]:
     count, height, width = batch.labels.shape
     # from pixels to the -1..1 of grid_sample
     to_unit = batch.images.new_tensor([[2 / width], [2 / height]])
     theta = batch.changes.place * to_unit
     theta[:, :, 2] -= 1
     grid = F.affine_grid(theta, [count, 1, size, size], align_corners=False)
+    if settings.elastic:
+        # smoothly in between (Ronneberger et al. 2015, arXiv 1505.04597)
+        moved = F.interpolate(batch.changes.bend, (size, size), mode="bicubic", align_corners=True)  # (B,2,size,size)
+        grid = grid + (theta[:, :, :2] @ moved.flatten(2)).transpose(1, 2).reshape(grid.shape)  # (B,size,size,2)
     images = F.grid_sample(batch.images, grid, mode="bilinear", align_corners=False)
     # labels are shifted by one, so that the 0 outside the picture is nobody's id
     shifted = (batch.labels.float() + 1)[:, None]
@@ -171,7 +180,7 @@ def _background_window(labels: Tensor, settings: Augment, draw: _Draw) -> tuple[
 
 
 def _draw_place(size: int, height: int, width: int, settings: Augment, draw: _Draw) -> Tensor:
-    """A turned, zoomed, shifted and mirrored square: (2,3), from crop coordinates to pixels of the picture."""
+    """A turned, zoomed, stretched, shifted, mirrored square: (2,3), from crop coordinates to pixels of the picture."""
     angle = math.radians(draw.around(settings.rotate))
     half = size * draw.factor(settings.scale) / 2  # in pixels of the picture
     flip_x = -1 if "horizontal" in settings.flip and draw.chance(0.5) else 1
@@ -181,10 +190,11 @@ def _draw_place(size: int, height: int, width: int, settings: Augment, draw: _Dr
     y = draw.between(min(half, height / 2), max(height - half, height / 2)) + draw.around(shift)
     x = draw.between(min(half, width / 2), max(width - half, width / 2)) + draw.around(shift)
     cos, sin = math.cos(angle) * half, math.sin(angle) * half
-    return torch.tensor([[flip_x * cos, -flip_y * sin, x], [flip_x * sin, flip_y * cos, y]])
+    wide = math.sqrt(draw.factor(settings.aspect))
+    return torch.tensor([[flip_x * cos * wide, -flip_y * sin * wide, x], [flip_x * sin / wide, flip_y * cos / wide, y]])
 
 
-def _draw_intensity(place: Tensor, channels: int, settings: Augment, draw: _Draw) -> Changes:
+def _draw_intensity(place: Tensor, bend: Tensor, channels: int, settings: Augment, draw: _Draw) -> Changes:
     low, high = 0.0, 1.0
     if draw.chance(0.5):
         # squared: a cut that hides the object itself is rare
@@ -192,6 +202,7 @@ def _draw_intensity(place: Tensor, channels: int, settings: Augment, draw: _Draw
         high = 1 - draw.between(0, 1) ** 2 * settings.narrow_window
     return Changes(
         place=place,
+        bend=bend,
         window=torch.tensor([low, high]),
         blur=torch.tensor(draw.between(0, settings.blur) if draw.chance(0.3) else 0.0),
         gamma=torch.tensor(draw.factor(settings.gamma)),

@@ -172,7 +172,9 @@ class Augment(_Section):
     """`[augment]`: random changes to training pictures; what is left out or 0 is not done.
 
     flip: which ways a picture may be mirrored. rotate: at most so many degrees either way.
-    scale: zoom between 1 / scale and scale. translate: shift by at most this share of the crop.
+    scale: zoom between 1 / scale and scale. aspect: a square becomes 1 / aspect to aspect times as wide as high.
+    elastic: points of a coarse grid are moved by at most this share of the crop, and what lies between goes along.
+    translate: shift by at most this share of the crop.
     narrow_window: at most this share of the grey range is cut from black, and as much from white; mostly less.
     gamma, contrast: factors between 1 / x and x. brightness: at most so much is added to values 0..1.
     color: a factor for each channel between 1 / x and x. saturation: a factor for the distance from grey, likewise.
@@ -185,6 +187,8 @@ class Augment(_Section):
     flip: tuple[Literal["horizontal", "vertical"], ...] = ()
     rotate: float = Field(0, ge=0, le=180)
     scale: float = Field(1, ge=1, le=4)
+    aspect: float = Field(1, ge=1, le=2)
+    elastic: float = Field(0, ge=0, le=0.1)
     translate: float = Field(0, ge=0, le=0.5)
     narrow_window: float = Field(0, ge=0, le=0.5)
     gamma: float = Field(1, ge=1, le=4)
