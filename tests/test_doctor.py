@@ -31,7 +31,7 @@ from unetseg.fitting.doctor.findings import WEIGHTS
 from unetseg.fitting.doctor.legend import palette_for
 from unetseg.fitting.doctor.picture_values import look_alike
 from unetseg.fitting.doctor.survey import image_facts, mask_facts
-from unetseg.fitting.folder import find_examples, read_example
+from unetseg.fitting.folder import find_examples, pictures_by_split, read_example
 from unetseg.fitting.panel import UNKNOWN
 from unetseg.samples import write_samples
 
@@ -307,9 +307,9 @@ def named_by_kind(folder: Path) -> None:
     ("damage", "weight", "words"),
     [
         (lambda f: shutil.copytree(f / "masks", f / "masks_nucleus"), "question",
-         ["10 more pairs of image and mask by masks_nucleus", "only those of images and masks would be used"]),
-        (lambda f: [shutil.copytree(f / d, f / "tile 2" / d) for d in ("images", "masks")], "question",
-         ["10 more pairs of image and mask by tile 2/masks", "one folder"]),
+         ["10 more pairs of image and mask by masks_nucleus", "only those of images, masks would be used"]),
+        (lambda f: [shutil.copytree(f / d, f / "two" / "b" / d) for d in ("images", "masks")], "question",
+         ["10 more pairs of image and mask by two/b/masks", "one folder"]),
         (half_with_ones, "question", ["5 masks with 1 and 5 with 255, but none with both"]),
         (palettes_of_their_own, "question", ["palettes of the masks differ", "0 is #000000", "and #ffffff"]),
         (as_fractions, "question", ["holds fractions (0 to 0.5)"]),
@@ -391,6 +391,27 @@ def test_what_is_wrong_is_found_weighed_and_named(
     assert len(hits) == 1, report_text(diagnosis)
     assert "\n" not in hits[0]
     assert bool(diagnosis.ambiguous) == (weight == "question")
+
+
+def test_a_folder_for_each_patient_is_read_and_makes_the_groups(tmp_path: Path) -> None:
+    """The same names in every folder; one image lacks its mask."""
+    for i in range(12):
+        image, labels = scene(i)
+        place = tmp_path / f"patient {i // 3}"
+        put(place / "images" / f"slice_{i % 3}.png", image)
+        put(place / "masks" / f"slice_{i % 3}.png", labels * np.uint8(255))
+    diagnosis = diagnose(tmp_path)
+    assert diagnosis.ambiguous == ()
+    recipe = loaded(diagnosis, tmp_path)
+    examples = find_examples(recipe.data, tmp_path)
+    assert {example.group for example in examples} == {f"patient {i}" for i in range(4)}
+    assert [example.name for example in examples][:2] == ["patient 0/slice_0", "patient 0/slice_1"]
+    assert sum(len(names) for split in pictures_by_split(examples).values() for names in split.values()) == 12
+    (tmp_path / "patient 2/masks/slice_1.png").unlink()
+    expected = "patient 2/masks/slice_1.png"
+    assert expected in diagnose(tmp_path).ambiguous[0]
+    with pytest.raises(ValueError, match=f"1 of 12 images have no mask.*expected {expected}"):
+        find_examples(recipe.data, tmp_path)
 
 
 def test_a_copy_on_two_sides_of_a_split_is_asked_about_and_avoided_where_the_split_is_drawn(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def cases(predictor: Predictor, examples: Sequence[Example], data: Data, *, prog
         segmentation = predictor(example.image)
         truth = read_labels(example.mask, data, predictor.config)
         check_sizes(example, segmentation.logits.shape[2:], truth.shape)
-        yield Case(example.image.stem, example.group, segmentation, truth)
+        yield Case(example.name, example.group, segmentation, truth)
 
 
 def synthetic_cases(predictor: Predictor, kind: SampleKind, count: int = 40) -> Iterator[Case]:

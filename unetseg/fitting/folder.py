@@ -43,12 +43,21 @@ _Key = tuple[Split | None, str]
 
 @dataclass(frozen=True)
 class Example:
-    """One image and its mask, the group it must not be parted from, and its split."""
+    """One image and its mask, the group it must not be parted from, and its split.
+
+    inside: of a layout with `{folder}`, the folder that they lie in.
+    """
 
     image: Path
     mask: Path
     group: str
     split: Split
+    inside: str = ""
+
+    @property
+    def name(self) -> str:
+        """The image's name without its ending, after that of its folder if there are several."""
+        return f"{self.inside}/{self.image.stem}" if self.inside else self.image.stem
 
 
 def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
@@ -76,23 +85,25 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
         found = {key: paths for key, paths in found.items() if key[1] in rows}
     if bare := [(split, name) for (split, name), (_, mask) in found.items() if mask is None]:
         first = min(bare, key=lambda key: key[1])
-        expected = Path({split: masks for split, _, masks in layout.places()}[first[0]])
-        expected /= data.mask_name.replace("{name}", first[1]) + ".png"
         raise ValueError(
             f"{len(bare)} of {len(found)} images have no mask, first {found[first][0].name!r}; "
-            f"expected {expected.as_posix()} (or another picture ending)"
+            f"expected {layout.expected_mask(first[1], first[0])} (or another picture ending)"
         )
     groups = _joined({key: _group(key[1], data, rows) for key in found}, data.same_group)
     splits = _splits(groups, data, rows, seed)
     order = sorted(found, key=lambda key: (key[1], splits[key]))
-    return [Example(found[k][0], mask, groups[k], splits[k]) for k in order if (mask := found[k][1]) is not None]
+    return [
+        Example(found[k][0], mask, groups[k], splits[k], inside=k[1].rpartition("/")[0])
+        for k in order
+        if (mask := found[k][1]) is not None
+    ]
 
 
 def pictures_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, dict[str, str]]]:
     """The pictures of each split by group, as `split.json` holds them: names, each with a digest of its file."""
     pictures: dict[Split, dict[str, dict[str, str]]] = {split: {} for split in SPLITS}
     for example in examples:
-        pictures[example.split].setdefault(example.group, {})[example.image.stem] = _digest(example)
+        pictures[example.split].setdefault(example.group, {})[example.name] = _digest(example)
     return pictures
 
 
@@ -183,15 +194,17 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _refuse_empty(folder: Path, layout: Layout) -> None:
-    for _, images, masks in layout.places():
-        for what, place, name_of, template in (
-            ("images", images, layout.image_of, layout.image_name),
-            ("masks", masks, layout.mask_of, layout.mask_name),
+    there = layout.places(folder)
+    for place in layout.by_split():
+        of_split = [one for one in there if one.split == place.split]
+        for what, name, inner, name_of, template in (
+            ("images", place.images, [one.images for one in of_split], layout.image_of, layout.image_name),
+            ("masks", place.masks, [one.masks for one in of_split], layout.mask_of, layout.mask_name),
         ):
-            here = _inside(folder, place)
-            if not here.is_dir():
+            here = _inside(folder, name)
+            if not any((folder / one).is_dir() for one in inner):
                 raise ValueError(f"no folder {here} with {what}; name it in the recipe's [data], or check --data")
-            if all(name_of(path) is None for path in pictures_in(here)):
+            if all(name_of(path) is None for one in inner for path in pictures_in(folder / one)):
                 called = "" if template == "{name}" else f" called {template}"
                 endings = ", ".join(sorted(SUFFIXES))
                 raise ValueError(f"{here} has no {what}{called}; expected files ending in {endings}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .recipe import SPLIT_PLACE, SPLITS, Split
+from .recipe import FOLDER_PLACE, SPLIT_PLACE, SPLITS, Split
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm"}
 OTHER_PICTURES = {
@@ -34,9 +34,25 @@ SPLIT_WORDS: dict[str, Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+AFTER = (
+    r"(?<=.)[_\-. ][A-Za-z][A-Za-z0-9]*$",
+    r"(?<=.)([_\-. ][A-Za-z][A-Za-z0-9]*){2}$",  # _gtFine_labelIds of Cityscapes
+    r"(?<=.)_0000$",  # nnU-Net's first channel
+)
+"""What may stand after the name that files share."""
 CAMEL_CASE = r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])"
 DEPTH = 3
 """How many folders deep pictures are looked for."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of images and that of their masks; `inside` is what stands for `{folder}` in both."""
+
+    split: Split | None
+    images: str
+    masks: str
+    inside: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,14 +65,34 @@ class Layout:
     mask_name: str = "{name}"
     split_folders: Mapping[Split, str] | None = None
 
-    def places(self) -> list[tuple[Split | None, str, str]]:
-        """The folder of images and that of masks, for each split that has its own."""
+    def by_split(self) -> list[Place]:
+        """The folder of images and that of masks, for each split that has its own; `{folder}` still stands in them."""
         if self.split_folders is None:
-            return [(None, self.images, self.masks)]
+            return [Place(None, self.images, self.masks)]
         return [
-            (split, self.images.replace(SPLIT_PLACE, name), self.masks.replace(SPLIT_PLACE, name))
+            Place(split, self.images.replace(SPLIT_PLACE, name), self.masks.replace(SPLIT_PLACE, name))
             for split, name in sorted(self.split_folders.items(), key=lambda item: SPLITS.index(item[0]))
         ]
+
+    def places(self, folder: Path) -> list[Place]:
+        """All folders of images and of masks in a folder."""
+        found = []
+        for place in self.by_split():
+            if FOLDER_PLACE not in place.images:
+                found.append(place)
+                continue
+            above = folder / place.images.partition(FOLDER_PLACE)[0]
+            for path in sorted(above.iterdir()) if above.is_dir() else []:
+                images, masks = (text.replace(FOLDER_PLACE, path.name) for text in (place.images, place.masks))
+                if (folder / images).is_dir() and not path.name.startswith("."):
+                    found.append(Place(place.split, images, masks, _composed(path.name)))
+        return found
+
+    def expected_mask(self, name: str, split: Split | None) -> str:
+        """Where in the folder the mask of an image by this name is looked for."""
+        inside, _, own = name.rpartition("/")
+        masks = {place.split: place.masks for place in self.by_split()}[split].replace(FOLDER_PLACE, inside)
+        return PurePosixPath(masks, self.mask_name.replace(NAME, own) + ".png").as_posix()
 
     def image_of(self, path: Path) -> str | None:
         """The name that an image shares with its mask; None for a file that is no image (a mask beside images)."""
@@ -100,18 +136,24 @@ class Pairing:
 def pair(folder: Path, layout: Layout) -> Pairing:
     """Pair images with masks; what has no partner, or a namesake, is told apart."""
     pairs, lone, alone, twice = [], [], [], []
-    for split, *places in layout.places():
+    for place in layout.places(folder):
         images: dict[str, Path] = {}
         masks: dict[str, Path] = {}
-        for found, place, name_of in zip((images, masks), places, (layout.image_of, layout.mask_of), strict=True):
-            for path in pictures_in(folder / place):
+        for found, where, name_of in (
+            (images, place.images, layout.image_of),
+            (masks, place.masks, layout.mask_of),
+        ):
+            for path in pictures_in(folder / where):
                 name = name_of(path)
+                if name is None:
+                    continue
+                name = f"{place.inside}/{name}" if place.inside else name
                 if name in found:
                     twice.append((found[name], path))
-                elif name is not None:
+                else:
                     found[name] = path
-        pairs += [Pair(name, split, path, masks[name]) for name, path in images.items() if name in masks]
-        lone += [Lone(name, split, path) for name, path in images.items() if name not in masks]
+        pairs += [Pair(name, place.split, path, masks[name]) for name, path in images.items() if name in masks]
+        lone += [Lone(name, place.split, path) for name, path in images.items() if name not in masks]
         alone += [path for name, path in masks.items() if name not in images]
     return Pairing(tuple(pairs), tuple(lone), tuple(alone), tuple(twice))
 
@@ -126,8 +168,13 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def stem(path: Path) -> str:
-    """The file's name without its ending; accents as one character each, where a Mac takes a letter and a mark."""
-    return unicodedata.normalize("NFC", path.stem)
+    """The file's name without its ending, accents as one character each."""
+    return _composed(path.stem)
+
+
+def _composed(name: str) -> str:
+    """A name as most systems write it; a Mac takes a letter and a mark for an accent."""
+    return unicodedata.normalize("NFC", name)
 
 
 def shared_name(stem: str, template: str) -> str | None:
@@ -170,18 +217,19 @@ def find_layout(folder: Path) -> Found:
     best, most = None, -1
     pairs_of: dict[str, int] = {}  # by folder of masks
     for images, masks, words in _candidates(stems):
-        split_folders = {split: word for split, word in words.items() if split is not None}
-        places = [(stems[_put(images, word)], stems[_put(masks, word)]) for word in words.values()]
-        image_name, mask_name, pairs = _names(places, together=images == masks)
-        # a split without a single mask can't be learnt from or scored
-        split_folders = {s: w for (s, w), n in zip(split_folders.items(), pairs, strict=False) if n or s == "train"}
-        for word, number in zip(words.values(), pairs, strict=True):
-            place = _put(masks, word)
-            pairs_of[place] = max(number, pairs_of.get(place, 0))
+        places = [place for split, word in words.items() for place in _places(images, masks, split, word, stems)]
+        named = [(stems[place.images], stems[place.masks]) for place in places]
+        image_name, mask_name, pairs = _names(named, together=images == masks)
+        of_split: Counter[Split | None] = Counter()
+        for place, number in zip(places, pairs, strict=True):
+            of_split[place.split] += number
+            pairs_of[place.masks] = max(number, pairs_of.get(place.masks, 0))
         if sum(pairs) > most:
-            best, most = Layout(images, masks, image_name, mask_name, split_folders or None), sum(pairs)
+            # a split without a single mask can't be learnt from or scored
+            folders = {s: w for s, w in words.items() if s is not None and (of_split[s] or s == "train")}
+            best, most = Layout(images, masks, image_name, mask_name, folders or None), sum(pairs)
     assert best is not None  # there is a folder of pictures, hence a candidate
-    used = {PurePosixPath(place) for _, *places in best.places() for place in places}
+    used = {PurePosixPath(name) for place in best.places(folder) for name in (place.images, place.masks)}
     aside = tuple(name for name in stems if PurePosixPath(name) not in used)
     rivals = {name: n for name in aside if (n := pairs_of.get(name, 0)) and not _words(name) & OBJECT_WORDS}
     return Found(best, most > 0, aside, rivals, unread)
@@ -210,17 +258,57 @@ def _candidates(names: Iterable[str]) -> Iterator[tuple[str, str, dict[Split | N
     for name in names:
         template, split, word = _split_place(name)
         by_template.setdefault(template, {}).setdefault(split, word)
+    for templates in (by_template, _with_folders(by_template)):
+        yield from _paired(templates)
+
+
+def _paired(by_template: dict[str, dict[Split | None, str]]) -> Iterator[tuple[str, str, dict[Split | None, str]]]:
+    by_template = dict(by_template)
     for template, words in list(by_template.items()):
         if None not in words and "train" not in words:  # a folder that is just called test
             del by_template[template]
             by_template |= {_put(template, word): {None: ""} for word in words.values()}
     masks = [template for template in by_template if _is_for_masks(template)]
     images = [template for template in by_template if template not in masks]
+    parts = {template: set(template.split("/")) for template in by_template}
     for one in images or masks:
-        for other in (*masks, one):
+        # with many folders only those that are called most alike
+        apart = {other: len(parts[one] ^ parts[other]) for other in masks}
+        nearest = min(apart.values(), default=0)
+        for other in (*(mask for mask in masks if apart[mask] == nearest), one):
             words = {s: w for s, w in by_template[one].items() if by_template[other].get(s) == w}
             if None in words or "train" in words:
                 yield one, other, words
+
+
+def _with_folders(by_template: Mapping[str, Mapping[Split | None, str]]) -> dict[str, dict[Split | None, str]]:
+    """Templates with `{folder}` for a part by which several others differ, and what stands for `{split}` in them."""
+    members: dict[str, list[Mapping[Split | None, str]]] = {}
+    for template, words in by_template.items():
+        parts = template.split("/")
+        for i, part in enumerate(parts):
+            if part != "." and SPLIT_PLACE not in part and not _words(part) & (MASK_WORDS | IMAGE_WORDS):
+                members.setdefault("/".join([*parts[:i], FOLDER_PLACE, *parts[i + 1 :]]), []).append(words)
+    return {
+        name: {s: w for words in several for s, w in words.items()}
+        for name, several in members.items()
+        if len(several) > 1
+    }
+
+
+def _places(images: str, masks: str, split: Split | None, word: str, names: Iterable[str]) -> Iterator[Place]:
+    """The folders among these names that templates stand for, with a word for `{split}`."""
+    images, masks = _put(images, word), _put(masks, word)
+    if FOLDER_PLACE not in images:
+        yield Place(split, images, masks)
+        return
+    before, after = images.split(FOLDER_PLACE)
+    there = set(names)
+    for name in names:
+        inside = name[len(before) : len(name) - len(after)]
+        other = masks.replace(FOLDER_PLACE, inside)
+        if inside and "/" not in inside and name == f"{before}{inside}{after}" and other in there:
+            yield Place(split, name, other, inside)
 
 
 def _tokens(text: str) -> list[str]:
@@ -279,8 +367,9 @@ def _templates(stems: Sequence[str], words: set[str], together: bool) -> list[st
     for name in stems:
         if before := re.match(r"([A-Za-z]+)[_\-. ]*(?=.)", name):
             counts[before[0] + NAME] += 1
-        if after := re.search(r"(?<=.)[_\-. ]([A-Za-z]+[0-9]?|0000)$", name):  # 0000: nnU-Net's first channel
-            counts[NAME + after[0]] += 1
+        for words_after in AFTER:
+            if after := re.search(words_after, name):
+                counts[NAME + after[0]] += 1
     known = {
         template
         for template, count in counts.items()

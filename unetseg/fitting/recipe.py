@@ -17,7 +17,7 @@ from ..model_card import License
 from ..samples import SAMPLE_LABELS, SampleKind
 
 IGNORE_NAME = "ignore"
-SPLIT_PLACE = "{split}"
+SPLIT_PLACE, FOLDER_PLACE = "{split}", "{folder}"
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 FileName = Annotated[str, Field(pattern=r"^[^/\\{}]*\{name\}[^/\\{}]*$")]
@@ -37,7 +37,9 @@ class Data(_Section):
     window, orientation: Hounsfield units that are black and white, and how slices lie; told to the reader of the
         checkpoint, for pictures come with a window applied.
     images, masks: folders inside the data folder, `.` being itself; a mask has the name of its image, the ending
-        may differ. With split_folders, `{split}` in both stands for the name of one of those.
+        may differ. With split_folders, `{split}` in both stands for the name of one of those. `{folder}` in both
+        stands for every folder there (one per patient, say): `{folder}/images` and `{folder}/masks`; the stem of a
+        picture then begins with that folder, `patient7/slice3`.
     image_name, mask_name: how the files of images and masks are called, without ending, where more than `{name}`, the
         name they share: `{name}_mask` pairs a.jpg with a_mask.png. Both may then lie in one folder.
     split_folders: what `{split}` stands for in train, and in val and test if there are such folders:
@@ -107,6 +109,9 @@ class Data(_Section):
         placed = [SPLIT_PLACE in folder for folder in (self.images, self.masks)]
         if placed != [self.split_folders is not None] * 2:
             raise ValueError("images, masks and split_folders go together: {split} in both says where the folders go")
+        places = [PurePath(folder).parts.count(FOLDER_PLACE) for folder in (self.images, self.masks)]
+        if FOLDER_PLACE in self.images + self.masks and places != [1, 1]:
+            raise ValueError("{folder} stands for one whole folder name in images, and for the same in masks")
         if self.split_folders is not None:
             if "train" not in self.split_folders:
                 raise ValueError("split_folders names no folder for train")

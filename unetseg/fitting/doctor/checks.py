@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..folder import Example
 from ..layouts import IMAGE_WORDS, NAME, Found, Lone, Pairing, listed, pictures_in, stem
-from ..recipe import SPLIT_PLACE, number_range
+from ..recipe import FOLDER_PLACE, SPLIT_PLACE, number_range
 from .findings import Finding, counted, some
 from .mask_values import Labels
 from .picture_values import identical, look_alike
@@ -38,10 +38,10 @@ def misplaced(pairing: Pairing, found: Found, folder: Path) -> list[Finding]:
         else:
             findings.append(Finding("warning", what, "they are not used; check the names", masks))
     if found.rivals:
-        used = sorted({place for _, *places in found.layout.places() for place in places})
+        used = sorted({name for place in found.layout.places(folder) for name in (place.images, place.masks)})
         what = (
             f"{counted(sum(found.rivals.values()), 'more pair')} of image and mask by {some(tuple(found.rivals))}, "
-            f"while only those of {' and '.join(used)} would be used"
+            f"while only those of {some(used, 2)} would be used"
         )
         advice = (
             "put all images into one folder and all masks into another, under names that differ (tile1_part2.png), "
@@ -62,8 +62,7 @@ def unmasked(lone: Sequence[Lone], pairs: int, found: Found, folder: Path) -> li
     layout = found.layout
     if not found.paired:
         layout = replace(layout, masks=_beside(layout.images), mask_name=NAME)
-    masks = {split: place for split, _, place in layout.places()}[lone[0].split]
-    expected = f"{masks}/{layout.mask_name.replace('{name}', lone[0].name)}.png"
+    expected = layout.expected_mask(lone[0].name, lone[0].split)
     what = (
         f"{counted(len(lone), 'image')} (of {pairs + len(lone):,}) without a mask" if pairs else "no image has a mask"
     )
@@ -89,7 +88,7 @@ def _beside(images: str) -> str:
     for i in reversed(range(len(parts))):
         if parts[i].lower() in IMAGE_WORDS:
             return "/".join([*parts[:i], "masks", *parts[i + 1 :]])
-    return f"{images}/masks" if SPLIT_PLACE in images else "masks"
+    return f"{images}/masks" if SPLIT_PLACE in images or FOLDER_PLACE in images else "masks"
 
 
 def unreadable(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:

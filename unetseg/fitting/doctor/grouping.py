@@ -21,6 +21,7 @@ GROUP_WORDS = (
 SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
 # from coarse to fine: a group too large costs pictures, one too small makes the scores flatter
 PATTERNS = (
+    (r"^(.+)/", "the folder they lie in"),
     (r"^(.+)\.rf\.", "copies of one picture that an export made"),
     (r"^(\D*\d+)\D+\d", "the name up to its first number"),
     (r"^(.*\d)\D+\d+\D*$", "the name before its last number"),
