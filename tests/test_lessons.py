@@ -5,6 +5,7 @@ that the project's loss is the same thing, minus the pixels that nobody labelled
 """
 
 import ast
+import json
 import math
 import re
 import shlex
@@ -371,6 +372,15 @@ def test_the_thresholds_in_the_lessons_are_those_of_the_shipped_checkpoint() -> 
         matrix = ConfusionMatrix(segmentation.config)
         matrix.update(truth, segmentation.labels([float(threshold)])[0])
         assert matrix.dice["liver"] == pytest.approx(float(dice), abs=0.002)
+
+
+def test_the_scales_in_the_lessons_are_those_of_the_shipped_checkpoint() -> None:
+    text = (ROOT / "docs" / "lessons.md").read_text(encoding="utf-8")
+    shipped = ROOT / "checkpoints" / "liver-unet"
+    scores = json.loads((shipped / "scores.json").read_text(encoding="utf-8"))["val"]
+    assert f"| both | {scores['mean_group_dice']:.3f} | {scores['miou']:.3f} |" in text
+    scales = SegmentationConfig.from_file(shipped / "config.json").scales
+    assert all(f"| {scale:g} | " in text for scale in scales)
 
 
 def test_every_lesson_is_shown_by_a_test_or_a_command() -> None:

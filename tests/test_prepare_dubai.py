@@ -101,6 +101,17 @@ def test_a_zip_and_its_folder_give_the_same_files_which_the_recipe_reads(source:
     assert np.array_equal(labels, np.where(truth == 5, 255, truth))  # unlabeled is ignored
 
 
+def test_a_damaged_mask_of_an_earlier_run_is_named(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert script.main([str(source), str(tmp_path)]) == 0
+    mask = tmp_path / "masks" / "dubai_tile7_part002.png"
+    mask.write_bytes(mask.read_bytes()[:40])
+    assert script.main([str(source), str(tmp_path)]) == 1
+    assert "dubai_tile7_part002.png is damaged" in caplog.messages[-1]
+    assert "remove it, and it is made again" in caplog.messages[-1]
+
+
 def test_the_shares_are_those_of_all_masks(source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     everything = np.concatenate([labels_of(tile, part).ravel() for tile in range(1, 9) for part in (1, 2)])

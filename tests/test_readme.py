@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -19,6 +20,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+
+
+def test_the_scores_are_those_of_the_shipped_checkpoints() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    test = {
+        name: json.loads((ROOT / f"checkpoints/{name}/scores.json").read_text(encoding="utf-8"))["test"]
+        for name in ("liver-unet", "satellite-unet")
+    }
+    liver, satellite = test.values()
+    assert f"mean Dice per patient {liver['mean_group_dice']:.3f} on {len(liver['groups'])} test patients |" in text
+    words = (
+        f"mIoU {satellite['miou']:.3f}, accuracy {satellite['accuracy']:.3f} on {satellite['pictures']} test pictures"
+    )
+    assert words in text
 
 
 def test_the_gate_runs_the_readmes_test_command() -> None:

@@ -147,7 +147,10 @@ def prepare(source: Path, out: Path) -> NDArray[np.int64]:
         for name, read in pairs.items():
             image_path, mask_path = out / "images" / f"{name}.jpg", out / "masks" / f"{name}.png"
             if image_path.exists() and mask_path.exists():
-                ids = np.asarray(PIL.Image.open(mask_path))
+                try:
+                    ids = np.asarray(PIL.Image.open(mask_path))
+                except (OSError, SyntaxError) as error:
+                    raise ValueError(f"{mask_path} is damaged ({error}); remove it, and it is made again") from None
             else:
                 content = read["images"]()
                 mask = _opened(read["masks"](), "PNG", f"the mask of {name}")
