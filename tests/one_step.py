@@ -23,7 +23,7 @@ def main(data: str, out: str, *recipes: str) -> None:
         for path in map(Path, recipes):
             recipe = Recipe.from_file(path)
             examples = find_examples(recipe.data, Path(data))
-            run = loop._Run(recipe, examples, Path(out), device, resume=False, init=None, tensorboard=False)
+            run = loop._Run(recipe, examples, Path(out), device, resume=False, init=None, scored=[], tensorboard=False)
             for module in run.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     freeze(module)
