@@ -137,9 +137,10 @@ def test_every_field_is_documented_where_it_is_defined() -> None:
         assert section.model_fields.keys() - named == set(), section.__name__
 
 
-def test_characters_beyond_the_first_plane_are_written_as_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["🌳", r"\u007f", r"\\ \" \n"])
+def test_characters_that_toml_writes_otherwise_than_json_are_written_down(name: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
-    path.write_text(TEXT.replace('"liver"', '"🌳"'))
+    path.write_text(TEXT.replace('"liver"', f'"{name}"'))
     recipe = Recipe.from_file(path)
     path.write_text(recipe.to_toml())
     assert Recipe.from_file(path).data == recipe.data

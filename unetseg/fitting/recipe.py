@@ -345,7 +345,7 @@ class Recipe(_Section):
         """The recipe as a file that trains the same again: what differs from the defaults, without the card."""
         sections = self.model_dump(mode="json", exclude_defaults=True, exclude={"card"})
         return "\n".join(
-            f"[{name}]\n" + "".join(f"{field} = {_toml(value)}\n" for field, value in fields.items())
+            f"[{name}]\n" + "".join(f"{field} = {toml(value)}\n" for field, value in fields.items())
             for name, fields in sections.items()
         )
 
@@ -374,13 +374,14 @@ class Recipe(_Section):
         )
 
 
-def _toml(value: object) -> str:
+def toml(value: object) -> str:
+    """A value as TOML: it takes JSON for texts, numbers and lists, but for DEL and for halves of a character pair."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    # numbers, texts and booleans are written alike in both, but for the characters that JSON writes as two
-    return json.dumps(value, ensure_ascii=False)
+        return "{ " + ", ".join(f"{toml(key)} = {toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _toml_value(text: str) -> object:

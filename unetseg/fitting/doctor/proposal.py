@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from statistics import median
 from ... import seal
 from ...seal import TOML, sealed
 from ..layouts import NAME, Layout
+from ..recipe import toml
 from .findings import counted, percent
 from .grouping import Grouping
 from .mask_values import Labels
@@ -132,25 +132,25 @@ def _data(proposal: Proposal) -> list[str]:
     why = (
         "rename them as you like, here and in mask_values" if proposal.legend is None else f"named by {proposal.legend}"
     )
-    lines = ["[data]", f"task = {_toml(labels.task)}  # {_TASKS[labels.task]}"]
-    lines += [f"classes = {_toml(labels.classes)}  # {why}"]
+    lines = ["[data]", f"task = {toml(labels.task)}  # {_TASKS[labels.task]}"]
+    lines += [f"classes = {toml(labels.classes)}  # {why}"]
     if labels.background is not None:
-        lines += [f"background = {_toml(labels.background)}"]
-    lines += [f"palette = {_toml(labels.palette)}"]
+        lines += [f"background = {toml(labels.background)}"]
+    lines += [f"palette = {toml(labels.palette)}"]
     seen = "no picture has colours" if len(proposal.channels) == 1 else "as stored"
-    lines += [f"channels = {_toml(proposal.channels)}  # {seen}"]
+    lines += [f"channels = {toml(proposal.channels)}  # {seen}"]
     if proposal.value_range is not None:
-        lines += [f"value_range = {_toml(proposal.value_range)}  # stored black and white, by what occurs"]
-    lines += [f"images = {_toml(layout.images)}", f"masks = {_toml(layout.masks)}"]
+        lines += [f"value_range = {toml(proposal.value_range)}  # stored black and white, by what occurs"]
+    lines += [f"images = {toml(layout.images)}", f"masks = {toml(layout.masks)}"]
     for key, template in (("image_name", layout.image_name), ("mask_name", layout.mask_name)):
         if template != NAME:
-            lines += [f"{key} = {_toml(template)}"]
+            lines += [f"{key} = {toml(template)}"]
     if layout.split_folders is not None:
-        folders = ", ".join(f"{split} = {_toml(folder)}" for split, folder in layout.split_folders.items())
+        folders = ", ".join(f"{split} = {toml(folder)}" for split, folder in layout.split_folders.items())
         lines += [f"split_folders = {{ {folders} }}"]
     for key in ("manifest", "group_column", "split_column"):
         if (value := getattr(grouping, key)) is not None:
-            lines += [f"{key} = {_toml(value)}"]
+            lines += [f"{key} = {toml(value)}"]
     lines += [f"# groups: {_comment(grouping.why)}"]
     if grouping.group_pattern is not None:
         lines += [f"group_pattern = '{grouping.group_pattern}'"]
@@ -163,13 +163,13 @@ def _mask_values(labels: Labels) -> list[str]:
     lines = ["[data.mask_values]"]
     for key, name in labels.values.items():
         where = f"{percent(labels.shares[key])} of the pixels, in {counted(labels.masks[key], 'mask')}"
-        lines += [f"{_toml(key) if key.startswith('#') else key} = {_toml(name)}  # {where}"]
+        lines += [f"{toml(key) if key.startswith('#') else key} = {toml(name)}  # {where}"]
     return lines
 
 
 def _model(run: Plan) -> list[str]:
     size = f"working_size = {run.working_size}" if run.working_size is not None else "# so no working_size"
-    return ["[model]", f"# {run.why_size}", size, f"widths = {_toml(run.widths)}"]
+    return ["[model]", f"# {run.why_size}", size, f"widths = {toml(run.widths)}"]
 
 
 def _augment(channels: Sequence[str]) -> list[str]:
@@ -193,12 +193,6 @@ _TASKS = {
     "binary": "one class or background: one sigmoid",
     "multiclass": "every pixel has exactly one label: one softmax over all",
 }
-
-
-def _toml(value: object) -> str:
-    """A value as TOML, which takes JSON for strings, numbers and lists, but for two details."""
-    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _comment(text: str) -> str:
