@@ -103,6 +103,24 @@ def test_outside_the_picture_is_black_and_ignored() -> None:
     assert (labels[~inside] == IGNORE).all()
 
 
+@given(chosen=places, seed=seeds)
+def test_the_rim_of_a_picture_is_as_bright_as_the_rest(chosen: Augment, seed: int) -> None:
+    white = (torch.ones(1, 20, 30), torch.zeros(20, 30, dtype=torch.uint8))
+    other = (torch.zeros(1, 90, 90), torch.zeros(90, 90, dtype=torch.uint8))
+    cuts = [draw_crop(*white, 32, chosen, generator(seed)), draw_crop(*other, 32, chosen, generator(seed + 1))]
+    images, labels = carry_out(collate(cuts), 32, chosen)
+    torch.testing.assert_close(images[0, 0], (labels[0] == 0).float(), atol=1e-5, rtol=0)
+
+
+def test_labels_right_between_the_pixels_of_a_crop_fall_to_both_sides() -> None:
+    """A picture of odd size in the middle of a crop of even size."""
+    known = torch.arange(31, dtype=torch.uint8).expand(31, 31)
+    image, labels = random_crop(known[None] / 255, known, 32, Augment(), generator(0))
+    beside = (labels.float() - 255 * image[0])[labels != IGNORE]
+    assert beside.abs().max() > 0.4
+    assert abs(beside.mean().item()) < 0.05
+
+
 @pytest.mark.parametrize("height", [31, 44, 63])
 @pytest.mark.parametrize("width", [31, 45, 62])
 def test_the_labels_of_a_crop_do_not_depend_on_what_else_is_in_its_batch(height: int, width: int) -> None:

@@ -22,8 +22,8 @@ from unetseg.calibration import (
     sample,
     trust,
     uncalibrated,
-    working_grid,
 )
+from unetseg.prepare import working_grid
 from unetseg.task import activate, decode
 
 
@@ -241,5 +241,5 @@ def test_a_large_picture_gives_evenly_spread_pixels_up_to_the_limit() -> None:
     found = sample(logits, np.zeros((100, 80), dtype=np.uint8), config, limit=500)
     assert 400 < len(found.labels) <= 500
     rows = np.unique(found.logits.numpy() // 80)
-    assert len(np.unique(np.diff(rows))) == 1 or set(np.diff(rows)) == {4, 5}
+    assert set(np.diff(rows)) <= {3, 4, 5}
     assert found.logits.mean().item() == pytest.approx(logits.mean().item(), rel=0.02)

@@ -15,6 +15,7 @@ from unetseg.fitting.augment import collate
 from unetseg.fitting.dataset import Crops, Pictures, measure
 from unetseg.fitting.folder import SPLITS, find_examples, read_example, read_labels
 from unetseg.fitting.recipe import Augment, Data, Model, Recipe, Train
+from unetseg.prepare import normalise
 from unetseg.samples import aerial_scene, ct_phantom
 
 LABELS = np.array([[0, 0, 1, 1], [0, 2, 2, 1], [0, 2, 2, 1]], dtype=np.uint8)
@@ -328,11 +329,44 @@ def test_a_smaller_crop_is_the_same_place_at_half_the_resolution(tmp_path: Path)
         batch = collate([found[3, i]])
         fine, labels = found.finished(batch)
         coarse, coarse_labels = found.finished(batch, 16)
-        inside = F.avg_pool2d((labels != IGNORE).float()[None], 2)[0] == 1  # not cut by the picture's edge
+        # as far as smoothing reaches, not cut by the picture's edge or the crop's
+        inside = F.avg_pool2d((labels != IGNORE).float()[None], 4, stride=2, padding=1)[0] == 1
         assert inside.sum() > 50
         torch.testing.assert_close(coarse[0, 0][inside[0]], F.avg_pool2d(fine, 2)[0, 0][inside[0]], atol=1e-4, rtol=0)
         corners = torch.stack([labels[:, y::2, x::2] for y in (0, 1) for x in (0, 1)])
         assert (corners == coarse_labels).any(dim=0)[inside].all()
+
+
+def centre(weights: torch.Tensor) -> tuple[float, float]:
+    """Of mass, in pixels, of (h,w)."""
+    y, x = torch.meshgrid(*(torch.arange(float(size)) for size in weights.shape), indexing="ij")
+    return ((weights * y).sum() / weights.sum()).item(), ((weights * x).sum() / weights.sum()).item()
+
+
+def put_disc(folder: Path, size: int) -> None:
+    y, x = np.ogrid[:size, :size]
+    disc = (y - 0.45 * size) ** 2 + (x - 0.53 * size) ** 2 < (0.3 * size) ** 2
+    put(folder / "images" / "a.png", disc * 255)
+    put(folder / "masks" / "a.png", np.where(disc, 1, 0) + (y == 0) * 2)
+
+
+@pytest.mark.parametrize("size", [128, 160, 192, 256])
+def test_labels_lie_where_their_image_does_at_every_working_size(size: int, tmp_path: Path) -> None:
+    """Nearest neighbour would look them up between two pixels, and take the second, at a half and a quarter."""
+    put_disc(tmp_path, size)
+    recipe = recipe_of().model_copy(update={"model": Model(widths=(4, 8), working_size=64)})
+    image, labels = Pictures(find_examples(recipe.data, tmp_path), recipe)[0]
+    assert labels.shape == (64, 64)
+    assert centre((labels == 1).float()) == pytest.approx(centre(image[0]), abs=0.1)
+
+
+@pytest.mark.parametrize("size", [32, 40, 64, 96])
+def test_labels_lie_where_their_image_does_at_every_scale(size: int, tmp_path: Path) -> None:
+    put_disc(tmp_path, 128)
+    found = crops(tmp_path, crop=128)
+    images, labels = found.finished(collate([found[0, 0]]), size)
+    black = normalise(torch.zeros(1, 1, 1, 1), found.config)
+    assert centre((labels[0] == 1).float()) == pytest.approx(centre((images - black)[0, 0]), abs=0.1)
 
 
 def test_the_steps_after_the_coarse_epochs_take_the_scales_in_turn(tmp_path: Path) -> None:

@@ -140,6 +140,7 @@ def test_false_alarms_are_pictures_without_a_class_that_get_more_than_a_few_pixe
             case("many", empty, many, config),
             case("ignored", ignored, many, config),
             case("some", some, many, config),
+            case("unknown", np.full((64, 64), IGNORE, dtype=np.uint8), many, config),
         ],
         config,
     )

@@ -361,6 +361,18 @@ def test_keep_says_whether_the_best_checkpoint_or_the_last_stays(folder: Path, t
     assert kept == {"best": pytest.approx(max(column), abs=1e-5), "last": pytest.approx(column[-1], abs=1e-5)}
 
 
+@pytest.mark.parametrize(("last", "kept"), [(0.0, "first"), (None, "last")])
+def test_false_alarms_are_no_better_than_nothing_found_where_nothing_is(
+    last: float | None, kept: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of validation pictures without any class the mean Dice is unknown, and 0 as soon as one is found."""
+    told = iter([None, last])
+    monkeypatch.setattr(loop, "scores", lambda _: {"mean_group_dice": next(told), "miou": None, "accuracy": 1.0})
+    checkpoint = train(recipe_for(epochs=2), folder, tmp_path)
+    average = state_of(tmp_path)[0]["average.head.weight"]
+    assert torch.equal(hub.load(checkpoint)[1]["head.weight"], average) == (kept == "last")
+
+
 def test_validation_leaves_gaps_between_and_always_ends_the_run(folder: Path, tmp_path: Path) -> None:
     train(recipe_for(validate_every=2), folder, tmp_path)
     assert [row["mean_group_dice"] != "" for row in metrics(tmp_path)] == [False, True, True]

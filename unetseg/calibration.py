@@ -19,7 +19,7 @@ from torch import Tensor
 from . import task
 from .config import IGNORE, SegmentationConfig
 from .metrics import ConfusionMatrix, mean
-from .prepare import working_shape
+from .prepare import evenly, working_grid
 from .surface import label_borders, within
 
 BINS = 15
@@ -65,7 +65,7 @@ def sample(logits: Tensor, truth: NDArray[np.uint8], config: SegmentationConfig,
     predicted = task.argmax(logits[None], config)[0].numpy()
     near = within(label_borders(truth) | label_borders(np.where(truth == IGNORE, truth, predicted)), NEAR)
     share = min(1.0, math.sqrt(limit / truth.size))
-    rows, columns = (_evenly(size, max(1, int(size * share))) for size in truth.shape)
+    rows, columns = (evenly(size, max(1, int(size * share))) for size in truth.shape)
     some = np.ix_(rows, columns)
     known = truth[some] != IGNORE
     return Sample(logits[:, rows][:, :, columns][:, torch.from_numpy(known)], truth[some][known], near[some][known])
@@ -78,12 +78,6 @@ def joined(samples: Sequence[Sample]) -> Sample:
         np.concatenate([s.labels for s in samples]),
         np.concatenate([s.near for s in samples]),
     )
-
-
-def working_grid(height: int, width: int, config: SegmentationConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows and columns of a picture of H x W pixels that stand for it at the working size."""
-    h, w = working_shape(height, width, config)
-    return _evenly(height, h), _evenly(width, w)
 
 
 class Reliability:
@@ -273,7 +267,3 @@ def _temperature(logits: Tensor, truth: Tensor, *, softmax: bool) -> float:
         else:
             high = middle
     return math.exp((low + high) / 2)
-
-
-def _evenly(size: int, count: int) -> NDArray[np.int64]:
-    return (np.arange(count) * size + size // 2) // count

@@ -19,7 +19,7 @@ from . import render, task
 from .config import SegmentationConfig
 from .formats import Image, as_image, read_image, write_labels
 from .model import UNet, fused
-from .prepare import doubts, prepare, rescale, restore, scale
+from .prepare import doubts, evenly, prepare, rescale, restore, scale
 from .tiling import tiled
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -90,8 +90,7 @@ class Segmentation:
         if max(height, width) <= longest:
             return self
         h, w = (max(1, round(side * longest / max(height, width))) for side in (height, width))
-        rows = (torch.arange(h) * height + height // 2) // h
-        columns = (torch.arange(w) * width + width // 2) // w
+        rows, columns = evenly(height, h), evenly(width, w)
         picture = np.stack([render.resized(slice_, h, w) for slice_ in self.picture])
         return dataclasses.replace(self, logits=self.logits[:, :, rows][:, :, :, columns], picture=picture)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -92,6 +93,25 @@ def working_shape(height: int, width: int, config: SegmentationConfig) -> tuple[
     size = config.working_size
     ratio = config.working_scale if size is None else size / max(height, width)
     return max(1, round(height * ratio)), max(1, round(width * ratio))
+
+
+def working_grid(height: int, width: int, config: SegmentationConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows and columns of a picture of H x W pixels that stand for it at the working size."""
+    h, w = working_shape(height, width, config)
+    return evenly(height, h), evenly(width, w)
+
+
+def evenly(size: int, count: int) -> NDArray[np.int64]:
+    """The pixels, of `size` in a row, in which the middles of `count` equal parts of the row lie.
+
+    A middle between two pixels takes the first and the second in turn: always the second, as nearest neighbour does,
+    would put labels of half the size a quarter of a pixel beside their image.
+    """
+    part = np.arange(count)
+    middle = (2 * part + 1) * size  # in pixels / (2 * count)
+    between = middle % (2 * count) == 0
+    places: NDArray[np.int64] = middle // (2 * count) - (between & (part % 2 == 0))
+    return places
 
 
 def normalise(x: Tensor, config: SegmentationConfig) -> Tensor:

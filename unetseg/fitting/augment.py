@@ -19,6 +19,8 @@ from .recipe import Augment
 
 NUDGE = 0.01
 """Pixels by which labels are looked up beside the exact place."""
+OUTSIDE = -1
+"""The label of no pixel at all."""
 BENDS = 4
 """Points a side of the grid that bends a crop: so few bend organs and leave textures as they are."""
 
@@ -44,7 +46,7 @@ class Batch(NamedTuple):
     """Parts of pictures, padded to one size, and what is to happen to them."""
 
     images: Tensor  # (B,C,h,w), values 0..1
-    labels: Tensor  # (B,h,w) uint8
+    labels: Tensor  # (B,h,w) int16, OUTSIDE where a part is padded
     changes: Changes
 
     def to(self, device: torch.device) -> Batch:
@@ -84,12 +86,13 @@ def as_float(image: Tensor) -> Tensor:
 
 
 def collate(cuts: Sequence[Cut]) -> Batch:
-    """A batch of crops that were drawn one by one; what is padded is black and IGNORE."""
+    """A batch of crops that were drawn one by one; what is padded repeats the rim and is OUTSIDE."""
     height, width = (max(labels.shape[axis] for _, labels, _ in cuts) for axis in (0, 1))
-    images = cuts[0][0].new_zeros(len(cuts), len(cuts[0][0]), height, width)
-    labels = torch.full((len(cuts), height, width), IGNORE, dtype=torch.uint8)
+    images = cuts[0][0].new_empty(len(cuts), len(cuts[0][0]), height, width)
+    labels = torch.full((len(cuts), height, width), OUTSIDE, dtype=torch.int16)
     for i, (image, part, _) in enumerate(cuts):
-        images[i, :, : part.shape[0], : part.shape[1]] = image
+        beyond = (0, width - part.shape[1], 0, height - part.shape[0])
+        images[i] = F.pad(image[None], beyond, mode="replicate")[0]
         labels[i, : part.shape[0], : part.shape[1]] = part
     changes = Changes(*(torch.stack(values) for values in zip(*(c for _, _, c in cuts), strict=True)))
     return Batch(images, labels, changes)
@@ -115,13 +118,16 @@ def _placed(batch: Batch, size: int, settings: Augment) -> tuple[Tensor, Tensor]
         # smoothly in between (Ronneberger et al. 2015, arXiv 1505.04597)
         moved = F.interpolate(batch.changes.bend, (size, size), mode="bicubic", align_corners=True)  # (B,2,size,size)
         grid = grid + (theta[:, :, :2] @ moved.flatten(2)).transpose(1, 2).reshape(grid.shape)  # (B,size,size,2)
-    images = F.grid_sample(batch.images, grid, mode="bilinear", align_corners=False)
-    # labels are shifted by one, so that the 0 outside the picture is nobody's id
-    shifted = (batch.labels.float() + 1)[:, None]
-    # a place right between two pixels is not left to rounding, which the padding of the batch would change
-    grid = grid + NUDGE * to_unit.view(2)
+    images = F.grid_sample(batch.images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    # labels are shifted, so that what grid_sample finds beyond its rim, 0, is OUTSIDE
+    shifted = (batch.labels.float() - OUTSIDE)[:, None]
+    # a place right between two pixels is not left to rounding, which the padding of the batch would change: the first
+    # and the second in turn
+    turn = torch.arange(size, device=grid.device) % 2 * 2 - 1
+    grid = grid + NUDGE * to_unit.view(2) * torch.stack(torch.meshgrid(turn, turn, indexing="xy"), dim=-1)
     shifted = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0]
-    return images, torch.where(shifted == 0, IGNORE, shifted - 1).to(torch.uint8)
+    inside = shifted > 0
+    return images * inside[:, None], torch.where(inside, shifted + OUTSIDE, IGNORE).to(torch.uint8)
 
 
 def _recoloured(images: Tensor, changes: Changes, settings: Augment) -> Tensor:

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from ..config import SegmentationConfig
 from ..formats import as_image
-from ..prepare import at_working_size, normalise, scale
+from ..prepare import at_working_size, evenly, normalise, rescale, scale, working_grid
 from ..samples import ct_phantom, draw_sample
 from .augment import Batch, Cut, as_float, carry_out, draw_crop
 from .folder import Example, read_example
@@ -56,7 +55,7 @@ class Pictures:
         else:
             scaled, labels = self._generated(FIRST_TRAINING_SEED + index - len(self.examples))
         image = at_working_size(scaled[None], self.config)[0]
-        resized = F.interpolate(torch.from_numpy(labels)[None, None], image.shape[1:], mode="nearest-exact")[0, 0]
+        resized = torch.from_numpy(labels[np.ix_(*working_grid(len(labels), labels.shape[1], self.config))])
         self.sizes[index] = resized.numel()
         packed = (image * 255).round().byte()
         if torch.equal(as_float(packed), image):  # a quarter of the memory
@@ -147,7 +146,11 @@ class Crops(Dataset[Cut]):
         size: s, the pixels a side; another than `crop` shows the same places at another resolution.
         """
         size = size or self.train.crop
-        images, labels = carry_out(batch, size, self.augment)
+        images, labels = carry_out(batch, self.train.crop, self.augment)
+        if size != self.train.crop:  # as prediction does it, for labels by nearest neighbour
+            images = rescale(images, size / self.train.crop)
+            places = torch.from_numpy(evenly(self.train.crop, size)).to(labels.device)
+            labels = labels[:, places][:, :, places]
         return normalise(images, self.config), labels
 
     def batches(self, epoch: int, start: int = 0) -> list[list[tuple[int, int]]]:

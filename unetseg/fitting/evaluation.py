@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..calibration import PIXELS, Sample, Trust, joined, sample, trust, uncalibrated, working_grid
+from ..calibration import PIXELS, Sample, Trust, joined, sample, trust, uncalibrated
 from ..config import IGNORE, SegmentationConfig
 from ..formats import as_image
 from ..metrics import ConfusionMatrix, mean
 from ..predictor import Predictor, Segmentation
+from ..prepare import working_grid
 from ..samples import SampleKind, draw_sample
 from ..surface import SurfaceScores
 from .folder import Example, check_sizes, read_labels
@@ -94,7 +95,7 @@ class Assessment:
         before, after = trust(pixels, bare), trust(pixels, self.config)
         self.before = before if self.before is None else self.before + before
         self.after = after if self.after is None else self.after + after
-        if self.config.background is not None and not matrix.counts[1:].any():
+        if self.config.background is not None and matrix.counts[0].any() and not matrix.counts[1:].any():
             self.without_class += 1
             height, width = labels.shape
             grid = np.ix_(*working_grid(height, width, self.config))

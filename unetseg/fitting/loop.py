@@ -282,7 +282,7 @@ class _Run:
             stale = 0 if better else stale + 1
             if train.keep == "last" or better:
                 self._save_checkpoint()
-            best = best if last is None else max(best, last)
+            best = max(best, 1.0 if last is None else last)  # nothing found where nothing is can't be bettered
             if distributed.rank() == 0:
                 told = "unknown, it shows no class" if last is None else f"{last:.4f}, best {best:.4f}"
                 tqdm.write(f"epoch {epoch + 1}: validation Dice {told}")
