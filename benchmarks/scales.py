@@ -45,7 +45,7 @@ def main() -> None:
         result = scores(evaluate(Predictor(network), examples, recipe.data))
         seconds = (time.perf_counter() - start) / len(examples)
         numbers = [f"{result[key]:.4f}" for key in ("mean_group_dice", "miou", "accuracy")]
-        print(f"| {text.replace(',', ' and ')} | {' | '.join(numbers)} | {seconds:.2f} |", flush=True)
+        print(f"| {text.replace(',', ' and ')} | {' | '.join(numbers)} | {seconds:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from test_evaluation import data_for
 from test_report import CARD, FACTS, completed, recipe_for, write_examples
 
 from unetseg import Predictor, SegmentationConfig
-from unetseg.calibration import curves, joined, sample, trust, uncalibrated
+from unetseg.calibration import HOTTEST, curves, joined, sample, trust, uncalibrated
 from unetseg.fitting import Recipe
 from unetseg.fitting.card import Facts, card_text, views_picture
 from unetseg.fitting.evaluation import Case, assess
@@ -185,6 +186,11 @@ def test_a_card_of_many_classes_and_groups_stays_readable() -> None:
     assert r"| road \| track |" in text
     assert "1 picture of 1 group; `split.json`" in text
     assert "1 minute on 2 processes of 1 thread each" in text
+    assert "is the highest that is tried" not in text
+    config, facts = config.model_copy(update={"temperatures": (HOTTEST,) * 20}), replace(facts, minutes=0.4)
+    early = card_text(config, recipe, {"val": result}, calibration, facts, split)  # type: ignore[arg-type]
+    assert "A temperature of 8 is the highest that is tried" in early
+    assert "less than a minute on 2 processes" in early
     assert "7% of the crops were cut from generated pictures (synthetic)." in text
     assert not re.search(r"\b1 (pictures|groups|steps|minutes|threads)\b", text)
     assert "20 labels" in as_text("title", result)

@@ -118,6 +118,11 @@ def test_evaluate_says_what_it_can_not_know(trained: Path, tmp_path: Path) -> No
         (["predict", "{checkpoint}", "missing.png"], "error: missing.png can't be read"),
         (["predict", "{checkpoint}", "a/x.png", "b/x.png"], "error: two of the pictures have the same name"),
         (["predict", "{checkpoint}", "x.png", "--device", "gpu"], "error: device 'gpu' can't be used here"),
+        (["predict", "{checkpoint}", "x.png", "--class", "water"], "error: --class does nothing to --view labels"),
+        (
+            ["predict", "{checkpoint}", "x.png", "--threshold", "0.9"],
+            "error: --threshold does nothing to --view labels of a multiclass model; leave it out, or",
+        ),
         (["evaluate", "{checkpoint}", "--recipe", "none.toml", "--data", "."], "error: none.toml can't be read"),
         (
             ["evaluate", "{checkpoint}", "--recipe", "{recipe}", "--data", "{data}", "--json", "none/x.json"],

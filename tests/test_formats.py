@@ -165,6 +165,18 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path: Path) -> None:
     assert image.notices == ("a.gif has 3 frames; the first is used",)
 
 
+def test_smaller_copies_in_a_tiff_are_no_frames(tmp_path: Path) -> None:
+    """As GeoTIFF keeps them, for images and masks."""
+    page, copy = Pillow.new("L", (6, 4), 9), Pillow.new("L", (3, 2), 9)
+    copy.encoderinfo = {"tiffinfo": {254: 1}}
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[copy])
+    image = read_image(tmp_path / "a.tif")
+    assert (image.pixels.shape, image.notices) == ((1, 4, 6, 1), ())
+    assert read_mask(tmp_path / "a.tif").shape == (4, 6)
+    page.save(tmp_path / "b.tif", save_all=True, append_images=[copy, page])
+    assert read_image(tmp_path / "b.tif").notices == ("b.tif has 2 frames; the first is used",)
+
+
 # --- sizes and orientation --------------------------------------------------------------------------------------
 
 

@@ -240,11 +240,12 @@ def test_a_higher_threshold_only_takes_pixels_away_and_does_not_touch_the_argmax
     assert torch.equal(argmax(logits, config)[logits[0] != 0], half[logits[0] != 0])
 
 
-def test_thresholds_of_a_softmax_leave_pixels_to_nobody_and_its_argmax_none() -> None:
-    """Of five even probabilities none reaches 0.5; the largest of them is the label all the same."""
+def test_thresholds_of_a_softmax_leave_pixels_to_nobody_or_to_two_and_its_argmax_to_one() -> None:
+    """Of three even probabilities none reaches 0.5 and two reach 0.33; the largest is the label all the same."""
     logits = torch.tensor([0.3, 0.1, 0.2])[None, :, None, None]
     config = config_for("multiclass")
     assert not (activate(logits, config) >= 0.5).any()
+    assert (activate(logits, config) >= 0.33).sum() == 2
     assert decode(logits, config).item() == 0
 
 

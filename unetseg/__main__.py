@@ -11,6 +11,7 @@ from pathlib import Path
 import PIL.Image
 
 from . import hub, remote
+from .config import SegmentationConfig
 from .files import check_target, whole
 from .formats import read_image
 from .info import description
@@ -73,6 +74,7 @@ def _predict(options: argparse.Namespace) -> int:
     predictor = Predictor.from_pretrained(options.checkpoint, device=options.device)
     if predictor.source and predictor.source.commit:
         log.info("model: %s", predictor.source)
+    _refuse_what_does_nothing(options, predictor.config)
     options.out.mkdir(parents=True, exist_ok=True)
     value_range = tuple(options.value_range) if options.value_range else None
     failed = 0
@@ -93,6 +95,17 @@ def _predict(options: argparse.Namespace) -> int:
             log.warning("note: %s", notice)
         log.info("%s", target)
     return 1 if failed else 0
+
+
+def _refuse_what_does_nothing(options: argparse.Namespace, config: SegmentationConfig) -> None:
+    if options.class_name is not None and options.view not in ("probability", "thresholded"):
+        raise ValueError(f"--class does nothing to --view {options.view}, which shows all classes; leave it out")
+    by_threshold = ("thresholded",) if config.exclusive else ("thresholded", "labels", "overlay")
+    if options.threshold is not None and options.view not in by_threshold:
+        raise ValueError(
+            f"--threshold does nothing to --view {options.view} of a {config.task} model; "
+            f"leave it out, or take --view {' or '.join(by_threshold)}"
+        )
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -25,6 +25,8 @@ from .surface import label_borders, within
 BINS = 15
 NEAR = 10
 """A pixel is near a boundary within so many pixels of it, at the working size."""
+HOTTEST = 8
+"""The highest temperature that is tried, and its inverse the lowest."""
 THRESHOLDS = tuple(i / 100 for i in range(1, 100))
 EQUALLY_GOOD = 0.002
 """Thresholds whose Dice is so near to the best count as good: other pictures would rank them differently."""
@@ -254,10 +256,10 @@ def _least_surprising(
 
 
 def _temperature(logits: Tensor, truth: Tensor, *, softmax: bool) -> float:
-    """From 1/8 to 8. The likelihood is convex in 1 / T, so its slope says on which side the best one lies."""
+    """At most HOTTEST. The likelihood is convex in 1 / T, so its slope says on which side the best one lies."""
     if not logits.shape[1]:
         return 1.0
-    low, high = math.log(1 / 8), math.log(8)
+    low, high = -math.log(HOTTEST), math.log(HOTTEST)
     for _ in range(18):
         middle = (low + high) / 2
         scaled = logits / math.exp(middle)

@@ -21,7 +21,7 @@ def description(source: Source) -> str:
         f"task: {config.task}",
         f"labels: {', '.join(f'{i} {name}' for i, name in enumerate(config.labels))}",
         f"input: {', '.join(config.channels)}, at {config.resolutions}",
-        f"network: widths {', '.join(map(str, config.widths))}, {config.parameters / 1e6:.1f} million parameters",
+        f"network: widths {', '.join(map(str, config.widths))}, {config.parameters:,} parameters",
         f"temperatures: {', '.join(f'{value:g}' for value in config.temperatures)}; thresholds: {limits}",
     ]
     papers = hub.companions(source.folder)

@@ -45,14 +45,14 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
     elif image.pixels.dtype.kind != "f":
         raise ValueError(
             f"{image.name}: {image.pixels.dtype} values from {image.pixels.min()} to {image.pixels.max()} have no "
-            "natural black and white; give value_range=(low, high)"
+            "natural black and white; give value_range, its low and high (--value-range LOW HIGH)"
         )
     else:
         low, high = x.min().item(), x.max().item()
         if low < 0 or high > 1:
             raise ValueError(
                 f"{image.name} holds floats from {low:g} to {high:g}, expected 0 to 1; "
-                "if it is a picture and no measurement, give value_range=(low, high)"
+                "if it is a picture and no measurement, give value_range, its low and high (--value-range LOW HIGH)"
             )
         return x
     lows, highs = torch.tensor(ranges, dtype=torch.float32).T[..., None, None].unbind()  # (C,1,1) each
@@ -66,7 +66,7 @@ def doubts(image: Image, config: SegmentationConfig) -> tuple[str, ...]:
     if config.value_range is None and image.value_range == (0, 65535) and 0 < highest < 65536 // 8:
         found.append(
             f"{image.name} is 16-bit but its values end at {highest}, so it is nearly black; "
-            "give value_range if it holds fewer bits"
+            "give value_range if it holds fewer bits (--value-range LOW HIGH)"
         )
     colours = (image.pixels.max(axis=-1) - image.pixels.min(axis=-1)).mean()
     # a grey picture saved as a colour JPEG, or with a coloured mark in it, stays below a hundredth

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from ..calibration import BINS, NEAR
+from ..calibration import BINS, HOTTEST, NEAR
 from ..config import SegmentationConfig
 from ..formats import as_image
 from ..model_card import PIPELINE_TAG
@@ -84,7 +84,7 @@ def card_text(
         + ", ".join(f"{i} {name}" for i, name in enumerate(config.labels))
         + f". Input: {', '.join(config.channels)}, "
         + f"at {config.resolutions}. A U-Net of widths {', '.join(map(str, config.widths))}, "
-        + f"{config.parameters / 1e6:.1f} million parameters.\n",
+        + f"{config.parameters:,} parameters.\n",
         _scores_section(config, measured, pictures, facts),
         _calibration_section(config, calibration, measured),
         f"## Training\n\n{card.data}\n",
@@ -94,7 +94,7 @@ def card_text(
         f"{recipe.train.crop} pixels, "
         + (f"in the first {counted(coarse, 'epoch')} at half the resolution, " if coarse else "")
         + (f"{'then ' if coarse else ''}in turn at {scales} times the resolution, " if len(config.scales) > 1 else "")
-        + f"{counted(round(facts.minutes), 'minute')} on "
+        + (f"{counted(round(facts.minutes), 'minute')} on " if facts.minutes >= 0.5 else "less than a minute on ")
         + (f"{facts.processes} processes of " if facts.processes > 1 else "")
         + f"{counted(facts.threads, 'thread')}{' each' if facts.processes > 1 else ''} ({facts.processor}), "
         + f"seed {recipe.train.seed}. "
@@ -244,11 +244,17 @@ def _calibration_section(
             + f" {fitted['what']}: {counted(fitted['pictures'], 'picture')} of "
             + f"{counted(len(fitted['groups']), 'group')}, "
             + f"{fitted['pixels'] / 1e6:.1f} million pixels at {config.resolution}. "
+            + (
+                f"A temperature of {HOTTEST} is the highest that is tried: the logits say hardly anything. "
+                if max(config.temperatures) > 0.99 * HOTTEST
+                else ""
+            )
             + _how_thresholds_serve(config, fitted=fitted["fitted"]),
             _table(["expected calibration error", *heads], rows),
-            f"{BINS} equally wide bins of p(class), pixels pooled; before is a temperature of 1. A boundary is where "
-            f"labels change, in the truth or in the argmax; pixels are those at {config.resolution}. Bars: how many "
-            "pixels a bin has, on a logarithmic scale."
+            f"{BINS} equally wide bins of p(class); before is a temperature of 1. Pixels are pooled, those of large "
+            "pictures thinned out evenly to a limit for each. A boundary is where labels change, in the truth or in "
+            f"the argmax; pixels are those at {config.resolution}. Bars: how many pixels a "
+            "bin has, on a logarithmic scale."
             + (
                 f" In the table and drawn are the {len(drawn)} of {len(config.outputs)} classes with the largest error "
                 "after; `calibration.json` has all.\n"

@@ -136,11 +136,15 @@ def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[n
     as_colors = next(iter(data.mask_values)).startswith("#")
     if as_colors:
         if raw.ndim == 2:
-            raise ValueError(f"{path.name} holds numbers, but mask_values names colours; name {_common(raw)} instead")
+            raise ValueError(
+                f"the mask {path.name} holds numbers, but mask_values names colours; name {_common(raw)} instead"
+            )
         raw = colour_codes(raw)
     elif raw.ndim == 3:
         if not (raw == raw[..., :1]).all():
-            raise ValueError(f"{path.name} holds colours, but mask_values names numbers; name its colours (#rrggbb)")
+            raise ValueError(
+                f"the mask {path.name} holds colours, but mask_values names numbers; name its colours (#rrggbb)"
+            )
         raw = raw[..., 0]
     labels = np.full(raw.shape, IGNORE, dtype=np.uint8)
     named = np.zeros(raw.shape, dtype=bool)
@@ -155,7 +159,7 @@ def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[n
             labels[here] = config.labels.index(name)
     if not named.all():
         raise ValueError(
-            f"{path.name} holds values that mask_values does not name: {_common(raw[~named], as_colors)}; "
+            f"the mask {path.name} holds values that mask_values does not name: {_common(raw[~named], as_colors)}; "
             f"named are {', '.join(data.mask_values)}"
         )
     return labels

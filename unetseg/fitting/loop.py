@@ -59,7 +59,8 @@ def fit_examples(
         if resume and distributed.rank() == 0:
             hub.recover(run_dir / "checkpoint")
         _refuse_empty_splits(examples, cross_validated=bool(folds))
-        scored = [e for e in examples if e.split != "train"] + [e for _, held_out in folds for e in held_out]
+        tested = [e for e in examples if e.split != "train"] + [e for _, held_out in folds for e in held_out]
+        scored = list({e.image: e for e in tested}.values())  # cross-validation holds out those of val too
         run = _Run(recipe, examples, run_dir, place, resume=resume, init=init, scored=scored, tensorboard=tensorboard)
         run.train()
         checkpoint = run_dir / "checkpoint"

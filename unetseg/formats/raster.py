@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ..config import hex_to_rgb
 from ..files import whole
@@ -22,6 +24,7 @@ MAX_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 # modes that hold the values as stored; any other mode is converted to RGB
 AS_STORED = ("1", "L", "I;16", "I;16B", "I", "F", "RGB")
+NEW_SUBFILE_TYPE = 254  # of TIFF 6.0; bit 0: a smaller copy of another picture of the file
 
 
 def read_image(
@@ -41,8 +44,7 @@ def read_image(
     is_pnm = picture.format == "PPM"
     notices = []
     transparent = f"{name} is partly transparent; what is transparent is read as black"
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1:
+    if (frames := _frames(picture)) > 1:
         notices.append(f"{name} has {frames} frames; the first is used")
     if picture.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[-1]) for tile in getattr(picture, "tile", ())):
         if value_range is not None:
@@ -81,7 +83,7 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     picture, name = _open(path, None, max_pixels)
     if picture.format in ("JPEG", "MPO"):
         raise ValueError(f"{name} is a JPEG, which blurs label values; save masks as PNG")
-    if (frames := getattr(picture, "n_frames", 1)) > 1:
+    if (frames := _frames(picture)) > 1:
         raise ValueError(f"{name} has {frames} frames, and a mask has one; save each as a file of its own")
     picture = _decoded(picture, name)
     if picture.mode in ("LA", "PA", "RGBA") and _only_transparency_differs(picture):
@@ -99,6 +101,21 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
             )
         return whole_numbers
     return array.astype(np.uint8) if array.dtype == np.bool_ else array
+
+
+def _frames(picture: PIL.Image.Image) -> int:
+    """How many pictures a file holds; smaller copies of one, as GeoTIFF keeps for fast viewing, are none."""
+    frames = getattr(picture, "n_frames", 1)
+    if frames == 1 or not isinstance(picture, TiffImageFile):
+        return frames
+    copies = 0
+    for frame in range(1, frames):
+        # a damaged frame behind the first is none that is read
+        with contextlib.suppress(Exception):
+            picture.seek(frame)
+            copies += picture.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 1
+    picture.seek(0)
+    return int(frames - copies)
 
 
 def mask_palette(path: Path) -> dict[int, str] | None:
