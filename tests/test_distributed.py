@@ -27,7 +27,7 @@ channels = ["gray"]
 mask_values = { 0 = "background", 255 = "liver" }
 
 [model]
-widths = [8, 16]
+widths = [8, 16, 24]
 working_size = 32
 
 [augment]
@@ -35,12 +35,12 @@ rotate = 20
 noise = 0.05
 
 [train]
-epochs = 60
+epochs = 40
 validate_every = 20
-batch_size = 5
+batch_size = 9
 crop = 32
-learning_rate = 2e-2
-ema = 0.8
+learning_rate = 5e-3
+ema = 0.95
 balance = 0.5
 batch_dice = BATCH_DICE
 """
@@ -51,7 +51,7 @@ MULTICLASS = ('"background", "liver"]', "multiclass")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distributed")
-    write_samples(folder / "data", "ct", count=28, size=32)
+    write_samples(folder / "data", "ct", count=84, size=32)
     for name, (classes, task) in (("binary", BINARY), ("multiclass", MULTICLASS)):
         text = RECIPE.replace("CLASSES", f"[{classes}").replace("TASK", task)
         (folder / f"{name}.toml").write_text(text.replace("BATCH_DICE", "true" if name == "binary" else "false"))
@@ -65,7 +65,7 @@ def run(*command: str, folder: Path) -> str:
 
 
 def test_two_processes_have_the_gradient_of_one(folder: Path) -> None:
-    """Of the same global batch, with frozen batch norms; a batch of 5 is shared as 3 and 2."""
+    """Of the same global batch, with frozen batch norms; a batch of 9 is shared as 5 and 4."""
     recipes = [str(folder / f"{task}.toml") for task in ("binary", "multiclass")]
     for out in ("1", "2"):
         (folder / out).mkdir()
@@ -104,6 +104,7 @@ with distributed.processes(torch.device("cpu")):
 
 
 def test_a_run_in_two_processes_ends_as_good_as_one(folder: Path) -> None:
+    """Over six seeds they differed by at most 0.011 (by up to 0.12 in a run too short and steep to settle)."""
     script = str(ROOT / "training" / "train.py")
     common = (script, "binary.toml", "--data", "data", "--device", "cpu")
     run(*TORCHRUN, "2", *common, "--run-dir", "two", folder=folder)
@@ -111,7 +112,7 @@ def test_a_run_in_two_processes_ends_as_good_as_one(folder: Path) -> None:
     scores = {}
     for name in ("one", "two"):
         with (folder / name / "metrics.csv").open(newline="") as file:
-            assert [row["epoch"] for row in csv.DictReader(file)] == [str(i) for i in range(1, 61)]
+            assert [row["epoch"] for row in csv.DictReader(file)] == [str(i) for i in range(1, 41)]
         scores[name] = json.loads((folder / name / "checkpoint" / "scores.json").read_text())["val"]
     assert scores["one"]["mean_group_dice"] > 0.5
     assert scores["two"]["mean_group_dice"] == pytest.approx(scores["one"]["mean_group_dice"], abs=0.02)
