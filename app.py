@@ -1,4 +1,4 @@
-"""Start the page: `python app.py [--model NAME]...`. A Space runs this very file."""
+"""Start the page: `python app.py [--model NAME]...`."""
 
 from unetseg.demo import main
 

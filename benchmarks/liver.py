@@ -2,11 +2,11 @@
 
     python benchmarks/liver.py checkpoints/liver-unet --data FOLDER [--negatives FOLDER] [--split test] [--scales 1,0.5]
 
---data: images/, masks/ and manifest.csv with the columns stem, split, patient, window_low_hu and window_high_hu, which
-`training/prepare_msd_liver.py` writes; patients whose name begins with lits are those of LiTS. --negatives: images/
-without liver and a manifest.csv with stem and split, of which val is used. False liver counts where more than 50
-pixels of a 256 x 256 picture are called liver. Prints a Markdown table. The split test should be looked at once, at
-the end.
+--data: images/, masks/ and manifest.csv with the columns stem, split, patient, window_low_hu and window_high_hu,
+which `training/prepare_msd_liver.py` writes; patients whose name begins with lits, as in the data of the shipped
+weights, are listed apart. --negatives: images/ without liver and a manifest.csv with stem and split, of which val is
+used. False liver counts where more than 50 pixels of a 256 x 256 picture are called liver. Prints a Markdown table.
+The split test should be looked at once, at the end.
 """
 
 import argparse

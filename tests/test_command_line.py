@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from configs import KINDS, config_for, network_for
 
 from unetseg import Predictor
+from unetseg.__main__ import main
 from unetseg.fitting import Recipe, fit
+from unetseg.render import VIEWS
 from unetseg.samples import draw_sample, write_samples
 
 RECIPE = """
@@ -138,3 +141,33 @@ def test_what_is_wrong_is_one_sentence(trained: Path, tmp_path: Path, arguments:
     assert done.returncode == 1
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_threshold_is_refused_exactly_where_it_changes_nothing(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = config_for(kind)
+    network_for(config).save_pretrained(tmp_path / "checkpoint")
+    picture = tmp_path / "x.png"
+    PIL.Image.fromarray(draw_sample("ct", 3, 32)[0]).save(picture)
+    for view in ("labels", *VIEWS):
+        codes, results = [], []
+        for threshold in ("0.01", "0.99"):
+            words = ["predict", str(tmp_path / "checkpoint"), str(picture), "--view", view, "--overwrite"]
+            words += ["--out", str(tmp_path), "--threshold", *[threshold] * len(config.outputs)]
+            codes.append(main(words))
+            if codes[-1] == 0:
+                results.append(np.asarray(PIL.Image.open(tmp_path / f"x_{view}.png")))
+        if codes == [0, 0]:
+            assert (results[0] != results[1]).any(), view
+        else:
+            assert codes == [1, 1]
+            assert f"--threshold does nothing to --view {view} of a {config.task} model" in caplog.text
+            segmentation = Predictor(network_for(config))(picture)
+            low, high = ([t] * len(config.outputs) for t in (0.01, 0.99))
+            if view == "labels":
+                np.testing.assert_array_equal(segmentation.labels(low), segmentation.labels(high))
+            else:
+                shown = [segmentation.view(view, thresholds=thresholds) for thresholds in (low, high)]
+                np.testing.assert_array_equal(*shown)

@@ -160,7 +160,7 @@ def test_of_pytorchs_losses_two_contain_the_activation_and_two_do_not() -> None:
 
 
 def test_a_one_hot_target_is_larger_than_the_map_that_it_comes_from() -> None:
-    """Five classes: 20 bytes a pixel as floats, 8 as the ids that the loss takes, 1 as they are stored and moved."""
+    """Five classes: 20 bytes a pixel as floats, 8 as the ids that the loss takes, 1 as they are kept."""
     labels = random_labels(config_for("multiclass"), ignored=0)
     one_hot = torch.nn.functional.one_hot(labels, 5).movedim(-1, 1).float()
     assert [tensor.nbytes // labels.numel() for tensor in (one_hot, labels, labels.byte())] == [20, 8, 1]

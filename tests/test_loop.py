@@ -722,7 +722,7 @@ def test_a_run_can_start_from_a_checkpoint_that_fits(folder: Path, uninterrupted
     before, after = UNet.from_pretrained(start), UNet.from_pretrained(checkpoint)
     torch.testing.assert_close(after.head.weight, before.head.weight, atol=1e-6, rtol=0)
     digest = hashlib.sha256((start / "model.safetensors").read_bytes()).hexdigest()[:12]
-    began = f"Training began with the weights of checkpoint (SHA-256 {digest}). "
+    began = f"Training began with the weights of {start.parent.name}/checkpoint (SHA-256 {digest}). "
     assert began in (checkpoint / "README.md").read_text()
     (checkpoint / "README.md").unlink()
     fit(nearly_still, folder, tmp_path / "run", resume=True, device="cpu")

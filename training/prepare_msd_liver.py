@@ -12,7 +12,7 @@ down. They are numbered from the feet. Of the slices with liver every third is t
 
 The split is by patient. The 20 patients of 3D-IRCADb, a hospital of its own, are among volumes 28 to 48 (28-47, or
 28-44 and 46-48: accounts differ) and are the test split unless --test names others. A seeded share of the others is the
-validation split. Volumes 6 to 10 may show one person at several dates and are never parted.
+validation split. Volumes 6 to 10 may show one person at several dates and are never on two sides of it.
 
 Needs nibabel: pip install nibabel. Holds one volume in memory. Stopped at any moment, the same command goes on.
 Data: Antonelli et al. 2022 (arXiv 2106.05735), CC BY-SA 4.0; its scans are those of LiTS (arXiv 1901.04056).

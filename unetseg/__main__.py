@@ -57,7 +57,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "--view", choices=("labels", *VIEWS), default="labels", help="labels: a PNG of label ids with a palette"
     )
     parser.add_argument("--class", dest="class_name", help="for the views that show one class")
-    parser.add_argument("--threshold", type=float, nargs="+", help="one for each class; the checkpoint's unless given")
+    parser.add_argument("--threshold", type=float, nargs="+", help="one for each output; the checkpoint's unless given")
     parser.add_argument(
         "--value-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="of the stored numbers, e.g. 0 4095"
     )
@@ -100,7 +100,8 @@ def _predict(options: argparse.Namespace) -> int:
 def _refuse_what_does_nothing(options: argparse.Namespace, config: SegmentationConfig) -> None:
     if options.class_name is not None and options.view not in ("probability", "thresholded"):
         raise ValueError(f"--class does nothing to --view {options.view}, which shows all classes; leave it out")
-    by_threshold = ("thresholded",) if config.exclusive else ("thresholded", "labels", "overlay")
+    by_argmax = config.exclusive or config.background is None
+    by_threshold = ("thresholded",) if by_argmax else ("thresholded", "labels", "overlay")
     if options.threshold is not None and options.view not in by_threshold:
         raise ValueError(
             f"--threshold does nothing to --view {options.view} of a {config.task} model; "

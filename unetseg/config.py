@@ -41,8 +41,8 @@ class SegmentationConfig(BaseModel):
     scales: multiples of that resolution at which the network sees a picture; its logits are averaged.
     widths: channels at each depth of the U-Net.
     temperatures: divide the logits; one per class, a single one for multiclass.
-    thresholds: on the probability, one per output channel; for multiclass they serve the thresholded
-        view only.
+    thresholds: on the probability, one per output channel; where the labels are the argmax (multiclass, and
+        one-vs-rest without a background) they serve the thresholded view only.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -338,8 +338,10 @@ def _start_from(init: str | Path, network: UNet, scored: Sequence[Example]) -> s
                 + (f"train with --model.widths '{list(got)}'" if field == "widths" else f"give the data those {field}")
             )
     digest = hashlib.sha256((source.folder / WEIGHTS).read_bytes()).hexdigest()
-    # no path: a card may be read anywhere
-    told = f"{source if source.commit else source.folder.resolve().name} (SHA-256 {digest[:12]})"
+    # no path, for a card may be read anywhere; but each run calls its own "checkpoint"
+    folder = source.folder.resolve()
+    name = f"{folder.parent.name}/{folder.name}" if folder.name == "checkpoint" else folder.name
+    told = f"{source if source.commit else name} (SHA-256 {digest[:12]})"
     seen = shared_pictures(source.folder, "train", scored)
     if seen is None:
         told += ", and nothing says what these were trained on"

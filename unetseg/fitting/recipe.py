@@ -164,7 +164,7 @@ class Model(_Section):
     working_scale: without a working_size, pictures are reduced to this share of their resolution.
     scales: multiples of that resolution at which the network sees a picture; the logits are averaged, and the steps
         of training take the scales in turn.
-    widths: channels of the network at each resolution, each half of the one before.
+    widths: channels of the network at each resolution, from the finest on; the next is half as fine.
     """
 
     working_size: int | None = None
@@ -174,7 +174,7 @@ class Model(_Section):
 
 
 class Augment(_Section):
-    """`[augment]`: random changes to training pictures; what is left out or 0 is not done.
+    """`[augment]`: random changes to training pictures; what is left out is not done.
 
     flip: which ways a picture may be mirrored. rotate: at most so many degrees either way.
     scale: zoom between 1 / scale and scale. aspect: a square becomes 1 / aspect to aspect times as wide as high.
@@ -184,7 +184,8 @@ class Augment(_Section):
     gamma, contrast: factors between 1 / x and x. brightness: at most so much is added to values 0..1.
     color: a factor for each channel between 1 / x and x. saturation: a factor for the distance from grey, likewise.
     haze: mixes in at most this share of light grey.
-    noise: standard deviation of added Gaussian noise. blur: standard deviation of a Gaussian blur in pixels.
+    noise: at most this standard deviation of Gaussian noise, for half of the crops. blur: likewise of a Gaussian blur
+        in pixels, for three in ten.
     background_crop: for so large a share of the crops, a window of the picture without a pixel of any class is
         looked for and enlarged, so that the network meets pictures that show nothing to be found.
     """
@@ -210,7 +211,7 @@ class Augment(_Section):
 class Train(_Section):
     """`[train]`: the run itself.
 
-    epochs: passes over the data; a pass sees a large picture in as many crops as cover it.
+    epochs: passes over the data; a pass draws as many crops of a large picture as would cover it.
     coarse_epochs: so many of them, the first, see the same crops at half the resolution, in a quarter of the time.
     crop: side in pixels of what the network trains on. batch_size: crops per step, over all processes.
     learning_rate: the peak of AdamW's, after `warmup_epochs` (half of all at most) of linear rise, then falling as a
@@ -224,8 +225,9 @@ class Train(_Section):
     keep: the checkpoint with the best mean group Dice on validation, or the last, as always without validation.
     calibrate: fit temperatures and thresholds on validation; false keeps 1 and 0.5, where validation is so unlike
         the rest that a fit would mislead. What `--folds` holds out is always fitted on.
-    validate_every: in epochs. synthetic: kind of generated pictures mixed in, as many as `synthetic_share` of the
-        real ones; of crops their share is smaller where the real ones are larger, for each picture gives crops
+    validate_every: in epochs. synthetic: generated pictures mixed in, as many as `synthetic_share` of the real
+        ones: `ct` (background, liver) or `aerial` (building, land, road, vegetation, water), for a recipe with just
+        these labels; of crops their share is smaller where the real ones are larger, for each picture gives crops
         by its area. workers: processes that load data; 0 loads in the main one.
     cache_gb: pictures are kept in memory up to this many gigabytes, and read again beyond.
     save_minutes: the state of the run is saved at least so often, beside the end of each epoch.
