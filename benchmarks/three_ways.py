@@ -34,7 +34,7 @@ from unetseg.fitting.augment import collate  # noqa: E402
 from unetseg.fitting.dataset import Crops, Pictures, measure  # noqa: E402
 from unetseg.fitting.folder import Example, find_examples, pictures_by_split, read_labels  # noqa: E402
 from unetseg.fitting.losses import class_weights, segmentation_loss  # noqa: E402
-from unetseg.fitting.optimisation import step, update_average  # noqa: E402
+from unetseg.fitting.optimisation import optimizers, step, update_average  # noqa: E402
 from unetseg.fitting.recipe import IGNORE_NAME  # noqa: E402
 from unetseg.metrics import mean  # noqa: E402
 from unetseg.predictor import best_device, has_bfloat16  # noqa: E402
@@ -92,7 +92,7 @@ def train(recipe: Recipe, examples: Sequence[Example], seconds: float, device: t
     network = UNet(crops.config).to(device).train()
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
+    parts = optimizers(network, settings)
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
@@ -112,12 +112,12 @@ def train(recipe: Recipe, examples: Sequence[Example], seconds: float, device: t
         used = (time.monotonic() - started) / seconds
         if used >= 1:
             break
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in parts for group in optimizer.param_groups):
             # a twentieth of the time to warm up, then half a cosine
             group["lr"] = settings.learning_rate * min(used / 0.05 + 0.01, 0.5 * (1 + math.cos(math.pi * used)))
         images, labels = crops.finished(batch.to(device), crops.size_at(settings.coarse_epochs, steps))
         images = images.contiguous(memory_format=torch.channels_last)
-        if not math.isfinite(step(loss, images, labels, optimizer, clip_norm=settings.clip_norm)):
+        if not math.isfinite(step(loss, images, labels, parts, clip_norm=settings.clip_norm)):
             raise ValueError(f"the loss is no number at step {steps}; lower train.learning_rate")
         steps += 1
         update_average(average, network, settings.ema, steps)

@@ -35,7 +35,7 @@ from unetseg.fitting.dataset import Crops, Pictures, measure  # noqa: E402
 from unetseg.fitting.folder import find_examples  # noqa: E402
 from unetseg.fitting.losses import segmentation_loss  # noqa: E402
 from unetseg.fitting.memory import keep_freed_memory  # noqa: E402
-from unetseg.fitting.optimisation import step, update_average  # noqa: E402
+from unetseg.fitting.optimisation import optimizers, step, update_average  # noqa: E402
 from unetseg.predictor import best_device, has_bfloat16  # noqa: E402
 from unetseg.samples import write_samples  # noqa: E402
 
@@ -73,7 +73,7 @@ class Trainer:
         if not plain:
             nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-3)
+        self.optimizers = optimizers(self.network, crops.train)
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """As in `fit`; the plain way stays in float32."""
@@ -106,7 +106,7 @@ class Trainer:
                 images, labels = self.crops.finished(batch.to(self.device))
                 images = images.contiguous(memory_format=torch.channels_last)
             augmented = self._now()
-            step(self.loss, images, labels, self.optimizer, clip_norm=self.crops.train.clip_norm)
+            step(self.loss, images, labels, self.optimizers, clip_norm=self.crops.train.clip_norm)
             if not self.plain:
                 update_average(self.average, self.network, 0.99, number + 1)
             loading += loaded - before

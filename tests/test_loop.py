@@ -214,6 +214,20 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_with_the_same_bytes(
     assert outcome(tmp_path) == outcome(uninterrupted)
 
 
+def test_a_run_of_another_optimizer_goes_on_with_the_same_bytes_too(
+    folder: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_for(optimizer="muon")
+    train(recipe, folder, tmp_path / "whole")
+    assert outcome(tmp_path / "whole")["model.safetensors"] != outcome(uninterrupted)["model.safetensors"]
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5, signal.SIGTERM)
+        with pytest.raises(Stopped):
+            train(recipe, folder, tmp_path / "run")
+    train(recipe, folder, tmp_path / "run", resume=True)
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
 def test_a_run_may_go_on_with_another_card_and_other_settings_of_the_machine(
     folder: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,7 +344,7 @@ def test_the_state_is_safetensors_with_all_that_a_run_needs(uninterrupted: Path)
     assert {key.split(".")[0] for key in tensors} == {"network", "average", "optimizer"}
     for part in ("network", "average"):
         assert {key.removeprefix(f"{part}.") for key in tensors if key.startswith(part)} == network.keys()
-    assert {key.split(".")[2] for key in tensors if key.startswith("optimizer")} == {"step", "exp_avg", "exp_avg_sq"}
+    assert {key.split(".")[3] for key in tensors if key.startswith("optimizer.0.")} == {"step", "exp_avg", "exp_avg_sq"}
     assert not torch.equal(tensors["network.head.weight"], tensors["average.head.weight"])
     position = json.loads(metadata["position"])
     assert (position["epoch"], position["batch"], position["step"]) == (3, 0, 9)
@@ -545,7 +559,7 @@ def test_every_step_follows_the_schedule_and_the_table_holds_the_mean_loss(
     compute = loop.step
 
     def noted(*arguments: Any, **settings: Any) -> float:  # noqa: ANN401
-        optimizer = arguments[3]
+        (optimizer,) = arguments[3]
         starts.append(optimizer.param_groups[0]["params"][-2].clone())  # the weights of the head
         rates.append(optimizer.param_groups[0]["lr"])
         losses.append(compute(*arguments, **settings))
@@ -621,7 +635,7 @@ def loss_of(network: UNet) -> optimisation.Loss:
 
 def gradients_of(network: UNet, images: torch.Tensor, labels: torch.Tensor, **settings: Any) -> list[torch.Tensor]:  # noqa: ANN401
     optimizer = torch.optim.AdamW(network.parameters(), lr=0)
-    optimisation.step(loss_of(network), images, labels, optimizer, **settings)
+    optimisation.step(loss_of(network), images, labels, [optimizer], **settings)
     return [parameter.grad.clone() for parameter in network.parameters()]  # type: ignore[union-attr]
 
 
@@ -645,7 +659,7 @@ def test_what_is_not_finite_changes_no_weight(scale: float, shift: float) -> Non
         return (value - value.detach()).abs().sqrt() if scale == torch.inf else value + shift
 
     given = torch.randn(2, 1, 16, 16), torch.zeros(2, 16, 16)
-    assert math.isnan(optimisation.step(loss, *given, optimizer, clip_norm=1))
+    assert math.isnan(optimisation.step(loss, *given, [optimizer], clip_norm=1))
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
 

@@ -34,7 +34,7 @@ from .evaluation import evaluate
 from .folder import Example, pictures_by_split, read_example, shared_pictures
 from .journal import Journal
 from .losses import class_weights, segmentation_loss
-from .optimisation import learning_rate, step, update_average
+from .optimisation import learning_rate, optimizers, step, update_average
 from .recipe import Recipe
 from .report import complete, json_text
 from .state import Position, load_state, save_state
@@ -121,9 +121,7 @@ class _Run:
         self.weights = class_weights(pixels, self.config, recipe.train.balance)
         if self.weights is not None:
             self.weights = self.weights.to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.train.learning_rate, weight_decay=recipe.train.weight_decay
-        )
+        self.optimizers = optimizers(self.network, recipe.train)
         # all that the weights come from; a card, and settings of the machine, may change between stop and resume
         machine = {"workers", "cache_gb", "save_minutes"}
         fields = recipe.model_dump(mode="json", exclude={"card": True, "train": machine})
@@ -132,7 +130,7 @@ class _Run:
         self.told = {**fields, "pictures": self.pictures, "measured": seen}
         if resume:
             self.position = load_state(
-                run_dir / "state.safetensors", self.told, self.network, self.average, self.optimizer
+                run_dir / "state.safetensors", self.told, self.network, self.average, self.optimizers
             )
             if init is not None and self.position.init is None:
                 raise ValueError(f"{run_dir} was begun without --init; leave it out to go on, or begin another run")
@@ -188,7 +186,7 @@ class _Run:
         )
         for batch in bar:
             rate = learning_rate(position.step, self.per_epoch, train)
-            for group in self.optimizer.param_groups:
+            for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
                 group["lr"] = rate
             images, labels = self.crops.finished(batch.to(self.device), self.crops.size_at(epoch, position.step))
             loss = self._step(network, images, labels)
@@ -220,7 +218,7 @@ class _Run:
         return 0.25 * coarse + (steps - coarse) * sum(scale**2 for scale in scales) / len(scales)
 
     def _step(self, network: nn.Module, images: Tensor, labels: Tensor) -> float:
-        """One step of the optimizer; a GPU that runs out of memory gets the batch in smaller parts."""
+        """One step of the optimizers; a GPU that runs out of memory gets the batch in smaller parts."""
         train = self.recipe.train
 
         def loss(images: Tensor, labels: Tensor) -> Tensor:
@@ -240,7 +238,7 @@ class _Run:
         images = images.contiguous(memory_format=torch.channels_last)
         while True:
             try:
-                return step(loss, images, labels, self.optimizer, clip_norm=train.clip_norm, parts=self.parts)
+                return step(loss, images, labels, self.optimizers, clip_norm=train.clip_norm, parts=self.parts)
             except torch.OutOfMemoryError:
                 # alone, the other processes would wait for this one for ever
                 if self.parts >= len(images) or distributed.count() > 1:
@@ -302,7 +300,7 @@ class _Run:
         self.position.seconds = self.saved - self.started
         if distributed.rank() == 0:
             path = self.run_dir / "state.safetensors"
-            save_state(path, self.position, self.told, self.network, self.average, self.optimizer)
+            save_state(path, self.position, self.told, self.network, self.average, self.optimizers)
 
     def _save_checkpoint(self) -> None:
         if distributed.rank() == 0:

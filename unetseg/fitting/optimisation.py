@@ -1,40 +1,99 @@
-"""A step of training: the gradient, the learning rate, the moving average of weights."""
+"""A step of training: the optimizers, the gradient, the learning rate, the moving average of weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from ..model import UNet
+from ..predictor import has_bfloat16
 from .recipe import Train
 
 # a part of a batch: normalised images (B,C,H,W) and labels (B,H,W), to its loss
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+Optimizers = Sequence[torch.optim.Optimizer]
+"""Each has some of a network's parameters; together they have all."""
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum made orthogonal, for weights of convolutions: no direction is learnt much slower than another.
+
+    A weight counts as a matrix with a row for each of its first channels. Its steps are as long as AdamW's at the same
+    learning rate. Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/, for the length Liu et al.
+    2025, arXiv 2502.16982. (torch.optim.Muon takes matrices only, and bfloat16 where hardware has none too.)
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+        super().__init__(weights, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Change each weight by its gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                matrix = weight.grad.lerp(state["momentum"], group["momentum"]).flatten(1)  # as Nesterov's
+                length = 0.2 * math.sqrt(max(matrix.shape))
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(orthogonal(matrix).reshape(weight.shape), alpha=-group["lr"] * length)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """A matrix of the same singular vectors, whose singular values all lie near 1, roughly between 0.7 and 1.2.
+
+    By five steps of Newton and Schulz, with the coefficients of Jordan et al. 2024, in bfloat16 where hardware has it.
+    """
+    x: Tensor = matrix.bfloat16() if has_bfloat16(matrix.device) else matrix
+    x = x / x.norm().clamp(min=1e-7)
+    tall = x.shape[0] > x.shape[1]
+    wide = x.T if tall else x
+    for _ in range(5):
+        square = wide @ wide.T
+        wide = 3.4445 * wide + (-4.7750 * square + 2.0315 * square @ square) @ wide
+    return (wide.T if tall else wide).to(matrix.dtype)
+
+
+def optimizers(network: UNet, train: Train) -> Optimizers:
+    """What a recipe's `optimizer` names; Muon leaves vectors, the first convolution and the head to AdamW."""
+    rate, decay = train.learning_rate, train.weight_decay
+    ends = ("contracting.0.0.weight", "head.weight")
+    inner = [p for name, p in network.named_parameters() if p.dim() == 4 and name not in ends]
+    others = [p for name, p in network.named_parameters() if p.dim() != 4 or name in ends]
+    if train.optimizer == "adamw":
+        return (torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay),)
+    return Muon(inner, lr=rate, weight_decay=decay), torch.optim.AdamW(others, lr=rate, weight_decay=decay)
+
+
 def step(
-    loss: Loss, images: Tensor, labels: Tensor, optimizer: torch.optim.Optimizer, *, clip_norm: float, parts: int = 1
+    loss: Loss, images: Tensor, labels: Tensor, optimizers: Optimizers, *, clip_norm: float, parts: int = 1
 ) -> float:
-    """One step of an optimizer down the gradient of a batch's loss, clipped; the loss.
+    """One step of the optimizers down the gradient of a batch's loss, clipped; the loss.
 
     Where the loss or its gradient is not finite, the weights stay as they are and the loss is nan.
     parts: compute the gradient of so many parts of the batch one after the other, which needs less memory; the
     loss is then the mean over them.
     """
-    optimizer.zero_grad()
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     value = 0.0
     for some_images, some_labels in zip(images.chunk(parts), labels.chunk(parts), strict=True):
         part = loss(some_images, some_labels) * (len(some_images) / len(images))
         part.backward()  # type: ignore[no-untyped-call]
         value += part.item()
-    norm = clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip_norm)
+    norm = clip_grad_norm_([p for o in optimizers for group in o.param_groups for p in group["params"]], clip_norm)
     if not (math.isfinite(value) and math.isfinite(norm.item())):
         return math.nan  # the weights stay as they are
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return value
 
 

@@ -214,9 +214,11 @@ class Train(_Section):
     epochs: passes over the data; a pass draws as many crops of a large picture as would cover it.
     coarse_epochs: so many of them, the first, see the same crops at half the resolution, in a quarter of the time.
     crop: side in pixels of what the network trains on. batch_size: crops per step, over all processes.
-    learning_rate: the peak of AdamW's, after `warmup_epochs` (half of all at most) of linear rise, then falling as a
+    optimizer: `adamw`, or `muon`, which makes the steps of all inner convolutions orthogonal: a step takes a little
+        longer and teaches far more.
+    learning_rate: its peak, after `warmup_epochs` (half of all at most) of linear rise, then falling as a
         cosine to 0.
-    weight_decay: AdamW's. clip_norm: gradients are shortened to this norm at most.
+    weight_decay: the optimizer's. clip_norm: gradients are shortened to this norm at most.
     patience: stop after so many validations without a better one; 0 trains to the end.
     balance: how far the cross entropy weighs rare classes up: 0 not at all, 1 until all weigh the same.
     dice_weight: how much soft Dice is added to the cross entropy (0 is cross entropy alone).
@@ -238,6 +240,7 @@ class Train(_Section):
     coarse_epochs: int = Field(0, ge=0)
     batch_size: int = Field(8, ge=1)
     crop: int = Field(256, ge=16)
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     warmup_epochs: float = Field(1, ge=0)

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..files import whole
+from .optimisation import Optimizers
 
 
 @dataclass
@@ -39,13 +40,14 @@ Told = dict[str, dict[str, Any]]
 
 
 def save_state(
-    path: Path, position: Position, told: Told, network: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW
+    path: Path, position: Position, told: Told, network: nn.Module, average: nn.Module, optimizers: Optimizers
 ) -> None:
-    """Write weights, their average, the optimizer's moments, the position and what the run was told."""
+    """Write weights, their average, the optimizers' moments, the position and what the run was told."""
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
-    for i, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{k}": v for k, v in moments.items()}
+    for n, optimizer in enumerate(optimizers):
+        for i, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{n}.{i}.{k}": v for k, v in moments.items()}
     metadata = {"position": json.dumps(asdict(position)), "recipe": json.dumps(told)}
     # copies: safetensors refuses channels_last and memory shared between names
     tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
@@ -53,9 +55,7 @@ def save_state(
         temporary.write_bytes(save(tensors, metadata))
 
 
-def load_state(
-    path: Path, told: Told, network: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW
-) -> Position:
+def load_state(path: Path, told: Told, network: nn.Module, average: nn.Module, optimizers: Optimizers) -> Position:
     """Put a saved state back in place and return its position.
 
     Raises ValueError if it is damaged, or if it belongs to another recipe or other pictures.
@@ -78,11 +78,12 @@ def load_state(
         )
     network.load_state_dict(_part(tensors, "network."))
     average.load_state_dict(_part(tensors, "average."))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in _part(tensors, "optimizer.").items():
-        index, name = key.split(".")
-        moments.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    for n, optimizer in enumerate(optimizers):
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(tensors, f"optimizer.{n}.").items():
+            index, name = key.split(".")
+            moments.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return Position(**json.loads(metadata["position"]))
 
 
