@@ -15,6 +15,7 @@ seeds = st.integers(0, 2**32)
 intensities = st.builds(
     Augment,
     narrow_window=st.floats(0, 0.5),
+    curve=st.floats(0, 1),
     gamma=st.floats(1, 4),
     contrast=st.floats(1, 4),
     brightness=st.floats(0, 0.5),
@@ -261,6 +262,7 @@ def tint(image: Tensor) -> float:
     ("chosen", "measure", "lower", "higher"),
     [
         (Augment(narrow_window=0.5), spread, False, True),
+        (Augment(curve=0.5), level, True, True),
         (Augment(gamma=2), level, True, True),
         (Augment(contrast=2), spread, True, True),
         (Augment(brightness=0.3), level, True, True),
@@ -270,7 +272,7 @@ def tint(image: Tensor) -> float:
         (Augment(noise=0.3), spread, False, True),
         (Augment(blur=2), spread, True, False),
     ],
-    ids=["narrow_window", "gamma", "contrast", "brightness", "color", "saturation", "haze", "noise", "blur"],
+    ids=["narrow_window", "curve", "gamma", "contrast", "brightness", "color", "saturation", "haze", "noise", "blur"],
 )
 def test_each_setting_changes_what_it_is_named_for(
     chosen: Augment, measure: Callable[[Tensor], float], lower: bool, higher: bool
@@ -280,6 +282,15 @@ def test_each_setting_changes_what_it_is_named_for(
     after = [measure(random_intensity(picture, chosen, generator(seed))) for seed in range(60)]
     assert (min(after) < before - 0.02) == lower
     assert (max(after) > before + 0.02) == higher
+
+
+@given(st.floats(0.01, 1), seeds)
+def test_a_curve_keeps_black_white_and_the_order_of_values(spread: float, seed: int) -> None:
+    ramp = torch.linspace(0, 1, 64 * 64).view(1, 64, 64)
+    curved = random_intensity(ramp, Augment(curve=spread), generator(seed)).flatten()
+    assert curved[0] == 0
+    assert curved[-1] == pytest.approx(1, abs=1e-5)
+    assert torch.all(curved.diff() > -1e-6)
 
 
 def test_a_blur_keeps_an_even_tone_and_the_edges_of_the_picture() -> None:

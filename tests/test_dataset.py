@@ -22,7 +22,7 @@ LABELS = np.array([[0, 0, 1, 1], [0, 2, 2, 1], [0, 2, 2, 1]], dtype=np.uint8)
 COLORS = {"#102030": "ground", "#ff0000": "road", "#0000ff": "house"}
 ALL_AUGMENTATION = Augment(
     flip=("horizontal", "vertical"), rotate=90, scale=2, aspect=1.3, elastic=0.05, translate=0.3, narrow_window=0.3,
-    gamma=2, contrast=2, brightness=0.2, color=1.5, haze=0.5, noise=0.2, blur=1,
+    curve=0.5, gamma=2, contrast=2, brightness=0.2, color=1.5, haze=0.5, noise=0.2, blur=1,
 )  # fmt: skip
 
 

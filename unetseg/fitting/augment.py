@@ -23,6 +23,8 @@ OUTSIDE = -1
 """The label of no pixel at all."""
 BENDS = 4
 """Points a side of the grid that bends a crop: so few bend organs and leave textures as they are."""
+PIECES = 6
+"""Straight pieces of a curve of grey values."""
 
 
 class Changes(NamedTuple):
@@ -31,6 +33,7 @@ class Changes(NamedTuple):
     place: Tensor  # (2,3): crop coordinates (x,y,1), each -1..1, to pixels of the picture
     bend: Tensor  # (2,n,n): by how much of these coordinates, in x and y, points of a grid over the crop are moved
     window: Tensor  # (2,): the values that become 0 and 1
+    curve: Tensor  # (PIECES+1,): what evenly spaced values become
     blur: Tensor  # standard deviation in pixels
     gamma: Tensor
     contrast: Tensor
@@ -140,6 +143,8 @@ def _recoloured(images: Tensor, changes: Changes, settings: Augment) -> Tensor:
     images = ((images - low) / (high - low)).clamp(0, 1)
     if settings.blur:
         images = _blurred(images, changes.blur, math.ceil(2 * settings.blur))
+    if settings.curve:
+        images = _curved(images, changes.curve)
     images = images ** each(changes.gamma)
     images = (images - 0.5) * each(changes.contrast) + 0.5 + each(changes.brightness)
     images = images * changes.gains[:, :, None, None]
@@ -149,6 +154,13 @@ def _recoloured(images: Tensor, changes: Changes, settings: Augment) -> Tensor:
     if settings.noise:
         images = images + each(changes.noise) * _noise(images, changes)
     return images.clamp(0, 1)
+
+
+def _curved(images: Tensor, curves: Tensor) -> Tensor:
+    places = images.flatten(1) * PIECES  # (B,Chw)
+    pieces = places.long().clamp(max=PIECES - 1)
+    starts, ends = curves.gather(1, pieces), curves.gather(1, pieces + 1)
+    return torch.lerp(starts, ends, places - pieces).view_as(images)
 
 
 def _blurred(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
@@ -206,10 +218,13 @@ def _draw_intensity(place: Tensor, bend: Tensor, channels: int, settings: Augmen
         # squared: a cut that hides the object itself is rare
         low = draw.between(0, 1) ** 2 * settings.narrow_window
         high = 1 - draw.between(0, 1) ** 2 * settings.narrow_window
+    slopes = [draw.slope(settings.curve) for _ in range(PIECES)] if draw.chance(0.5) else [1.0] * PIECES
+    curve = torch.tensor([0.0, *slopes]).cumsum(dim=0)
     return Changes(
         place=place,
         bend=bend,
         window=torch.tensor([low, high]),
+        curve=curve / curve[-1],
         blur=torch.tensor(draw.between(0, settings.blur) if draw.chance(0.3) else 0.0),
         gamma=torch.tensor(draw.factor(settings.gamma)),
         contrast=torch.tensor(draw.factor(settings.contrast)),
@@ -236,6 +251,9 @@ class _Draw:
 
     def factor(self, limit: float) -> float:
         return math.exp(self.around(math.log(limit)))
+
+    def slope(self, spread: float) -> float:
+        return math.exp(spread * torch.randn((), generator=self.generator).item())
 
     def chance(self, probability: float) -> bool:
         return self.between(0, 1) < probability

@@ -181,6 +181,8 @@ class Augment(_Section):
     elastic: points of a coarse grid are moved by at most this share of the crop, and what lies between goes along.
     translate: shift by at most this share of the crop.
     narrow_window: at most this share of the grey range is cut from black, and as much from white; mostly less.
+    curve: half of the crops have their values changed by a random rising curve of six straight pieces; this is the
+        standard deviation of the logarithms of their slopes.
     gamma, contrast: factors between 1 / x and x. brightness: at most so much is added to values 0..1.
     color: a factor for each channel between 1 / x and x. saturation: a factor for the distance from grey, likewise.
     haze: mixes in at most this share of light grey.
@@ -197,6 +199,7 @@ class Augment(_Section):
     elastic: float = Field(0, ge=0, le=0.1)
     translate: float = Field(0, ge=0, le=0.5)
     narrow_window: float = Field(0, ge=0, le=0.5)
+    curve: float = Field(0, ge=0, le=1)
     gamma: float = Field(1, ge=1, le=4)
     contrast: float = Field(1, ge=1, le=4)
     brightness: float = Field(0, ge=0, le=0.5)
