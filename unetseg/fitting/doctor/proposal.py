@@ -181,7 +181,7 @@ def _augment(channels: Sequence[str]) -> list[str]:
 
 def _train(run: Plan, seed: int) -> list[str]:
     lines = ["[train]", f"# {run.why_epochs}", f"epochs = {run.epochs}", f"batch_size = {run.batch_size}"]
-    lines += [f"crop = {run.crop}", f"warmup_epochs = {max(1, round(run.epochs * 0.05))}"]
+    lines += [f"crop = {run.crop}", 'optimizer = "muon"', f"warmup_epochs = {max(1, round(run.epochs * 0.05))}"]
     if run.epochs >= 100:
         lines += [f"validate_every = {run.epochs // 50}"]
     if seed:
