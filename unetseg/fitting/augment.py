@@ -218,7 +218,9 @@ def _draw_intensity(place: Tensor, bend: Tensor, channels: int, settings: Augmen
         # squared: a cut that hides the object itself is rare
         low = draw.between(0, 1) ** 2 * settings.narrow_window
         high = 1 - draw.between(0, 1) ** 2 * settings.narrow_window
-    slopes = [draw.slope(settings.curve) for _ in range(PIECES)] if draw.chance(0.5) else [1.0] * PIECES
+    slopes = [1.0] * PIECES
+    if settings.curve and draw.chance(0.5):
+        slopes = [draw.slope(settings.curve) for _ in range(PIECES)]
     curve = torch.tensor([0.0, *slopes]).cumsum(dim=0)
     return Changes(
         place=place,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,9 @@ def save_state(
     """Write weights, their average, the optimizers' moments, the position and what the run was told."""
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
-    for n, optimizer in enumerate(optimizers):
+    for optimizer, numbers in _numbered(optimizers):
         for i, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{n}.{i}.{k}": v for k, v in moments.items()}
+            tensors |= {f"optimizer.{numbers[i]}.{k}": v for k, v in moments.items()}
     metadata = {"position": json.dumps(asdict(position)), "recipe": json.dumps(told)}
     # copies: safetensors refuses channels_last and memory shared between names
     tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
@@ -78,13 +79,23 @@ def load_state(path: Path, told: Told, network: nn.Module, average: nn.Module, o
         )
     network.load_state_dict(_part(tensors, "network."))
     average.load_state_dict(_part(tensors, "average."))
-    for n, optimizer in enumerate(optimizers):
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in _part(tensors, f"optimizer.{n}.").items():
-            index, name = key.split(".")
-            moments.setdefault(int(index), {})[name] = value
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in _part(tensors, "optimizer.").items():
+        index, name = key.split(".")
+        moments.setdefault(int(index), {})[name] = value
+    for optimizer, numbers in _numbered(optimizers):
+        state = {i: moments[number] for i, number in enumerate(numbers) if number in moments}
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return Position(**json.loads(metadata["position"]))
+
+
+def _numbered(optimizers: Optimizers) -> Iterator[tuple[torch.optim.Optimizer, range]]:
+    """Each with the numbers of its parameters, counted through all of them."""
+    first = 0
+    for optimizer in optimizers:
+        count = sum(len(group["params"]) for group in optimizer.param_groups)
+        yield optimizer, range(first, first + count)
+        first += count
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
