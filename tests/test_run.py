@@ -36,3 +36,20 @@ def test_every_group_is_held_out_once_and_whole_and_none_of_the_test(sizes: list
 def test_too_few_groups_for_the_folds_are_told(count: int) -> None:
     with pytest.raises(ValueError, match=rf"--folds is {count}, expected 2 to 4"):
         split_folds(examples([2, 2, 2, 2, 2], test=1), count, 0)
+
+
+def test_of_named_groups_each_is_held_out_once_and_the_others_are_always_trained_on() -> None:
+    folds = split_folds(examples([1, 5, 2, 3], test=1), 2, 0, ["g3", "g2"])
+    assert [{e.group for e in fold if e.split == "val"} for fold in folds] == [{"g3"}, {"g2"}]
+    assert [{e.group for e in fold if e.split == "train"} for fold in folds] == [{"g1", "g2"}, {"g1", "g3"}]
+
+
+@pytest.mark.parametrize("name", ["g0", "g9"])
+def test_a_group_for_the_folds_that_is_for_testing_or_not_there_is_told(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"fold_groups names '{name}', expected some of .*: g1, g2"):
+        split_folds(examples([2, 2, 2], test=1), 2, 0, ["g1", name])
+
+
+def test_more_folds_than_named_groups_are_told() -> None:
+    with pytest.raises(ValueError, match=r"--folds is 3, expected 2 to 2, the number of fold_groups"):
+        split_folds(examples([2, 2, 2, 2]), 3, 0, ["g1", "g2"])

@@ -54,6 +54,8 @@ class Data(_Section):
         same person; the group is then called `tile1+tile3`.
     val, test: without a split column or a folder of that split, the names of the groups to hold out, or the share
         of the groups. Without groups for val all are trained on, and `--folds` must say how good that is.
+    fold_groups: the groups that `--folds` holds out in turn, where no training could do without the others; all that
+        are not for testing unless given.
     """
 
     task: Task
@@ -77,6 +79,7 @@ class Data(_Section):
     same_group: tuple[tuple[str, ...], ...] = ()
     val: tuple[str, ...] | Probability = 0.2
     test: tuple[str, ...] | Probability = 0.0
+    fold_groups: tuple[str, ...] = ()
 
     @field_validator("group_pattern")
     @classmethod

@@ -39,8 +39,8 @@ def fit(
     run_dir: gets the checkpoint, metrics.csv, curves.png, validation.png and state.safetensors.
     resume: go on where a stopped run left off. init: start from the weights of this checkpoint, with a fresh head
         where it has other labels. tensorboard: write its event files too.
-    folds: before the run itself, cross-validate over so many folds of the groups that are not for testing, and
-        calibrate the checkpoint on the pictures that each fold's network has not seen.
+    folds: before the run itself, cross-validate over so many folds of the recipe's `fold_groups`, and calibrate the
+        checkpoint on the pictures that each fold's network has not seen.
     Ctrl-C or SIGTERM saves the state after the step at hand and raises Stopped. Under `torchrun`, all processes
     train together, and the first one writes.
     Raises ValueError for data or a run folder that don't fit.
@@ -97,7 +97,7 @@ def _cross_validate(
     # the pictures that a fold is scored on must not choose its weights
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"keep": "last", "patience": 0})})
     held_out = []
-    divided = split_folds(examples, folds, recipe.train.seed)
+    divided = split_folds(examples, folds, recipe.train.seed, recipe.data.fold_groups)
     _refuse_folds_without_a_class(divided, recipe)
     for number, fold in enumerate(divided, start=1):
         folder = run_dir / "folds" / str(number)
@@ -131,17 +131,22 @@ def _refuse_folds_without_a_class(folds: Sequence[Sequence[Example]], recipe: Re
                 )
 
 
-def split_folds(examples: Sequence[Example], count: int, seed: int) -> list[list[Example]]:
+def split_folds(examples: Sequence[Example], count: int, seed: int, only: Sequence[str] = ()) -> list[list[Example]]:
     """The pictures that are not for testing, `count` times, each time with other groups as validation.
 
-    Every group is held out once; the folds hold about as many pictures each. Raises ValueError for too few groups.
+    Every group is held out once, of those in `only` if it names any; the folds hold about as many pictures each.
+    Raises ValueError for too few groups, and for an unknown one.
     """
     pictures = Counter(example.group for example in examples if example.split != "test")
-    if not 2 <= count <= len(pictures):
+    if unknown := sorted(set(only) - set(pictures)):
         raise ValueError(
-            f"--folds is {count}, expected 2 to {len(pictures)}, the number of groups that are not for testing"
+            f"fold_groups names {unknown[0]!r}, expected some of the groups that are not for testing: "
+            + ", ".join(sorted(pictures))
         )
-    groups = sorted(pictures)
+    groups = sorted(set(only) or pictures)
+    if not 2 <= count <= len(groups):
+        whose = "fold_groups" if only else "the groups that are not for testing"
+        raise ValueError(f"--folds is {count}, expected 2 to {len(groups)}, the number of {whose}")
     random.Random(seed).shuffle(groups)
     groups.sort(key=lambda group: -pictures[group])
     sizes, fold_of = [0] * count, {}
@@ -149,7 +154,7 @@ def split_folds(examples: Sequence[Example], count: int, seed: int) -> list[list
         fold_of[group] = sizes.index(min(sizes))
         sizes[fold_of[group]] += pictures[group]
     return [
-        [replace(e, split="val" if fold_of[e.group] == fold else "train") for e in examples if e.split != "test"]
+        [replace(e, split="val" if fold_of.get(e.group) == fold else "train") for e in examples if e.split != "test"]
         for fold in range(count)
     ]
 
