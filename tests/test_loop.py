@@ -214,10 +214,10 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_with_the_same_bytes(
     assert outcome(tmp_path) == outcome(uninterrupted)
 
 
-def test_a_run_of_another_optimizer_goes_on_with_the_same_bytes_too(
+def test_a_run_of_another_optimizer_and_average_goes_on_with_the_same_bytes_too(
     folder: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = recipe_for(optimizer="muon")
+    recipe = recipe_for(optimizer="muon", swa=0.3)
     train(recipe, folder, tmp_path / "whole")
     assert outcome(tmp_path / "whole")["model.safetensors"] != outcome(uninterrupted)["model.safetensors"]
     with monkeypatch.context() as patch:
@@ -351,6 +351,26 @@ def test_the_state_is_safetensors_with_all_that_a_run_needs(uninterrupted: Path)
     assert position["best"] == pytest.approx(
         max(float(row["mean_group_dice"]) for row in metrics(uninterrupted)), abs=1e-5
     )
+
+
+def test_with_swa_the_checkpoint_is_the_mean_of_the_last_steps_and_the_rate_stays(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates, heads, compute = [], [], loop.step
+
+    def noted(*arguments: Any, **settings: Any) -> float:  # noqa: ANN401
+        loss = compute(*arguments, **settings)
+        (optimizer,) = arguments[3]
+        rates.append(optimizer.param_groups[0]["lr"])
+        heads.append(optimizer.param_groups[0]["params"][-2].detach().clone())
+        return loss
+
+    monkeypatch.setattr(loop, "step", noted)
+    checkpoint = train(recipe_for(swa=0.4, keep="last"), folder, tmp_path)
+    assert len(heads) == 9
+    mean = torch.stack(heads[3:]).mean(dim=0)  # 0.4 of 9 steps are 3 whole ones
+    torch.testing.assert_close(hub.load(checkpoint)[1]["head.weight"], mean)
+    assert rates[PER_EPOCH:] == [recipe_for().train.learning_rate] * (9 - PER_EPOCH)
 
 
 def test_without_ema_the_average_is_the_network(folder: Path, tmp_path: Path) -> None:

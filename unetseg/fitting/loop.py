@@ -34,7 +34,7 @@ from .evaluation import evaluate
 from .folder import Example, pictures_by_split, read_example, shared_pictures
 from .journal import Journal
 from .losses import class_weights, segmentation_loss
-from .optimisation import learning_rate, optimizers, step, update_average
+from .optimisation import averaged, learning_rate, optimizers, step, update_average, update_mean
 from .recipe import Recipe
 from .report import complete, json_text
 from .state import Position, load_state, save_state
@@ -199,7 +199,10 @@ class _Run:
             position.step += 1
             position.batch += 1
             position.loss_sum += loss
-            update_average(self.average, self.network, train.ema, position.step)
+            if count := averaged(position.step, self.per_epoch, train):
+                update_mean(self.average, self.network, count)
+            else:
+                update_average(self.average, self.network, train.ema, position.step)
             position.seconds = time.monotonic() - self.started
             left = position.seconds * (self._work(self.per_epoch * train.epochs) / self._work(position.step) - 1)
             dice = f"{position.last:.3f}" if position.last is not None else "-"

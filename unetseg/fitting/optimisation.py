@@ -98,20 +98,38 @@ def step(
 
 
 def learning_rate(step: int, per_epoch: int, train: Train) -> float:
-    """Linear warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
+    """Linear warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017, arXiv 1608.03983); with `swa` no fall."""
     total = train.epochs * per_epoch
     warmup = min(train.warmup_epochs * per_epoch, total / 2)
     if step < warmup:
         return train.learning_rate * min(1, (step + 1) / warmup)
+    if train.swa:
+        return train.learning_rate
     return train.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
-@torch.no_grad()
+def averaged(step: int, per_epoch: int, train: Train) -> int:
+    """Of how many steps the plain mean of weights consists after so many steps; 0 while there is none."""
+    return max(0, step - math.floor(train.swa * train.epochs * per_epoch)) if train.swa else 0
+
+
 def update_average(average: UNet, network: UNet, decay: float, step: int) -> None:
     """Exponential moving average of weights; early on it forgets faster, so that no random start remains."""
-    decay = min(decay, step / (step + 10))
-    for mine, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+    _mix(average, network, 1 - min(decay, step / (step + 10)))
+
+
+def update_mean(mean: UNet, network: UNet, count: int) -> None:
+    """Make the mean of `count` - 1 networks that of `count`; the first replaces what was there.
+
+    Izmailov et al. 2018, arXiv 1803.05407; of every step's weights, as Cha et al. 2021, arXiv 2102.08604, take it.
+    """
+    _mix(mean, network, 1 / count)
+
+
+@torch.no_grad()
+def _mix(into: UNet, network: UNet, share: float) -> None:
+    for mine, new in zip(into.state_dict().values(), network.state_dict().values(), strict=True):
         if mine.is_floating_point():
-            mine.lerp_(new, 1 - decay)
+            mine.lerp_(new, share)
         else:
             mine.copy_(new)
