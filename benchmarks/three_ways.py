@@ -3,9 +3,10 @@
 (a) one network with one softmax over all K classes; (b) one network with K sigmoids; (c) K networks with one sigmoid
 each (this class, or any other), which share the time, their K logits merged by argmax at the end. Recipe, network,
 augmentation and validation pictures are the same; generated pictures are left out, and learning rates fall with the
-share of the time that is used up, so that every network is trained to its end. Prints each way's IoU by class, mIoU and
-accuracy on the validation split as soon as it is there, and all of them as a Markdown table at the end. Finished
-networks are kept in --run-dir: the same command goes on after the last one. The test split is never read.
+share of the time that is used up (or, with `swa`, weights are averaged), so that every network is trained to its end.
+Prints each way's IoU by class, mIoU and accuracy on the validation split as soon as it is there, and all of them as a
+Markdown table at the end. Finished networks are kept in --run-dir: the same command goes on after the last one. The
+test split is never read.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from unetseg.fitting.augment import collate  # noqa: E402
 from unetseg.fitting.dataset import Crops, Pictures, measure  # noqa: E402
 from unetseg.fitting.folder import Example, find_examples, pictures_by_split, read_labels  # noqa: E402
 from unetseg.fitting.losses import class_weights, segmentation_loss  # noqa: E402
-from unetseg.fitting.optimisation import optimizers, step, update_average  # noqa: E402
+from unetseg.fitting.optimisation import optimizers, step, update_average, update_mean  # noqa: E402
 from unetseg.fitting.recipe import IGNORE_NAME  # noqa: E402
 from unetseg.metrics import mean  # noqa: E402
 from unetseg.predictor import best_device, has_bfloat16  # noqa: E402
@@ -107,20 +108,25 @@ def train(recipe: Recipe, examples: Sequence[Example], seconds: float, device: t
         )
 
     keys = itertools.chain.from_iterable(crops.batches(epoch) for epoch in itertools.count())
-    steps, started = 0, time.monotonic()
+    steps, averaged, started = 0, 0, time.monotonic()
     for batch in DataLoader(crops, batch_sampler=keys, num_workers=settings.workers, collate_fn=collate):
         used = (time.monotonic() - started) / seconds
         if used >= 1:
             break
         for group in (group for optimizer in parts for group in optimizer.param_groups):
-            # a twentieth of the time to warm up, then half a cosine
-            group["lr"] = settings.learning_rate * min(used / 0.05 + 0.01, 0.5 * (1 + math.cos(math.pi * used)))
+            # a twentieth of the time to warm up, then half a cosine, or with `swa` no fall
+            falling = 1 if settings.swa else 0.5 * (1 + math.cos(math.pi * used))
+            group["lr"] = settings.learning_rate * min(used / 0.05 + 0.01, falling)
         images, labels = crops.finished(batch.to(device), crops.size_at(settings.coarse_epochs, steps))
         images = images.contiguous(memory_format=torch.channels_last)
         if not math.isfinite(step(loss, images, labels, parts, clip_norm=settings.clip_norm)):
             raise ValueError(f"the loss is no number at step {steps}; lower train.learning_rate")
         steps += 1
-        update_average(average, network, settings.ema, steps)
+        if settings.swa and used >= settings.swa:
+            averaged += 1
+            update_mean(average, network, averaged)
+        else:
+            update_average(average, network, settings.ema, steps)
     return average, steps
 
 
