@@ -35,7 +35,7 @@ from unetseg.fitting.augment import collate  # noqa: E402
 from unetseg.fitting.dataset import Crops, Pictures, measure  # noqa: E402
 from unetseg.fitting.folder import Example, find_examples, pictures_by_split, read_labels  # noqa: E402
 from unetseg.fitting.losses import class_weights, segmentation_loss  # noqa: E402
-from unetseg.fitting.optimisation import optimizers, step, update_average, update_mean  # noqa: E402
+from unetseg.fitting.optimisation import measure_norms, optimizers, step, update_average, update_mean  # noqa: E402
 from unetseg.fitting.recipe import IGNORE_NAME  # noqa: E402
 from unetseg.metrics import mean  # noqa: E402
 from unetseg.predictor import best_device, has_bfloat16  # noqa: E402
@@ -127,6 +127,8 @@ def train(recipe: Recipe, examples: Sequence[Example], seconds: float, device: t
             update_mean(average, network, averaged)
         else:
             update_average(average, network, settings.ema, steps)
+    if averaged:
+        measure_norms(average, crops, settings.coarse_epochs)
     return average, steps
 
 

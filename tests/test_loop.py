@@ -23,6 +23,9 @@ from safetensors.torch import save_file
 
 from unetseg import Predictor, SegmentationConfig, UNet, hub
 from unetseg.fitting import Recipe, Stopped, fit, loop, optimisation
+from unetseg.fitting.augment import collate
+from unetseg.fitting.dataset import Crops, Pictures
+from unetseg.fitting.folder import find_examples
 from unetseg.fitting.losses import segmentation_loss
 from unetseg.fitting.recipe import Augment, Card, Data, Model, Train
 
@@ -371,6 +374,20 @@ def test_with_swa_the_checkpoint_is_the_mean_of_the_last_steps_and_the_rate_stay
     mean = torch.stack(heads[3:]).mean(dim=0)  # 0.4 of 9 steps are 3 whole ones
     torch.testing.assert_close(hub.load(checkpoint)[1]["head.weight"], mean)
     assert rates[PER_EPOCH:] == [recipe_for().train.learning_rate] * (9 - PER_EPOCH)
+
+
+def test_the_batch_norms_of_a_mean_network_are_measured_on_the_crops_of_the_last_epoch(
+    folder: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_for(swa=0.2, keep="last", learning_rate=0.1)
+    network = UNet.from_pretrained(train(recipe, folder, tmp_path))
+    training = [e for e in find_examples(recipe.data, folder, recipe.train.seed) if e.split == "train"]
+    crops = Crops(Pictures(training, recipe), network.config)
+    images = torch.cat([crops.finished(collate([crops[key] for key in keys]))[0] for keys in crops.batches(2)])
+    with torch.no_grad():
+        values = network.contracting[0][0](images)  # type: ignore[index, operator]
+    norm = network.contracting[0][1]  # type: ignore[index]
+    torch.testing.assert_close(norm.running_mean, values.mean(dim=(0, 2, 3)), rtol=0.02, atol=0.01)
 
 
 def test_without_ema_the_average_is_the_network(folder: Path, tmp_path: Path) -> None:

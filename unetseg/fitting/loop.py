@@ -34,7 +34,7 @@ from .evaluation import evaluate
 from .folder import Example, pictures_by_split, read_example, shared_pictures
 from .journal import Journal
 from .losses import class_weights, segmentation_loss
-from .optimisation import averaged, learning_rate, optimizers, step, update_average, update_mean
+from .optimisation import averaged, learning_rate, measure_norms, optimizers, step, update_average, update_mean
 from .recipe import Recipe
 from .report import complete, json_text
 from .state import Position, load_state, save_state
@@ -266,6 +266,8 @@ class _Run:
         }
         last, best = position.last, position.best
         stale = position.stale
+        if averaged(position.step, self.per_epoch, train) and distributed.rank() == 0:
+            measure_norms(self.average, self.crops, epoch)
         distributed.same_buffers(self.average)
         predictor = Predictor(self.average, device=str(self.device))
         if self.validation and distributed.rank() == 0:

@@ -1,21 +1,26 @@
-"""A step of training: the optimizers, the gradient, the learning rate, the moving average of weights."""
+"""A step of training: the optimizers, the gradient, the learning rate, the averages of weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import update_bn
 
 from ..model import UNet
 from ..predictor import has_bfloat16
+from .augment import collate
+from .dataset import Crops
 from .recipe import Train
 
 # a part of a batch: normalised images (B,C,H,W) and labels (B,H,W), to its loss
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+# of crops, to measure batch norm's statistics on
+NORM_BATCHES = 40
 
 Optimizers = Sequence[torch.optim.Optimizer]
 """Each has some of a network's parameters; together they have all."""
@@ -124,6 +129,20 @@ def update_mean(mean: UNet, network: UNet, count: int) -> None:
     Izmailov et al. 2018, arXiv 1803.05407; of every step's weights, as Cha et al. 2021, arXiv 2102.08604, take it.
     """
     _mix(mean, network, 1 / count)
+
+
+def measure_norms(mean: UNet, crops: Crops, epoch: int) -> None:
+    """Batch norm's statistics of a mean of networks are those of none of them: measure its own, on some of an epoch."""
+    device = next(mean.parameters()).device
+
+    def images() -> Iterator[Tensor]:
+        for number, keys in enumerate(crops.batches(epoch)[:NORM_BATCHES]):
+            batch = collate([crops[key] for key in keys]).to(device)
+            part, _ = crops.finished(batch, crops.size_at(epoch, number))
+            yield part.contiguous(memory_format=torch.channels_last)
+
+    with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
+        update_bn(images(), mean)
 
 
 @torch.no_grad()
