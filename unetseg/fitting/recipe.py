@@ -231,7 +231,7 @@ class Train(_Section):
     batch_dice: soft Dice pools the crops of a batch; false: each counts alone, which weighs small objects more.
     ema: decay per step of the moving average of weights that is validated and saved; 0 is none.
     swa: from this share of all steps on, the plain mean of each step's weights is validated and saved instead, and
-        the learning rate never falls; 0 is none. For pictures of places or scanners that training does not know.
+        the learning rate never falls; 0 is none. For pictures of places that training does not know.
     keep: the checkpoint with the best mean group Dice on validation, or the last, as always without validation.
     calibrate: fit temperatures and thresholds on validation; false keeps 1 and 0.5, where validation is so unlike
         the rest that a fit would mislead. What `--folds` holds out is always fitted on.
