@@ -94,7 +94,7 @@ def test_a_zip_and_its_folder_give_the_same_files_which_the_recipe_reads(source:
     recipe = Recipe.from_file(TRAINING / "recipes" / "satellite.toml")
     examples = find_examples(recipe.data, one)
     assert {e.group for e in examples if e.split == "test"} == {"tile1+tile3", "tile2"}
-    assert {e.group for e in examples if e.split == "val"} == {"tile5"}
+    assert {e.group for e in examples if e.split == "train"} == {"tile4+tile7+tile8", *recipe.data.fold_groups}
     (example,) = (e for e in examples if e.image.stem == "dubai_tile7_part002")
     _, labels = read_example(example, recipe.data, recipe.config((0.0,) * 3, (1.0,) * 3))
     truth = labels_of(7, 2)
