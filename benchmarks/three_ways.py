@@ -1,4 +1,4 @@
-"""Several classes, three ways, at the same total training time: `python benchmarks/three_ways.py --data FOLDER --val tile6`.
+"""Several classes, three ways, at equal training time: `python benchmarks/three_ways.py --data FOLDER --val tile6`.
 
 (a) one network with one softmax over all K classes; (b) one network with K sigmoids; (c) K networks with one sigmoid
 each (this class, or any other), which share the time, their K logits merged by argmax at the end. Recipe, network,
