@@ -17,7 +17,7 @@ import PIL.Image
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "demo")]
 
 from hub_server import TOKEN, HubServer  # noqa: E402
 from test_page import FLAGS  # noqa: E402

@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg import ConfusionMatrix, Predictor, UNet  # noqa: E402
-from unetseg.metrics import scores  # noqa: E402
 from unetseg.samples import ct_phantom  # noqa: E402
+from unetseg.scores.metrics import scores  # noqa: E402
 
 Picture = NDArray[np.uint8]
 LIMIT, SIDE = 50, 256

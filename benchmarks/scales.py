@@ -18,9 +18,9 @@ sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg import Predictor, UNet, hub  # noqa: E402
 from unetseg.fitting import Recipe  # noqa: E402
-from unetseg.fitting.evaluation import evaluate  # noqa: E402
-from unetseg.fitting.folder import find_examples, shared_pictures  # noqa: E402
-from unetseg.metrics import scores  # noqa: E402
+from unetseg.fitting.data.folder import find_examples, shared_pictures  # noqa: E402
+from unetseg.fitting.report.evaluation import evaluate  # noqa: E402
+from unetseg.scores.metrics import scores  # noqa: E402
 
 
 def main() -> None:

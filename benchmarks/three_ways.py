@@ -31,14 +31,14 @@ sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg import ConfusionMatrix, Predictor, Segmentation, SegmentationConfig, UNet, hub  # noqa: E402
 from unetseg.fitting import Recipe  # noqa: E402
-from unetseg.fitting.augment import collate  # noqa: E402
-from unetseg.fitting.dataset import Crops, Pictures, measure  # noqa: E402
-from unetseg.fitting.folder import Example, find_examples, pictures_by_split, read_labels  # noqa: E402
+from unetseg.fitting.data.augment import collate  # noqa: E402
+from unetseg.fitting.data.dataset import Crops, Pictures, measure  # noqa: E402
+from unetseg.fitting.data.folder import Example, find_examples, pictures_by_split, read_labels  # noqa: E402
 from unetseg.fitting.losses import class_weights, segmentation_loss  # noqa: E402
 from unetseg.fitting.optimisation import measure_norms, optimizers, step, update_average, update_mean  # noqa: E402
 from unetseg.fitting.recipe import IGNORE_NAME  # noqa: E402
-from unetseg.metrics import mean  # noqa: E402
 from unetseg.predictor import best_device, has_bfloat16  # noqa: E402
+from unetseg.scores.metrics import mean  # noqa: E402
 
 RECIPE = ROOT / "training" / "recipes" / "satellite.toml"
 OTHER = "other"

@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg import ConfusionMatrix, Predictor  # noqa: E402
-from unetseg.calibration import uncalibrated  # noqa: E402
 from unetseg.formats import as_image  # noqa: E402
 from unetseg.samples import draw_sample  # noqa: E402
+from unetseg.scores.calibration import uncalibrated  # noqa: E402
 
 THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 

@@ -30,9 +30,9 @@ sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg import UNet  # noqa: E402
 from unetseg.fitting import Recipe  # noqa: E402
-from unetseg.fitting.augment import collate  # noqa: E402
-from unetseg.fitting.dataset import Crops, Pictures, measure  # noqa: E402
-from unetseg.fitting.folder import find_examples  # noqa: E402
+from unetseg.fitting.data.augment import collate  # noqa: E402
+from unetseg.fitting.data.dataset import Crops, Pictures, measure  # noqa: E402
+from unetseg.fitting.data.folder import find_examples  # noqa: E402
 from unetseg.fitting.losses import segmentation_loss  # noqa: E402
 from unetseg.fitting.memory import keep_freed_memory  # noqa: E402
 from unetseg.fitting.optimisation import optimizers, step, update_average  # noqa: E402

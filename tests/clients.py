@@ -32,7 +32,7 @@ import torch
 from numpy.typing import NDArray
 
 from unetseg import Predictor, SegmentationConfig, UNet, demo
-from unetseg.remote import Source
+from unetseg.hub.download import Source
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (20, 31), dtype=np.uint8)
 SECONDS = 60  # of patience: a busy machine is slow
@@ -40,7 +40,7 @@ OF_THE_HUB = ("HF_", "HUGGING", "NO_PROXY", "no_proxy")
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["pytest", "unetseg", "unetseg.__main__", "unetseg.demo", "unetseg.space", "unetseg.upload"]
+    ["pytest", "unetseg", "unetseg.__main__", "unetseg.demo", "unetseg.hub.space", "unetseg.hub.upload"]
 )
 
 
@@ -158,6 +158,10 @@ def opened(network: UNet) -> Opened:
 
 def open_model(name: str | Path, **keywords: Any) -> Opened:  # noqa: ANN401, those of from_pretrained
     return opened(UNet.from_pretrained(name, **keywords))
+
+
+def labels_of(name: str, picture: Path) -> NDArray[np.uint8]:
+    return Predictor.from_pretrained(name)(picture).labels()
 
 
 def command(*arguments: str | Path) -> int:

@@ -1,32 +1,44 @@
-"""Who may import whom: DESIGN.md, "Layout"."""
+"""Who may import whom: CONTRIBUTING.md, "Who may import whom"."""
 
 import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
+
+import unetseg
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "unetseg"
-# a part of the package imports parts of its own layer and of those before it
-LAYERS = (
-    {"config", "files", "seal"},
-    {"model", "task", "prepare", "tiling", "render", "metrics", "surface", "calibration", "formats", "samples"},
-    {"model_card", "remote"},
-    {"hub", "upload", "space", "info"},
-    {"predictor"},
-    {"fitting", "__main__", "demo"},
-    {"__init__"},
-)
-LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
-# inside methods: the verbs of UNet that find, load, save and push; remote only for a type
-EXCEPTIONS = {("model", "hub"), ("model", "upload"), ("model", "remote")}
+# a room, or a module beside the rooms, imports from its own layer and from those before it
+LAYERS = {
+    "unetseg": (
+        {"config", "files"},
+        {"hub"},
+        {"model", "task", "prepare", "tiling", "render", "scores", "formats", "samples"},
+        {"predictor"},
+        {"fitting", "demo", "__main__"},
+        {"__init__"},
+    ),
+    "unetseg.fitting": (
+        {"recipe", "words", "memory", "distributed", "stopping"},
+        {"data"},
+        {"doctor", "report", "losses", "optimisation", "state", "journal"},
+        {"loop", "run"},
+        {"__init__"},
+    ),
+}
 
 
-def part_of(path: Path) -> str:
-    """The first name below the package: a module, or a folder of modules."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    """The full name of the module in a file; a package is its own `__init__`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def imported_modules(path: Path) -> Iterator[str]:
@@ -36,50 +48,62 @@ def imported_modules(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = [*here[: len(here) - node.level + 1]] if node.level else []
-            if node.module:
-                yield ".".join([*base, node.module])
-            else:
-                yield from (".".join([*base, alias.name]) for alias in node.names)
+            base = ".".join([*here[: len(here) - node.level + 1]] if node.level else [])
+            module = ".".join(part for part in (base, node.module) if part)
+            for alias in node.names:
+                full = f"{module}.{alias.name}"
+                yield full if known(full) else module
 
 
-def imported_parts() -> dict[str, set[str]]:
-    """For each part of the package, the other parts that it imports."""
+def known(module: str) -> str | None:
+    """The key in MODULES of a module of the package, or of a package in it; None for all else."""
+    return next((key for key in (module, f"{module}.__init__") if key in MODULES), None)
+
+
+def graph_of_modules() -> dict[str, set[str]]:
+    """For each module of the package, those of it that it imports anywhere, inside functions too."""
+    return {name: {key for key in map(known, imported_modules(path)) if key} - {name} for name, path in MODULES.items()}
+
+
+def part_of(module: str, package: str) -> str | None:
+    """The room, or the module beside the rooms, of a package in which a module lies; None for one from elsewhere."""
+    return module.removeprefix(f"{package}.").split(".")[0] if module.startswith(f"{package}.") else None
+
+
+def graph_of_parts(package: str) -> dict[str, set[str]]:
+    """For each part of a package, the other parts that it imports."""
     graph: dict[str, set[str]] = {}
-    for path in PACKAGE.rglob("*.py"):
-        part = part_of(path)
-        names = (name.split(".") for name in imported_modules(path))
-        parts = {name[1] if len(name) > 1 else "__init__" for name in names if name[0] == "unetseg"}
-        graph.setdefault(part, set()).update(parts - {part})
+    for module, others in graph_of_modules().items():
+        if part := part_of(module, package):
+            parts = {other for other in (part_of(name, package) for name in others) if other}
+            graph.setdefault(part, set()).update(parts - {part})
     return graph
 
 
-def test_every_part_has_its_layer_and_imports_none_above_it() -> None:
-    graph = imported_parts()
-    assert not graph.keys() - LAYER_OF.keys(), "a new part: give it a place in LAYERS"
-    assert "config" in graph["task"], "the test sees no imports"
-    upwards = {(part, other) for part, others in graph.items() for other in others if LAYER_OF[other] > LAYER_OF[part]}
-    assert upwards == EXCEPTIONS
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_part_has_its_layer_and_imports_none_above_it(package: str) -> None:
+    graph = graph_of_parts(package)
+    layer_of = {part: number for number, parts in enumerate(LAYERS[package]) for part in parts}
+    assert graph.keys() == layer_of.keys(), "a new part: give it a place in LAYERS"
+    assert any(graph.values()), "the test sees no imports"
+    assert {
+        (part, other) for part, others in graph.items() for other in others if layer_of[other] > layer_of[part]
+    } == set()
 
 
-def test_nothing_imports_in_a_circle() -> None:
-    graph = imported_parts()
-    graph["model"] -= {other for part, other in EXCEPTIONS}
+@pytest.mark.parametrize("package", LAYERS)
+def test_no_part_imports_in_a_circle(package: str) -> None:
+    TopologicalSorter(graph_of_parts(package)).prepare()
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    """Imports inside functions and for types alone count too."""
+    graph = graph_of_modules()
+    assert "unetseg.config" in graph["unetseg.task"], "the test sees no imports"
+    assert "unetseg.hub.upload" in graph["unetseg.__main__"], "the test sees no imports inside functions"
     TopologicalSorter(graph).prepare()
-
-
-def test_the_network_imports_the_hub_inside_methods_only() -> None:
-    tree = ast.parse((PACKAGE / "model.py").read_text(encoding="utf-8"))
-    importers = {
-        function.name
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef)
-        for node in ast.walk(function)
-        if isinstance(node, ast.ImportFrom) and {node.module, *(alias.name for alias in node.names)} & {"hub", "upload"}
-    }
-    assert importers
-    assert importers == {"from_pretrained", "save_pretrained", "push_to_hub", "_papers"}
-    assert not any(isinstance(node, ast.ImportFrom) and node.module == "hub" for node in tree.body)
+    with pytest.raises(CycleError):
+        TopologicalSorter(graph | {"unetseg.config": {"unetseg.task"}}).prepare()
 
 
 def test_only_the_page_imports_gradio() -> None:
@@ -93,8 +117,26 @@ def test_the_config_imports_no_torch() -> None:
     assert not any(name.split(".")[0] == "torch" for name in imported_modules(PACKAGE / "config.py"))
 
 
+def loaded(code: str, *names: str) -> str:
+    """Which of these modules a process has loaded after some lines, which write nothing else on the terminal."""
+    code += f"\nimport sys; print(*(name for name in {names} if name in sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stderr == ""
+    return result.stdout.strip()
+
+
 def test_importing_the_package_is_cheap_and_silent() -> None:
     """Neither the page nor the hub's client, each of them slow, and no word on the terminal."""
-    code = "import sys, unetseg; print(*(name for name in ('gradio', 'huggingface_hub') if name in sys.modules))"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert (result.stdout.strip(), result.stderr) == ("", "")
+    assert loaded("from unetseg import *", "gradio", "huggingface_hub") == ""
+
+
+@pytest.mark.parametrize("code", ["import unetseg", "from unetseg.__main__ import parser; parser()"])
+def test_threads_can_be_set_before_torch_is_imported(code: str) -> None:
+    assert loaded(code, "torch") == ""
+
+
+def test_public_names_come_when_they_are_asked_for() -> None:
+    assert dir(unetseg) == sorted(unetseg.__all__)
+    assert all(getattr(unetseg, name) is getattr(unetseg, name) for name in unetseg.__all__)
+    with pytest.raises(AttributeError, match=r"^module 'unetseg' has no attribute 'Unet'$"):
+        unetseg.Unet  # type: ignore[attr-defined]  # noqa: B018

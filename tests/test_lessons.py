@@ -24,8 +24,8 @@ from torch.nn import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 
 from unetseg import IGNORE, ConfusionMatrix, Predictor, Segmentation, SegmentationConfig
 from unetseg.fitting import Recipe
-from unetseg.fitting.evaluation import Case, assess
 from unetseg.fitting.losses import segmentation_loss, soft_dice_loss
+from unetseg.fitting.report.evaluation import Case, assess
 from unetseg.formats import as_image
 from unetseg.samples import draw_sample
 from unetseg.task import activate, argmax, decode, encode

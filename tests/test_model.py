@@ -16,6 +16,16 @@ def test_a_deeper_network_halves_the_picture_more_often() -> None:
     assert network(torch.zeros(1, 3, 8, 24)).shape == (1, 1, 8, 24)
 
 
+def test_a_config_knows_the_names_and_shapes_of_its_networks_weights(config: SegmentationConfig) -> None:
+    for widths in ((4, 8), (3, 5, 7, 2)):
+        changed = config.model_copy(update={"widths": widths, **RGB})
+        weights = UNet(changed).state_dict()
+        assert changed.weights == {name: tuple(weight.shape) for name, weight in weights.items()}
+        assert {name for name, shape in changed.weights.items() if not shape} == {
+            name for name, weight in weights.items() if not weight.is_floating_point()
+        }
+
+
 def test_a_config_knows_how_many_parameters_its_network_has(config: SegmentationConfig) -> None:
     for widths in ((4, 8), (3, 5, 7, 2)):
         changed = config.model_copy(update={"widths": widths})

@@ -1,10 +1,13 @@
 """A U-Net for real pictures: from a folder of images and masks to a model that anyone can open."""
 
-from .config import IGNORE, SegmentationConfig
-from .formats import Image, read_image
-from .metrics import ConfusionMatrix
-from .model import UNet
-from .predictor import Predictor, Segmentation
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .config import IGNORE, SegmentationConfig
+    from .formats import Image, read_image
+    from .model import UNet
+    from .predictor import Predictor, Segmentation
+    from .scores.metrics import ConfusionMatrix
 
 __version__ = "0.1.0"
 __all__ = [
@@ -17,3 +20,27 @@ __all__ = [
     "UNet",
     "read_image",
 ]
+
+if not TYPE_CHECKING:  # a type checker would let any name pass
+    _MODULES = {
+        "IGNORE": "config",
+        "SegmentationConfig": "config",
+        "Image": "formats",
+        "read_image": "formats",
+        "UNet": "model",
+        "Predictor": "predictor",
+        "Segmentation": "predictor",
+        "ConfusionMatrix": "scores.metrics",
+    }
+
+    def __getattr__(name):  # noqa: ANN001, ANN202, PEP 562
+        """Import a public name when it is first asked for: what needs no torch starts without it."""
+        from importlib import import_module
+
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        return value
+
+    def __dir__():  # noqa: ANN202
+        return __all__

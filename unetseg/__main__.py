@@ -1,4 +1,7 @@
-"""The command line: predict, evaluate, doctor; and for the hub info, pull, push, space."""
+"""The command line: predict, evaluate, doctor; and for the hub info, pull, push, space.
+
+Each command imports what it needs when it runs.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import PIL.Image
-
-from . import hub, remote
 from .config import SegmentationConfig
 from .files import check_target, whole
-from .formats import read_image
-from .info import description
-from .predictor import Predictor
 from .render import VIEWS
 
 log = logging.getLogger("unetseg")
@@ -66,6 +63,11 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    import PIL.Image
+
+    from .formats import read_image
+    from .predictor import Predictor
+
     targets = {picture: options.out / f"{picture.stem}_{options.view}.png" for picture in options.pictures}
     if len(set(targets.values())) < len(targets):
         raise ValueError("two of the pictures have the same name; write them to different folders with --out")
@@ -126,11 +128,13 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from . import hub
     from .fitting import Recipe
-    from .fitting.evaluation import assess, cases, check_same_labels
-    from .fitting.folder import find_examples, shared_pictures
-    from .fitting.report import count_look, json_text, write_worst
-    from .fitting.results import as_text, split_scores
+    from .fitting.data.folder import find_examples, shared_pictures
+    from .fitting.report.complete import count_look, json_text, write_worst
+    from .fitting.report.evaluation import assess, cases, check_same_labels
+    from .fitting.report.results import as_text, split_scores
+    from .predictor import Predictor
 
     for path in (options.json, options.worst):
         if path:
@@ -204,6 +208,9 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 
 
 def _info(options: argparse.Namespace) -> int:
+    from . import hub
+    from .hub.info import description
+
     source = hub.find(options.checkpoint, companions=True)
     log.info("%s", description(source))
     return 0
@@ -217,10 +224,13 @@ def _add_pull(parser: argparse.ArgumentParser) -> None:
 
 
 def _pull(options: argparse.Namespace) -> int:
-    repo = remote.parse(options.name)
+    from . import hub
+    from .hub import download
+
+    repo = download.parse(options.name)
     if repo is None:
         raise ValueError(f"{options.name!r} is no name of a repo on the hub; expected owner/name")
-    source = remote.fetch(*repo, force_download=options.force, companions=True)
+    source = download.fetch(*repo, force_download=options.force, companions=True)
     hub.load(source.folder)
     folder = source.folder if options.folder is None else hub.copy(source.folder, options.folder)
     log.info("%s in %s", source, folder)
@@ -241,7 +251,8 @@ def _add_push(parser: argparse.ArgumentParser) -> None:
 
 
 def _push(options: argparse.Namespace) -> int:
-    from .upload import push
+    from . import hub
+    from .hub.upload import push
 
     pushed = push(
         hub.find(options.checkpoint, companions=True).folder,
@@ -269,7 +280,7 @@ def _add_space(parser: argparse.ArgumentParser) -> None:
 
 
 def _space(options: argparse.Namespace) -> int:
-    from .space import make_space
+    from .hub.space import make_space
 
     pushed = make_space(options.repo, options.model, private=options.private, overwrite_card=options.overwrite_card)
     log.info("%s", pushed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,8 @@ FORMAT = 1
 """Of `config.json`; format n came with unetseg 0.n.0."""
 MOST_PARAMETERS = 100_000_000
 """A config that asks for more is refused: it may come from anybody."""
+STATISTICS = ("running_mean", "running_var")
+"""What a batch norm keeps beside its weights, and no step of an optimizer changes."""
 
 Task = Literal["binary", "multiclass", "one-vs-rest"]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -94,15 +97,31 @@ class SegmentationConfig(BaseModel):
         return int(2 ** (len(self.widths) - 1))
 
     @property
+    def weights(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor of the network, by its name in `model.safetensors`; () is a batch norm's count."""
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def double_convolution(name: str, inputs: int, outputs: int) -> None:
+            for convolution, norm, width in ((0, 1, inputs), (3, 4, outputs)):
+                shapes[f"{name}.{convolution}.weight"] = (outputs, width, 3, 3)
+                shapes.update({f"{name}.{norm}.{part}": (outputs,) for part in ("weight", "bias", *STATISTICS)})
+                shapes[f"{name}.{norm}.num_batches_tracked"] = ()
+
+        for depth, (inputs, outputs) in enumerate(pairwise((len(self.channels), *self.widths))):
+            double_convolution(f"contracting.{depth}", inputs, outputs)
+        for step, (inputs, outputs) in enumerate(pairwise(reversed(self.widths))):
+            shapes[f"upsampling.{step}.weight"] = (inputs, outputs, 2, 2)
+            shapes[f"upsampling.{step}.bias"] = (outputs,)
+            double_convolution(f"expanding.{step}", 2 * outputs, outputs)
+        shapes["head.weight"] = (len(self.outputs), self.widths[0], 1, 1)
+        shapes["head.bias"] = (len(self.outputs),)
+        return shapes
+
+    @property
     def parameters(self) -> int:
         """How many numbers training changes: the weights of convolutions and batch norms."""
-
-        def double_convolution(inputs: int, outputs: int) -> int:
-            return 9 * outputs * (inputs + outputs) + 4 * outputs
-
-        contracting = sum(map(double_convolution, (len(self.channels), *self.widths), self.widths))
-        expanding = sum((4 * i + 1) * o + double_convolution(2 * o, o) for o, i in pairwise(self.widths))
-        return contracting + expanding + (self.widths[0] + 1) * len(self.outputs)
+        trained = {name: shape for name, shape in self.weights.items() if shape and not name.endswith(STATISTICS)}
+        return sum(map(math.prod, trained.values()))
 
     @property
     def exclusive(self) -> bool:

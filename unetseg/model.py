@@ -11,17 +11,16 @@ import itertools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from . import hub
 from .config import SegmentationConfig
-
-if TYPE_CHECKING:
-    from .remote import Source
-    from .upload import Pushed
+from .hub.download import Access, Source, with_papers
+from .hub.upload import Pushed, Writing, push
 
 
 def double_convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -86,25 +85,15 @@ class UNet(nn.Module):
         name: str | Path,
         *,
         revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        force_download: bool = False,
+        **access: Unpack[Access],
     ) -> UNet:
         """The network of a checkpoint, on the CPU, in eval mode.
 
-        name: a folder, a name under `checkpoints/`, or `owner/name[@revision]` on the hub. All else as in `hub.find`.
+        name: a folder, a name under `checkpoints/`, or `owner/name[@revision]` on the hub.
+        revision: on the hub, a branch, a tag or a commit hash.
+        access: token, cache_dir, local_files_only, force_download; see `hub.download.Access`.
         """
-        from . import hub
-
-        source = hub.find(
-            name,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
+        source = hub.find(name, revision=revision, **access)
         config, weights = hub.load(source.folder)
         network = cls(config)
         network.load_state_dict(weights)
@@ -117,47 +106,28 @@ class UNet(nn.Module):
         The README, scores and pictures of the checkpoint that the weights came from go with them, as far as they
         are on this machine and as long as neither the weights nor the config were changed.
         """
-        from . import hub
-
         return hub.save(Path(folder), self.config, self.state_dict(), self._papers())
 
     def push_to_hub(
         self,
         repo_id: str,
         *,
-        private: bool | None = None,
-        branch: str | None = None,
         commit_message: str | None = None,
-        create_pr: bool = False,
-        token: str | bool | None = None,
         tags: Sequence[str] = (),
-        overwrite_card: bool = False,
+        **writing: Unpack[Writing],
     ) -> Pushed:
-        """Put up what `save_pretrained` writes as the model repo `owner/name`, in one commit; see `upload.push`.
+        """Put up what `save_pretrained` writes as the model repo `owner/name`, in one commit; see `hub.upload.push`.
 
-        Of a checkpoint of the hub, the README, scores and pictures are got first.
+        tags: of the card, beside its own. writing: private, branch, create_pr, token, overwrite_card; see
+        `hub.upload.Writing`. Of a checkpoint of the hub, the README, scores and pictures are got first.
         """
-        from . import remote
-        from .upload import push
-
         if self.source is not None and self.source.commit is not None:
-            remote.with_papers(self.source, token)
+            with_papers(self.source, writing.get("token"))
         with tempfile.TemporaryDirectory() as folder:
-            return push(
-                self.save_pretrained(Path(folder, repo_id.rpartition("/")[2])),
-                repo_id,
-                private=private,
-                branch=branch,
-                commit_message=commit_message,
-                create_pr=create_pr,
-                token=token,
-                tags=tags,
-                overwrite_card=overwrite_card,
-            )
+            saved = self.save_pretrained(Path(folder, repo_id.rpartition("/")[2]))
+            return push(saved, repo_id, commit_message=commit_message, tags=tags, **writing)
 
     def _papers(self) -> dict[str, bytes]:
-        from . import hub
-
         if self.source is None or not self.source.folder.is_dir():
             return {}
         config, weights = hub.load(self.source.folder)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from . import render, task
 from .config import SegmentationConfig
 from .formats import Image, as_image, read_image, write_labels
+from .hub.download import Access
 from .model import UNet, fused
 from .prepare import doubts, evenly, prepare, rescale, restore, scale
 from .tiling import tiled
@@ -134,22 +135,12 @@ class Predictor:
         name: str | Path,
         *,
         revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        force_download: bool = False,
         device: str = "auto",
         precision: Precision = "auto",
+        **access: Unpack[Access],
     ) -> Predictor:
-        """The predictor of a checkpoint, found as `UNet.from_pretrained` finds it."""
-        network = UNet.from_pretrained(
-            name,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
+        """The predictor of a checkpoint, found as `UNet.from_pretrained` finds it, with the same options."""
+        network = UNet.from_pretrained(name, revision=revision, **access)
         return cls(network, device=device, precision=precision)
 
     def __call__(self, image: Image | NDArray[Any] | str | Path) -> Segmentation:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .config import SegmentationConfig, hex_to_rgb
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 View = Literal["probability", "thresholded", "argmax", "overlay"]
 VIEWS: tuple[View, ...] = get_args(View)
 
 RGB = NDArray[np.uint8]
+UNKNOWN = (150, 150, 150)
+"""The colour of pixels whose label nobody knows."""
 
 
 def probability(probabilities: NDArray[np.float32], channel: int | None) -> RGB:

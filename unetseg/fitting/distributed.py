@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..config import SegmentationConfig
-from ..metrics import ConfusionMatrix
+from ..scores.metrics import ConfusionMatrix
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..files import whole
 from ..predictor import Predictor
-from .folder import Example, read_labels
-from .panel import panel, panel_row
-from .plots import BLUE, GREEN, ORANGE, Chart, as_png
+from .data.folder import Example, read_labels
 from .recipe import Data
+from .report.panel import panel, panel_row
+from .report.plots import BLUE, GREEN, ORANGE, Chart, as_png
 
 COLUMNS = ("epoch", "step", "learning_rate", "train_loss", "mean_group_dice", "miou", "accuracy", "seconds")
 SCORES = (("mean_group_dice", "mean group Dice", BLUE), ("miou", "mean IoU", ORANGE), ("accuracy", "accuracy", GREEN))

@@ -23,20 +23,20 @@ from tqdm import tqdm
 
 from .. import hub
 from ..files import WEIGHTS
-from ..metrics import scores
 from ..model import UNet
 from ..predictor import Predictor, has_bfloat16, usable
+from ..scores.metrics import scores
 from . import distributed
-from .augment import collate
-from .card import Facts
-from .dataset import Crops, Pictures, measure
-from .evaluation import evaluate
-from .folder import Example, pictures_by_split, read_example, shared_pictures
+from .data.augment import collate
+from .data.dataset import Crops, Pictures, measure
+from .data.folder import Example, pictures_by_split, read_example, shared_pictures
 from .journal import Journal
 from .losses import class_weights, segmentation_loss
 from .optimisation import averaged, learning_rate, measure_norms, optimizers, step, update_average, update_mean
 from .recipe import Recipe
-from .report import complete, json_text
+from .report.card import Facts
+from .report.complete import complete, json_text
+from .report.evaluation import evaluate
 from .state import Position, load_state, save_state
 from .stopping import Stopped, deaf_children, ignore_interrupts, stop_requests
 

@@ -12,8 +12,8 @@ from torch.optim.swa_utils import update_bn
 
 from ..model import UNet
 from ..predictor import has_bfloat16
-from .augment import collate
-from .dataset import Crops
+from .data.augment import collate
+from .data.dataset import Crops
 from .recipe import Train
 
 # a part of a batch: normalised images (B,C,H,W) and labels (B,H,W), to its loss

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..config import Color, Probability, SegmentationConfig, Task, explain
-from ..model_card import License
+from ..hub.model_card import License
 from ..samples import SAMPLE_LABELS, SampleKind
 
 IGNORE_NAME = "ignore"

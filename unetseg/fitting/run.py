@@ -15,7 +15,7 @@ import numpy as np
 from ..files import whole
 from ..predictor import usable
 from . import distributed
-from .folder import Example, find_examples, read_labels
+from .data.folder import Example, find_examples, read_labels
 from .loop import fit_examples
 from .memory import keep_freed_memory
 from .recipe import Recipe

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..folder import Example
-from ..layouts import IMAGE_WORDS, NAME, Found, Lone, Pairing, listed, pictures_in, stem
+from ..data.folder import Example
+from ..data.layouts import IMAGE_WORDS, NAME, Found, Lone, Pairing, listed, pictures_in, stem
 from ..recipe import FOLDER_PLACE, SPLIT_PLACE, number_range
-from .findings import Finding, counted, some
+from ..words import counted, some
+from .findings import Finding
 from .mask_values import Labels
 from .picture_values import identical, look_alike
 from .survey import ImageFacts, MaskFacts, Surveyed

@@ -18,13 +18,12 @@ from ...config import IGNORE, SegmentationConfig
 from ...files import whole
 from ...formats import Image, read_image, read_mask
 from ...prepare import scale
-from ...render import as_rgb, colourised, overlay
-from ..folder import read_labels
-from ..panel import UNKNOWN
+from ...render import UNKNOWN, as_rgb, colourised, overlay
+from ..data.folder import read_labels
 from ..recipe import IGNORE_NAME, Recipe
+from ..words import percent
 from .checks import named
 from .diagnosis import Diagnosis
-from .findings import percent
 from .report import headline
 
 MOST = 12

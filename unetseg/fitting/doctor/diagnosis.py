@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...files import whole
-from ..folder import Example
-from ..layouts import Found, find_layout, pair
+from ..data.folder import Example
+from ..data.layouts import Found, find_layout, pair
 from ..recipe import Recipe
 from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
 from .findings import WEIGHTS, Finding

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..layouts import SPLIT_WORDS
-from ..manifest import STEM, read_manifest
+from ..data.layouts import SPLIT_WORDS
+from ..data.manifest import STEM, read_manifest
 from ..recipe import SPLITS, Split
-from .findings import Finding, counted, some
+from ..words import counted, some
+from .findings import Finding
 
 GROUP_WORDS = (
     "group", "patient", "subject", "case", "person", "animal", "volume", "scan", "series", "scene", "tile", "site",

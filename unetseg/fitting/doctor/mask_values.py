@@ -11,7 +11,8 @@ import numpy as np
 
 from ...config import Task
 from ..recipe import IGNORE_NAME, number_range
-from .findings import Finding, counted, percent, some
+from ..words import counted, percent, some
+from .findings import Finding
 from .legend import palette_for
 from .survey import MOST_OBJECTS, MaskFacts
 

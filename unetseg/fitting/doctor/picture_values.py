@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .findings import Finding, Weight, counted, some
+from ..words import counted, some
+from .findings import Finding, Weight
 from .survey import ImageFacts
 
 _NOTICES: tuple[tuple[str, Weight, str, str], ...] = (

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from ... import seal
-from ...seal import TOML, sealed
-from ..layouts import NAME, Layout
+from ...hub import seal
+from ...hub.seal import TOML, sealed
+from ..data.layouts import NAME, Layout
 from ..recipe import toml
-from .findings import counted, percent
+from ..words import counted, percent
 from .grouping import Grouping
 from .mask_values import Labels
 

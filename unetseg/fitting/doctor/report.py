@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 
-from ..folder import SPLITS
+from ..data.folder import SPLITS
+from ..words import counted, percent, some
 from .diagnosis import Diagnosis
-from .findings import WEIGHTS, counted, percent, some
+from .findings import WEIGHTS
 from .mask_values import Labels
 from .survey import ImageFacts
 

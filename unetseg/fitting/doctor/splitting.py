@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..folder import Example, Split, find_examples
+from ..data.folder import Example, Split, find_examples
 from ..recipe import IGNORE_NAME, Data
+from ..words import counted, some
 from .checks import named
-from .findings import Finding, counted, some
+from .findings import Finding
 from .mask_values import Labels
 
 SEEDS = 20

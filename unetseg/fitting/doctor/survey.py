@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from ...formats import mask_palette, read_image, read_mask
 from ...prepare import LUMINANCE
-from ..folder import colour_codes
-from ..layouts import Pair
+from ..data.folder import colour_codes
+from ..data.layouts import Pair
 
 HASH_SIDE = 16
 MOST_OBJECTS = 20

@@ -1,0 +1,268 @@
+"""The page, served by `python app.py` and driven by a real headless Chromium."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from configs import config_for, network_for
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from unetseg import Predictor
+from unetseg.demo.handlers import Page as Handlers
+from unetseg.demo.layout import CSS, build
+from unetseg.render import VIEWS, View
+from unetseg.samples import draw_sample
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+LABELS = {
+    "probability": "Probability",
+    "thresholded": "Thresholded",
+    "argmax": "Argmax colours",
+    "overlay": "Overlay",
+}
+SECONDS = 60_000  # of patience, in milliseconds: a busy machine is slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    wanted = os.environ.get("UNETSEG_BROWSER")
+    names = [wanted] if wanted else ["chromium", "chromium-browser", "google-chrome"]
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        if wanted:
+            pytest.fail(f"UNETSEG_BROWSER is {wanted!r}, and there is no such command")
+        pytest.skip("no Chromium on this machine; install Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page of its own process, with the shipped models, started outside the clone's folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("server")
+    log = folder / "log"
+    # one thread, as in the tests: the same arithmetic, so the same pixels
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py"), "--port", str(port)],
+            cwd=folder, env=environment, stdout=output, stderr=output,
+        )  # fmt: skip
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(address, server, log)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.1)
+    pytest.fail(f"the page did not come up: {log.read_text()}")
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    outside: list[str] = []
+    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else outside.append(r.url))
+    page.goto(address)
+    expect(page.locator("#view")).to_be_visible(timeout=SECONDS)
+    yield page
+    assert not outside, "the page asked the network"
+    page.close()
+
+
+def upload(page: Page, path: Path) -> None:
+    page.set_input_files("#upload input[type=file]", path)
+
+
+def shown(page: Page, view: str) -> np.ndarray:
+    """The pixels of a view as the browser gets them, once it is the one on the screen."""
+    page.get_by_label(LABELS[view], exact=True).click()
+    image = page.locator(f"#{view} img")
+    expect(image).to_be_visible(timeout=SECONDS)
+    for other in set(VIEWS) - {view}:
+        expect(page.locator(f"#{other}")).to_be_hidden()
+    return pixels_of(page, image.get_attribute("src") or "")
+
+
+def pixels_of(page: Page, source: str) -> np.ndarray:
+    return np.asarray(PIL.Image.open(io.BytesIO(page.request.get(source).body())).convert("RGB"))
+
+
+def keep(page: Page, name: str) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "size"),
+    [("liver-unet", "ct", 512), ("satellite-unet", "aerial", 900)],
+    ids=["liver", "satellite"],
+)
+def test_an_upload_is_shown_in_every_view_pixel_for_pixel(
+    page: Page, tmp_path: Path, model: str, kind: str, size: int
+) -> None:
+    file = tmp_path / "upload.png"
+    PIL.Image.fromarray(draw_sample(kind, 7, size)[0]).save(file)
+    page.get_by_label(model).click()
+    upload(page, file)
+    expect(page.locator("#status")).to_contain_text(f"{size} x {size} pixels", timeout=SECONDS)
+    own = Predictor.from_pretrained(model)(file)
+    reduced = own.reduced(768)
+    for view in VIEWS:
+        np.testing.assert_array_equal(shown(page, view), reduced.view(view), err_msg=view)
+        keep(page, f"{model}_{view}")
+    share = (own.labels() == 1).mean()
+    expect(page.locator(".by-labels li").nth(1)).to_contain_text(f"{share:.1%}")
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    saved = PIL.Image.open(download.value.path())
+    assert saved.mode == "P"
+    np.testing.assert_array_equal(np.asarray(saved), own.labels()[0])
+
+
+def test_the_slider_moves_the_threshold_and_what_is_downloaded(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "slice.png"
+    PIL.Image.fromarray(draw_sample("ct", 7)[0]).save(file)
+    page.get_by_label("liver-unet").click()
+    upload(page, file)
+    before = shown(page, "thresholded")
+    source = page.locator("#thresholded img").get_attribute("src") or ""
+    box = page.locator("#slider input[type=number]")
+    box.fill("0.97")
+    box.press("Enter")
+    expect(page.locator("#thresholded img")).not_to_have_attribute("src", source, timeout=SECONDS)
+    after = shown(page, "thresholded")
+    own = Predictor.from_pretrained("liver-unet")(file)
+    np.testing.assert_array_equal(after, own.view("thresholded", thresholds=[0.97]))
+    assert (after != before).any()
+    keep(page, "slider")
+    page.wait_for_timeout(1500)  # the download follows the view
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    saved = np.asarray(PIL.Image.open(download.value.path()))
+    np.testing.assert_array_equal(saved, own.labels([0.97])[0])
+
+
+def test_a_class_is_shown_alone(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "scene.png"
+    PIL.Image.fromarray(draw_sample("aerial", 7)[0]).save(file)
+    page.get_by_label("satellite-unet").click()
+    upload(page, file)
+    shown(page, "probability")
+    source = page.locator("#probability img").get_attribute("src") or ""
+    page.get_by_label("water", exact=True).click()
+    expect(page.locator("#probability img")).not_to_have_attribute("src", source, timeout=SECONDS)
+    own = Predictor.from_pretrained("satellite-unet")(file)
+    np.testing.assert_array_equal(shown(page, "probability"), own.view("probability", class_name="water"))
+    expect(page.locator("#captions .view-probability")).to_contain_text("Probability of water")
+    keep(page, "one_class")
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries of the server, which runs in this process
+def test_what_is_chosen_while_another_class_is_drawn_is_shown_in_the_end(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    config = config_for("one-vs-rest")
+    slow, fast = config.classes[:2]
+
+    class Slow(Handlers):
+        def view(self, key: str, kind: View, class_name: str, thresholds: Sequence[float]) -> str:
+            if class_name == slow:
+                time.sleep(0.5)
+            return super().view(key, kind, class_name, thresholds)
+
+    PIL.Image.new("RGB", (64, 64)).save(tmp_path / "picture.png")
+    blocks = build(Slow({"tiny": Predictor(network_for(config), device="cpu")}))
+    _, address, _ = blocks.launch(prevent_thread_lock=True, css_paths=CSS, quiet=True)
+    page = browser.new_page()
+    try:
+        page.goto(address)
+        expect(page.locator("#view")).to_be_visible(timeout=SECONDS)
+        upload(page, tmp_path / "picture.png")
+        expect(page.locator("#probability img")).to_be_visible(timeout=SECONDS)
+        page.get_by_label(slow, exact=True).click()
+        page.wait_for_timeout(500)
+        page.get_by_label(fast, exact=True).click()
+        caption = page.locator("#captions .view-probability")
+        expect(caption).to_contain_text(f"Probability of {fast}", timeout=SECONDS)
+    finally:
+        page.close()
+        blocks.close()
+
+
+def test_an_example_is_one_click(page: Page) -> None:
+    page.get_by_label("liver-unet").click()
+    page.locator("#examples button").first.click()
+    expect(page.locator("#status")).to_contain_text("synthetic_ct_0", timeout=SECONDS)
+    assert shown(page, "overlay").shape == (256, 256, 3)
+    page.get_by_label("satellite-unet").click()
+    expect(page.locator("#status")).to_contain_text("satellite-unet", timeout=SECONDS)
+    expect(page.locator("#status")).to_contain_text("multiclass", timeout=SECONDS)
+    keep(page, "example")
+
+
+def test_a_failure_of_the_machine_is_a_sentence(tmp_path: Path) -> None:
+    class Full:
+        def __init__(self) -> None:
+            self.config, self.source = config_for("binary"), None
+
+        def __call__(self, image: object) -> None:
+            raise MemoryError("no room")
+
+    PIL.Image.fromarray(draw_sample("ct", 7)[0]).save(tmp_path / "a.png")
+    handlers = Handlers({"full": Full()})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"a\.png could not be segmented \(no room\); try a smaller picture"):
+        handlers.segment("full", str(tmp_path / "a.png"))
+    handlers._folder.cleanup()
+
+
+def test_a_broken_file_gets_a_sentence_and_the_page_goes_on(page: Page, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.png"
+    PIL.Image.fromarray(draw_sample("ct", 7)[0]).save(whole)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(whole.read_bytes()[:500])
+    page.get_by_label("liver-unet").click()
+    upload(page, broken)
+    problem = page.locator("#status [role=alert]")
+    expect(problem).to_contain_text("broken.png is damaged or cut off", timeout=SECONDS)
+    keep(page, "broken")
+    expect(page.locator("#probability img")).to_have_count(0)
+    page.locator("#upload button[aria-label='Clear']").or_(
+        page.locator("#upload .icon-button-wrapper button")
+    ).first.click()
+    upload(page, whole)
+    assert shown(page, "probability").shape == (256, 256, 3)
+    expect(problem).to_have_count(0)

@@ -1,0 +1,91 @@
+import re
+
+import pytest
+from configs import config_for
+from huggingface_hub import ModelCard
+
+from unetseg import SegmentationConfig, hub
+from unetseg.hub.model_card import check, for_repo, front_matter, pictures, plain
+from unetseg.hub.seal import MARKDOWN, is_edited, sealed
+
+GOOD = """---
+license: cc0-1.0
+library_name: unetseg
+pipeline_tag: image-segmentation
+tags:
+- unet
+---
+# A card
+![One](one.png) and ![two](two.jpg), ![not ours](https://example.org/three.png) ![nor this](../four.png)
+
+    Predictor.from_pretrained("path/to/this/folder")("picture.png")
+"""
+
+
+@pytest.mark.parametrize("name", hub.shipped())
+def test_the_cards_of_shipped_checkpoints_are_such_as_the_hub_takes(name: str) -> None:
+    text = (hub.find(name).folder / "README.md").read_text(encoding="utf-8")
+    check(text)
+    data = ModelCard(text).data
+    assert data.library_name == "unetseg"
+    assert data.datasets
+    assert data.eval_results
+    assert not is_edited(text, MARKDOWN)
+    assert (
+        {"views.png", "reliability.png", "thresholds.png"}
+        <= set(pictures(text))
+        <= set(hub.companions(hub.find(name).folder))
+    )
+
+
+def test_a_plain_card_is_complete_and_names_the_labels(config: SegmentationConfig) -> None:
+    text = plain(config)
+    check(text)
+    assert not is_edited(text, MARKDOWN)
+    for number, (name, color) in enumerate(zip(config.labels, config.palette, strict=True)):
+        assert f"| {number} | {name} | `{color}` |" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("---\n", "", "does not begin with front matter"),
+        ("license: cc0-1.0", "license: nonsense", "names the license 'nonsense', expected one of apache-2.0, "),
+        ("license: cc0-1.0\n", "", "has no license in its front matter"),
+        ("pipeline_tag: image-segmentation", "pipeline_tag: text", "has the pipeline_tag 'text', expected image-seg"),
+        ("tags:\n- unet\n", "", "has no tags"),
+        ("- unet", "- 7", r"has tags \[7\]"),
+        ("license: cc0-1.0", "license: [", "its front matter is no YAML"),
+    ],
+)
+def test_front_matter_that_the_hub_would_refuse_is_told(old: str, new: str, message: str) -> None:
+    check(GOOD)
+    with pytest.raises(ValueError, match=rf"^a/README\.md:? {message}[^\n]*$"):
+        check(GOOD.replace(old, new, 1), "a/README.md")
+
+
+def test_the_pictures_of_a_card_are_files_beside_it() -> None:
+    assert pictures(GOOD) == ("one.png", "two.jpg")
+
+
+def test_in_a_repo_a_card_opens_that_repo_and_is_still_the_projects_own() -> None:
+    result = for_repo(sealed(GOOD, MARKDOWN), "someone/model", ["liver", "unet", "liver"])
+    assert 'Predictor.from_pretrained("someone/model")("picture.png")' in result
+    assert front_matter(result)["tags"] == ["liver", "unet"]
+    assert not is_edited(result, MARKDOWN)
+    assert for_repo(result, "someone/model", ["liver"]) == result
+    with_quote = for_repo(sealed(GOOD, MARKDOWN), "someone/model", ['a "b": c'])
+    assert front_matter(with_quote)["tags"] == ['a "b": c', "unet"]
+
+
+def test_a_card_that_a_person_wrote_stays_theirs() -> None:
+    result = for_repo(GOOD, "someone/model")
+    assert result == re.sub("path/to/this/folder", "someone/model", GOOD)
+    assert is_edited(result, MARKDOWN)
+
+
+def test_a_tag_finds_its_place_only_in_the_front_matter() -> None:
+    config = config_for("binary")
+    text = sealed(plain(config) + "\ntags:\n- no tag\n", MARKDOWN)
+    assert for_repo(text, "a/b", ["new"]).count('- "new"') == 1
+    assert front_matter(for_repo(text, "a/b", ["new"]))["tags"] == ["new", "image-segmentation", "unet"]

@@ -1,0 +1,306 @@
+"""A folder of images and masks: pairing, splitting by group, and reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...config import IGNORE, SegmentationConfig
+from ...formats import read_image, read_mask
+from ...prepare import scale
+from ..recipe import IGNORE_NAME, SPLITS, Data, Split, number_range
+from .layouts import SUFFIXES, Layout, pair, pictures_in
+from .manifest import read_manifest
+
+__all__ = [
+    "SPLITS",
+    "Example",
+    "Split",
+    "check_sizes",
+    "colour_codes",
+    "find_examples",
+    "pictures_by_split",
+    "read_example",
+    "read_labels",
+    "shared_pictures",
+]
+
+
+_Key = tuple[Split | None, str]
+"""The folder of a split that a picture lies in, if any, and its name."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image and its mask, the group it must not be parted from, and its split.
+
+    inside: of a layout with `{folder}`, the folder that they lie in.
+    """
+
+    image: Path
+    mask: Path
+    group: str
+    split: Split
+    inside: str = ""
+
+    @property
+    def name(self) -> str:
+        """The image's name without its ending, after that of its folder if there are several."""
+        return f"{self.inside}/{self.image.stem}" if self.inside else self.image.stem
+
+
+def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
+    """Every image of a folder with its mask, group and split, sorted by name.
+
+    Raises ValueError that names what is missing: a folder, images, masks, a row of the manifest, a group.
+    """
+    layout = Layout(data.images, data.masks, data.image_name, data.mask_name, data.split_folders)
+    _refuse_empty(folder, layout)
+    pairing = pair(folder, layout)
+    if pairing.twice:
+        one, other = pairing.twice[0]
+        raise ValueError(f"{one.name} and {other.name} in {one.parent} have the same name; remove one")
+    found: dict[_Key, tuple[Path, Path | None]]
+    found = {(p.split, p.name): (p.image, p.mask) for p in pairing.pairs}
+    found |= {(lone.split, lone.name): (lone.image, None) for lone in pairing.lone}
+    rows = None
+    if data.manifest is not None:
+        columns = [column for column in (data.group_column, data.split_column) if column is not None]
+        rows = read_manifest(_inside(folder, data.manifest), columns)
+        if absent := sorted(rows.keys() - {name for _, name in found}):
+            raise ValueError(
+                f"{data.manifest} lists {absent[0]!r}, but {data.images} has no such image ({len(absent)} so)"
+            )
+        found = {key: paths for key, paths in found.items() if key[1] in rows}
+    if bare := [(split, name) for (split, name), (_, mask) in found.items() if mask is None]:
+        first = min(bare, key=lambda key: key[1])
+        raise ValueError(
+            f"{len(bare)} of {len(found)} images have no mask, first {found[first][0].name!r}; "
+            f"expected {layout.expected_mask(first[1], first[0])} (or another picture ending)"
+        )
+    groups = _joined({key: _group(key[1], data, rows) for key in found}, data.same_group)
+    splits = _splits(groups, data, rows, seed)
+    order = sorted(found, key=lambda key: (key[1], splits[key]))
+    return [
+        Example(found[k][0], mask, groups[k], splits[k], inside=k[1].rpartition("/")[0])
+        for k in order
+        if (mask := found[k][1]) is not None
+    ]
+
+
+def pictures_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, dict[str, str]]]:
+    """The pictures of each split by group, as `split.json` holds them: names, each with a digest of its file."""
+    pictures: dict[Split, dict[str, dict[str, str]]] = {split: {} for split in SPLITS}
+    for example in examples:
+        pictures[example.split].setdefault(example.group, {})[example.name] = _digest(example)
+    return pictures
+
+
+def shared_pictures(checkpoint: Path, split: Split, examples: Sequence[Example]) -> int | None:
+    """How many of these pictures were in a split when a checkpoint was trained; None if no `split.json` tells.
+
+    It is their files that are compared: names and groups may be others, or the same by chance.
+    """
+    path = checkpoint / "split.json"
+    if not path.exists():
+        return None
+    try:
+        groups = json.loads(path.read_text(encoding="utf-8"))[split].values()
+        digests = {digest for pictures in groups for digest in pictures.values()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError(f"{path} is not such as a run writes it; get it again") from None
+    return sum(_digest(example) in digests for example in examples)
+
+
+def _digest(example: Example) -> str:
+    return hashlib.sha256(example.image.read_bytes()).hexdigest()[:16]
+
+
+def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:
+    """A mask file as a label map (H,W) of ids and IGNORE, by the recipe's `mask_values`.
+
+    Raises ValueError that lists every value that the recipe doesn't name, and how often it occurs.
+    """
+    raw = read_mask(path)
+    as_colors = next(iter(data.mask_values)).startswith("#")
+    if as_colors:
+        if raw.ndim == 2:
+            raise ValueError(
+                f"the mask {path.name} holds numbers, but mask_values names colours; name {_common(raw)} instead"
+            )
+        raw = colour_codes(raw)
+    elif raw.ndim == 3:
+        if not (raw == raw[..., :1]).all():
+            raise ValueError(
+                f"the mask {path.name} holds colours, but mask_values names numbers; name its colours (#rrggbb)"
+            )
+        raw = raw[..., 0]
+    labels = np.full(raw.shape, IGNORE, dtype=np.uint8)
+    named = np.zeros(raw.shape, dtype=bool)
+    for value, name in data.mask_values.items():
+        if as_colors:
+            here = raw == int(value[1:], 16)
+        else:
+            low, high = number_range(value)
+            here = (raw >= low) & (raw <= high)
+        named |= here
+        if name != IGNORE_NAME:
+            labels[here] = config.labels.index(name)
+    if not named.all():
+        raise ValueError(
+            f"the mask {path.name} holds values that mask_values does not name: {_common(raw[~named], as_colors)}; "
+            f"named are {', '.join(data.mask_values)}"
+        )
+    return labels
+
+
+def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """RGB (H,W,3) as one number a pixel, 0xRRGGBB (H,W)."""
+    codes = colours[..., 0].astype(np.int32)  # channel by channel: a matrix product would take many times the memory
+    for channel in (1, 2):
+        codes <<= 8
+        codes |= colours[..., channel]
+    return codes
+
+
+def read_example(example: Example, data: Data, config: SegmentationConfig) -> tuple[Tensor, NDArray[np.uint8]]:
+    """An image, scaled to 0..1 (C,H,W), and its label map (H,W), both as stored; sizes must agree."""
+    scaled = scale(read_image(example.image), config)[0]
+    labels = read_labels(example.mask, data, config)
+    check_sizes(example, scaled.shape[1:], labels.shape)
+    return scaled, labels
+
+
+def check_sizes(example: Example, image: Sequence[int], mask: Sequence[int]) -> None:
+    """ValueError where an image (height, width) and its mask differ."""
+    if tuple(image) != tuple(mask):
+        raise ValueError(
+            f"{example.image.name} is {image[1]} x {image[0]} pixels, "
+            f"its mask {example.mask.name} is {mask[1]} x {mask[0]}; they must be equal"
+        )
+
+
+def _inside(folder: Path, name: str) -> Path:
+    if Path(name).is_absolute() or ".." in Path(name).parts:  # a link inside may lead where its owner wants
+        raise ValueError(f"{name!r} leads out of the data folder {folder}; name a path inside it")
+    return folder / name
+
+
+def _refuse_empty(folder: Path, layout: Layout) -> None:
+    there = layout.places(folder)
+    for place in layout.by_split():
+        of_split = [one for one in there if one.split == place.split]
+        for what, name, inner, name_of, template in (
+            ("images", place.images, [one.images for one in of_split], layout.image_of, layout.image_name),
+            ("masks", place.masks, [one.masks for one in of_split], layout.mask_of, layout.mask_name),
+        ):
+            here = _inside(folder, name)
+            if not any((folder / one).is_dir() for one in inner):
+                raise ValueError(f"no folder {here} with {what}; name it in the recipe's [data], or check --data")
+            if all(name_of(path) is None for one in inner for path in pictures_in(folder / one)):
+                called = "" if template == "{name}" else f" called {template}"
+                endings = ", ".join(sorted(SUFFIXES))
+                raise ValueError(f"{here} has no {what}{called}; expected files ending in {endings}")
+
+
+def _group(stem: str, data: Data, rows: dict[str, dict[str, str]] | None) -> str:
+    if rows is not None and data.group_column is not None:
+        if not rows[stem][data.group_column]:
+            raise ValueError(f"{data.manifest} gives {stem!r} no {data.group_column}; every picture needs one")
+        return rows[stem][data.group_column]
+    if data.group_pattern is None:
+        return stem
+    match = re.search(data.group_pattern, stem)
+    if match is None or match.group(1) is None:
+        raise ValueError(f"group_pattern {data.group_pattern!r} finds no group in the name {stem!r}")
+    return match.group(1)
+
+
+def _joined(groups: dict[_Key, str], same: Sequence[Sequence[str]]) -> dict[_Key, str]:
+    """The groups by their own names, those that are the same under one: `a+b`."""
+    name_of = {name: "+".join(names) for names in same for name in names}
+    if unknown := sorted(name_of.keys() - set(groups.values())):
+        raise ValueError(f"same_group names {unknown[0]!r}, and no picture is of such a group")
+    return {key: name_of.get(group, group) for key, group in groups.items()}
+
+
+def _splits(
+    groups: dict[_Key, str], data: Data, rows: dict[str, dict[str, str]] | None, seed: int
+) -> dict[_Key, Split]:
+    if rows is not None and data.split_column is not None:
+        splits = {key: _checked_split(rows[key[1]], key[1], data) for key in groups}
+    else:
+        # a split that has a folder of its own takes nothing from that of train
+        given = data.split_folders or {}
+        shares: dict[Split, tuple[str, ...] | float]
+        shares = {"test": 0.0 if "test" in given else data.test, "val": 0.0 if "val" in given else data.val}
+        to_divide = sorted({group for (split, _), group in groups.items() if split in (None, "train")})
+        by_group = _split_groups(to_divide, shares, seed)
+        splits = {key: by_group[group] if key[0] in (None, "train") else key[0] for key, group in groups.items()}
+    if data.group_column is not None or data.group_pattern is not None:
+        _refuse_leaks(groups, splits)
+    else:  # a picture alone may share its name with one of another split
+        joined = {"+".join(names) for names in data.same_group}
+        _refuse_leaks({key: group for key, group in groups.items() if group in joined}, splits)
+    return splits
+
+
+def _checked_split(row: dict[str, str], stem: str, data: Data) -> Split:
+    for split in SPLITS:
+        if row[str(data.split_column)] == split:
+            return split
+    raise ValueError(
+        f"{data.manifest} puts {stem!r} into {row[str(data.split_column)]!r}, expected {', '.join(SPLITS)}"
+    )
+
+
+def _refuse_leaks(groups: dict[_Key, str], splits: dict[_Key, Split]) -> None:
+    seen: dict[str, Split] = {}
+    for key, group in groups.items():
+        if seen.setdefault(group, splits[key]) != splits[key]:
+            raise ValueError(
+                f"group {group!r} is in {seen[group]} and in {splits[key]}; a group must stay in one split, "
+                "or the scores say nothing about new ones"
+            )
+
+
+def _split_groups(groups: list[str], shares: Mapping[Split, tuple[str, ...] | float], seed: int) -> dict[str, Split]:
+    order = list(groups)
+    random.Random(seed).shuffle(order)
+    splits: dict[str, Split] = dict.fromkeys(groups, "train")
+    # names first: a share must not take them
+    for split, wanted in sorted(shares.items(), key=lambda item: isinstance(item[1], float)):
+        free = [group for group in order if splits[group] == "train"]
+        if isinstance(wanted, float):
+            # at least one of several, and never all
+            wanted = tuple(free[: min(max(1, round(wanted * len(groups))), len(free) - 1)] if wanted else ())
+        for group in wanted:
+            if group not in free:
+                raise ValueError(
+                    f"{split} names the group {group!r}, which is not there or is taken; "
+                    f"there are {', '.join(sorted(free))}"
+                )
+            splits[group] = split
+    return splits
+
+
+def _common(values: NDArray[Any], as_colors: bool = False) -> str:
+    """The most frequent values in words: `128 (57 pixels), 3 (2 pixels)`."""
+    counts = Counter(dict(zip(*(a.tolist() for a in np.unique(values, return_counts=True)), strict=True)))
+    words = [
+        f"{f'#{value:06x}' if as_colors else value} ({count} pixel{'s' * (count != 1)})"
+        for value, count in counts.most_common(8)
+    ]
+    more = len(counts) - len(words)
+    return ", ".join(words) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""What a run tells of itself: scores, calibration, plots and the card."""

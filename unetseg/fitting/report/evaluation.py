@@ -1,0 +1,167 @@
+"""How good a predictor is on a split: the path of a prediction, and tables of counts per group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ...config import IGNORE, SegmentationConfig
+from ...formats import as_image
+from ...predictor import Predictor, Segmentation
+from ...prepare import working_grid
+from ...samples import SampleKind, draw_sample
+from ...scores.calibration import PIXELS, Sample, Trust, joined, sample, trust, uncalibrated
+from ...scores.metrics import ConfusionMatrix, mean
+from ...scores.surface import SurfaceScores
+from ..data.folder import Example, check_sizes, read_labels
+from ..recipe import Data
+from .panel import thinned
+
+WORST = 4
+FALSE_PIXELS = 50
+"""More predicted pixels than this, at the working size, on a picture without any class is a false alarm."""
+LOGITS_IN_MEMORY = 2**24
+
+
+@dataclass(frozen=True)
+class Case:
+    """A picture that was segmented, and its true labels (H,W)."""
+
+    name: str
+    group: str
+    segmentation: Segmentation
+    truth: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A picture that went badly: its Dice, mean over the classes it has, and what to look at.
+
+    picture (h,w,3), truth and labels (h,w): as `panel.thinned` leaves of them; Dice and wrong_pixels are of all pixels.
+    """
+
+    name: str
+    group: str
+    dice: float
+    wrong_pixels: int
+    picture: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+@dataclass
+class Assessment:
+    """All that is counted on a split in one pass.
+
+    uncalibrated: as groups, with labels of temperatures of 1 and thresholds of 0.5.
+    before, after: reliability with temperatures of 1 and with those of the config. without_class: pictures in which
+    the truth has no class, only the background; false_alarms: those of them with more than FALSE_PIXELS predicted
+    pixels, none where there is no background. worst: WORST pictures, the worst first.
+    """
+
+    config: SegmentationConfig
+    groups: dict[str, ConfusionMatrix] = field(default_factory=dict)
+    uncalibrated: dict[str, ConfusionMatrix] = field(default_factory=dict)
+    surfaces: dict[str, SurfaceScores] = field(default_factory=dict)
+    pictures: dict[str, int] = field(default_factory=dict)
+    before: Trust | None = None
+    after: Trust | None = None
+    without_class: int = 0
+    false_alarms: int = 0
+    worst: list[Worst] = field(default_factory=list)
+
+    def update(self, case: Case) -> None:
+        """Count one picture."""
+        labels = case.segmentation.labels()[0]
+        matrix = ConfusionMatrix(self.config)
+        matrix.update(case.truth, labels)
+        surface = SurfaceScores(self.config)
+        surface.update(case.truth, labels)
+        bare = uncalibrated(self.config)
+        plain = matrix
+        if not self.config.exclusive and bare != self.config:
+            plain = ConfusionMatrix(self.config)
+            plain.update(case.truth, replace(case.segmentation, config=bare).labels()[0])
+        for tables, table in ((self.groups, matrix), (self.uncalibrated, plain)):
+            tables[case.group] = tables.get(case.group, ConfusionMatrix(self.config)) + table
+        self.surfaces[case.group] = self.surfaces.get(case.group, SurfaceScores(self.config)) + surface
+        self.pictures[case.group] = self.pictures.get(case.group, 0) + 1
+        pixels = sample(case.segmentation.logits[0], case.truth, self.config)
+        before, after = trust(pixels, bare), trust(pixels, self.config)
+        self.before = before if self.before is None else self.before + before
+        self.after = after if self.after is None else self.after + after
+        if self.config.background is not None and matrix.counts[0].any() and not matrix.counts[1:].any():
+            self.without_class += 1
+            height, width = labels.shape
+            grid = np.ix_(*working_grid(height, width, self.config))
+            self.false_alarms += int(((labels > 0) & (case.truth != IGNORE))[grid].sum() > FALSE_PIXELS)
+        dice = mean(list(matrix.dice.values()))
+        if dice is not None:
+            wrong = int(matrix.counts.sum() - np.trace(matrix.counts))
+            seen = (thinned(pixels) for pixels in (case.segmentation.picture[0], case.truth, labels))
+            self.worst.append(Worst(case.name, case.group, dice, wrong, *seen))
+            self.worst = sorted(self.worst, key=lambda w: (w.dice, -w.wrong_pixels, w.name))[:WORST]
+
+
+def cases(predictor: Predictor, examples: Sequence[Example], data: Data, *, progress: bool = False) -> Iterator[Case]:
+    """Segment each picture and read its mask, both at the size the picture is stored in."""
+    for example in tqdm(examples, desc="evaluating", unit="picture", disable=not progress, leave=False):
+        segmentation = predictor(example.image)
+        truth = read_labels(example.mask, data, predictor.config)
+        check_sizes(example, segmentation.logits.shape[2:], truth.shape)
+        yield Case(example.name, example.group, segmentation, truth)
+
+
+def synthetic_cases(predictor: Predictor, kind: SampleKind, count: int = 40) -> Iterator[Case]:
+    """Generated pictures, seeds 0 to count - 1, each its own group; training draws from other seeds."""
+    for seed in range(count):
+        pixels, truth = draw_sample(kind, seed)
+        yield Case(f"synthetic {seed}", f"synthetic {seed}", predictor(as_image(pixels)), truth)
+
+
+def evaluate(
+    predictor: Predictor, examples: Sequence[Example], data: Data, *, progress: bool = False
+) -> dict[str, ConfusionMatrix]:
+    """Counts per group (patient, tile), each picture segmented and compared at the size it is stored in."""
+    groups: dict[str, ConfusionMatrix] = {}
+    for case in cases(predictor, examples, data, progress=progress):
+        matrix = groups.setdefault(case.group, ConfusionMatrix(predictor.config))
+        matrix.update(case.truth, case.segmentation.labels()[0])
+    return groups
+
+
+def assess(found: Iterable[Case], config: SegmentationConfig) -> Assessment:
+    """Everything that the report says of a split, under the temperatures and thresholds of a config."""
+    assessment = Assessment(config)
+    for case in found:
+        assessment.update(replace(case, segmentation=replace(case.segmentation, config=config)))
+    return assessment
+
+
+def collect(predictors: Sequence[tuple[Predictor, Sequence[Example]]], data: Data, *, progress: bool = False) -> Sample:
+    """Pixels to calibrate on: of each picture equally many at most, so that all logits fit LOGITS_IN_MEMORY."""
+    pictures = sum(len(examples) for _, examples in predictors)
+    channels = len(predictors[0][0].config.outputs)
+    limit = min(PIXELS, max(1, LOGITS_IN_MEMORY // (channels * max(1, pictures))))
+    return joined(
+        [
+            sample(case.segmentation.logits[0], case.truth, predictor.config, limit)
+            for predictor, examples in predictors
+            for case in cases(predictor, examples, data, progress=progress)
+        ]
+    )
+
+
+def check_same_labels(config: SegmentationConfig, data: Data, name: str | Path) -> None:
+    """ValueError where a checkpoint and a recipe don't speak of the same labels in the same order."""
+    labels = data.classes if data.background is None else (data.background, *data.classes)
+    if labels != config.labels:
+        raise ValueError(
+            f"checkpoint {name} has the labels {list(config.labels)}, the recipe {list(labels)}; "
+            "take the recipe that the checkpoint was trained with"
+        )

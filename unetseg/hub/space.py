@@ -1,0 +1,94 @@
+"""A Space on the hub that serves the page: this package, a starter, its requirements, and what the hub must know."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from . import checkpoint, download
+from .seal import MARKDOWN, sealed
+from .upload import Pushed, commit
+
+PACKAGES = ("torch", "huggingface_hub", "safetensors", "numpy", "pillow", "gradio")
+
+
+def make_space(
+    repo: str,
+    models: Sequence[str],
+    *,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    overwrite_card: bool = False,
+) -> Pushed:
+    """Put up a Space `owner/name` whose page offers models of the hub, each `owner/name[@revision]`.
+
+    Each is opened first, so that no Space is made for a model that it could not show. All else as in `upload.push`.
+    """
+    for model in models:
+        name = download.parse(model)
+        if name is None:
+            raise ValueError(f"a Space shows models of the hub, got {model!r}; push it first and name it owner/name")
+        checkpoint.load(download.fetch(*name, token=token).folder)
+    return commit(
+        repo,
+        space_files(repo, models),
+        kind="space",
+        message="The page of unetseg",
+        private=private,
+        token=token,
+        overwrite_card=overwrite_card,
+    )
+
+
+def space_files(repo: str, models: Sequence[str]) -> dict[str, bytes]:
+    """The files of a Space by path: README.md, app.py, requirements.txt and the package, as they are installed here."""
+    package = Path(__file__).parents[1]
+    code = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".css"))
+    files = {f"unetseg/{path.relative_to(package).as_posix()}": path.read_bytes() for path in code}
+    texts = {
+        "README.md": _readme(repo, models),
+        "app.py": _starter(models),
+        # a local part as in 2.13.0+cpu names a build that only some registries have
+        "requirements.txt": "".join(f"{name}=={version(name).partition('+')[0]}\n" for name in PACKAGES),
+    }
+    return files | {name: text.encode() for name, text in texts.items()}
+
+
+def _starter(models: Sequence[str]) -> str:
+    arguments = [argument for model in models for argument in ("--model", model)]
+    return f'''"""The page of unetseg with the models of this Space."""
+
+from unetseg.demo import main
+
+if __name__ == "__main__":
+    main({arguments!r})
+'''
+
+
+def _readme(repo: str, models: Sequence[str]) -> str:
+    repos = [model.partition("@")[0] for model in models]
+    listed = "\n".join(f"- {name}" for name in dict.fromkeys(repos))
+    python = ".".join(platform.python_version_tuple()[:2])
+    return sealed(
+        f"""---
+title: "{repo.rpartition("/")[2]}"
+sdk: gradio
+sdk_version: {version("gradio")}
+python_version: "{python}"
+app_file: app.py
+license: apache-2.0
+short_description: A U-Net labels every pixel of your picture
+tags:
+- image-segmentation
+- unet
+models:
+{listed}
+---
+Upload a picture and switch between probability, thresholded and argmax-colourised output. What is shown:
+{", ".join(f"[{name}](https://huggingface.co/{name})" for name in dict.fromkeys(repos))}. A model's card says what
+it was trained on, how good it is and where it fails. None is a medical device.
+""",
+        MARKDOWN,
+    )

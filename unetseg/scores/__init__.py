@@ -1,0 +1,1 @@
+"""How good labels and probabilities are, against labels that are known."""
