@@ -83,6 +83,8 @@ def test_two_processes_validate_one_network_each_picture_once(tmp_path: Path) ->
     code = """
 import numpy as np, torch
 from configs import config_for
+from one_step import threads_of_a_group
+from torch.nn.parallel import DistributedDataParallel
 from unetseg import ConfusionMatrix
 from unetseg.fitting import distributed
 with distributed.processes(torch.device("cpu")):
@@ -96,8 +98,23 @@ with distributed.processes(torch.device("cpu")):
         groups.setdefault(f"g{number % 3}", ConfusionMatrix(config)).update(labels, labels)
     found = distributed.merged(groups, config)
     assert {name: int(matrix.counts.sum()) for name, matrix in found.items()} == {"g0": 1001, "g1": 10010, "g2": 100}
+assert not threads_of_a_group()
+
+def stopped():
+    network = DistributedDataParallel(torch.nn.Linear(1, 1))
+    network(torch.ones(1, 1)).sum().backward()
+    assert threads_of_a_group()
+    raise stop
+
+stop = RuntimeError("stopped")
+try:
+    with distributed.processes(torch.device("cpu")):
+        stopped()
+except RuntimeError as error:
+    assert error is stop, error
+    assert not threads_of_a_group()
 """
-    environment = ENVIRONMENT | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'fitting'}"}
     command = [*TORCHRUN, "2", "--no-python", sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
+import traceback
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -19,7 +22,12 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def processes(device: torch.device) -> Iterator[torch.device]:
-    """Join the other processes while inside: gloo on CPUs, nccl on GPUs; gives this process's own device."""
+    """Join the other processes while inside: gloo on CPUs, nccl on GPUs; gives this process's own device.
+
+    At the end, what still holds the group is let go, networks in the frames of an error too: threads of a group that
+    outlives Python's last moments may ask for Python once more, and end the process by "terminate called without an
+    active exception".
+    """
     if not dist.is_torchelastic_launched():
         yield device
         return
@@ -29,11 +37,17 @@ def processes(device: torch.device) -> Iterator[torch.device]:
     if dist.is_initialized():
         yield device
         return
+    # as defaults, its functions keep the group that is there when torch imports it, and torch does so on its own
+    importlib.import_module("torch.distributed.nn.functional")
     # the others wait while the first one writes its report
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(days=1))
     try:
         yield device
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
+        gc.collect()
         dist.destroy_process_group()
 
 

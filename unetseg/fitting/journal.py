@@ -60,7 +60,7 @@ class Journal:
             labels = segmentation.labels()[0]
             rows.append(panel_row(examples[i].image.name, segmentation.picture[0], truth, labels, predictor.config))
         with whole(self.folder / "validation.png") as temporary:
-            panel(rows, predictor.config).save(temporary, format="PNG")
+            panel(rows, predictor.config).save(temporary, format="PNG", compress_level=1)  # soon replaced
 
     def _curves(self) -> bytes:
         last = float(str(self.rows[-1]["epoch"]))

@@ -89,7 +89,7 @@ class Chart:
 
     def finished(self) -> PIL.Image.Image:
         """The chart at its own size."""
-        return self.picture.resize((self.width, self.height), PIL.Image.Resampling.LANCZOS)
+        return self.picture.reduce(FINE)
 
     def _place(self, point: Point) -> Point:
         (x0, x1), (y0, y1) = self.x_range, self.y_range
