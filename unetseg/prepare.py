@@ -1,6 +1,7 @@
 """A picture of any kind to the network's input, and its logits back to the picture's size.
 
-Shapes: D slices, C channels of the config, H x W as stored, h x w as the network sees it.
+Shapes: D slices, C channels of the config, H x W as stored, h x w as the network sees it. In the examples `liver` is
+the config of a grey model (mean 0.5, std 0.25, window -100 to 100 HU), `small` the same at a working size of 16.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
     The scale comes from the config or from the stored type, never from the picture's own minimum or maximum.
     Hounsfield units go through the config's window, which every other image has already been through.
     Raises ValueError where channels or values don't fit.
+
+    >>> grey = as_image(np.array([[0, 51, 255]], dtype=np.uint8))
+    >>> [round(value, 3) for value in scale(grey, liver).flatten().tolist()]
+    [0.0, 0.2, 1.0]
+    >>> scale(Image(np.array([-1000, 0, 50, 400]).reshape(1, 1, 4, 1), hounsfield=True), liver).flatten().tolist()
+    [0.0, 0.5, 0.75, 1.0]
     """
     # copied by NumPy: torch takes no flipped views and no foreign byte order
     x = torch.from_numpy(image.pixels.astype(np.float32, order="C")).permute(0, 3, 1, 2)  # (D,C,H,W)
@@ -60,7 +67,11 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
 
 
 def doubts(image: Image, config: SegmentationConfig) -> tuple[str, ...]:
-    """Whether a picture may be another kind than the model's, in colour or in range: a sentence for each doubt."""
+    """Whether a picture may be another kind than the model's, in colour or in range: a sentence for each doubt.
+
+    >>> doubts(as_image(np.array([[0, 4095]], dtype=np.uint16), name="a.png"), liver)[0].partition(";")[0]
+    'a.png is 16-bit but its values end at 4095, so it is nearly black'
+    """
     found = []
     highest = image.pixels.max()
     if config.value_range is None and image.value_range == (0, 65535) and 0 < highest < 65536 // 8:
@@ -78,25 +89,42 @@ def doubts(image: Image, config: SegmentationConfig) -> tuple[str, ...]:
 
 
 def prepare(image: Image, config: SegmentationConfig) -> Tensor:
-    """The network's input (D,C,h,w): scaled, at the working size, normalised by mean and std."""
+    """The network's input (D,C,h,w): scaled, at the working size, normalised by mean and std.
+
+    >>> prepare(as_image(np.array([[0, 255]], dtype=np.uint8)), liver).tolist()
+    [[[[-2.0, 2.0]]]]
+    """
     return normalise(at_working_size(scale(image, config), config), config)
 
 
 def at_working_size(x: Tensor, config: SegmentationConfig) -> Tensor:
-    """Resize (D,C,H,W) as `working_size` or `working_scale` say: antialiased, aspect kept."""
+    """Resize (D,C,H,W) as `working_size` or `working_scale` say: antialiased, aspect kept.
+
+    >>> at_working_size(torch.full((1, 1, 24, 32), 0.5), small).shape
+    torch.Size([1, 1, 12, 16])
+    """
     resized = _resized(x, working_shape(x.shape[2], x.shape[3], config))
     return x if resized is x else resized.clamp_(0, 1)
 
 
 def working_shape(height: int, width: int, config: SegmentationConfig) -> tuple[int, int]:
-    """The h x w that the network sees of a picture of height x width pixels."""
+    """The h x w that the network sees of a picture of height x width pixels.
+
+    >>> working_shape(24, 32, small), working_shape(24, 32, liver)
+    ((12, 16), (24, 32))
+    """
     size = config.working_size
     ratio = config.working_scale if size is None else size / max(height, width)
     return max(1, round(height * ratio)), max(1, round(width * ratio))
 
 
 def working_grid(height: int, width: int, config: SegmentationConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows and columns of a picture of H x W pixels that stand for it at the working size."""
+    """The rows and columns of a picture of H x W pixels that stand for it at the working size.
+
+    >>> rows, columns = working_grid(2, 48, small)
+    >>> rows.tolist(), columns.tolist()[:4]
+    ([0], [1, 4, 7, 10])
+    """
     h, w = working_shape(height, width, config)
     return evenly(height, h), evenly(width, w)
 
@@ -106,6 +134,9 @@ def evenly(size: int, count: int) -> NDArray[np.int64]:
 
     A middle between two pixels takes the first and the second in turn: always the second, as nearest neighbour does,
     would put labels of half the size a quarter of a pixel beside their image.
+
+    >>> evenly(9, 3).tolist(), evenly(8, 4).tolist()
+    ([1, 4, 7], [0, 3, 4, 7])
     """
     part = np.arange(count)
     middle = (2 * part + 1) * size  # in pixels / (2 * count)
@@ -115,19 +146,31 @@ def evenly(size: int, count: int) -> NDArray[np.int64]:
 
 
 def normalise(x: Tensor, config: SegmentationConfig) -> Tensor:
-    """Subtract the mean and divide by the standard deviation of each channel of (D,C,h,w)."""
+    """Subtract the mean and divide by the standard deviation of each channel of (D,C,h,w).
+
+    >>> normalise(torch.tensor([[[[0.5, 0.75]]]]), liver).tolist()
+    [[[[0.0, 1.0]]]]
+    """
     mean = x.new_tensor(config.mean)[:, None, None]
     std = x.new_tensor(config.std)[:, None, None]
     return (x - mean) / std
 
 
 def rescale(x: Tensor, factor: float) -> Tensor:
-    """(D,C,h,w) as the network sees it at another of `scales`: antialiased."""
+    """(D,C,h,w) as the network sees it at another of `scales`: antialiased.
+
+    >>> rescale(torch.zeros(1, 1, 8, 6), 0.5).shape
+    torch.Size([1, 1, 4, 3])
+    """
     return _resized(x, (max(1, round(x.shape[2] * factor)), max(1, round(x.shape[3] * factor))))
 
 
 def restore(logits: Tensor, height: int, width: int) -> Tensor:
-    """Logits (D,K,h,w) at the size of the picture (D,K,H,W), bilinearly."""
+    """Logits (D,K,h,w) at the size of the picture (D,K,H,W), bilinearly.
+
+    >>> restore(torch.tensor([[[[0.0, 4.0]]]]), 1, 4).tolist()
+    [[[[0.0, 1.0, 3.0, 4.0]]]]
+    """
     if tuple(logits.shape[2:]) == (height, width):
         return logits
     return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)

@@ -4,7 +4,8 @@ Two kinds of output. *Exclusive* (`multiclass`): one softmax over all labels, la
 (`binary`, `one-vs-rest`): one sigmoid per class; with a background, label 0 is the background and class k is
 label k + 1; without one, class k is label k. `IGNORE` (255) marks pixels that no loss and no score sees.
 
-Shapes: B batch (or slices), K output channels, H height, W width.
+Shapes: B batch (or slices), K output channels, H height, W width. In the examples `liver` is the config of a binary
+task, `land` of a multiclass one (land, road, water), `animals` of one-vs-rest (nothing, then cat, dog and bird).
 """
 
 from __future__ import annotations
@@ -25,6 +26,14 @@ def encode(labels: Tensor, config: SegmentationConfig) -> tuple[Tensor, Tensor]:
         `ignore_index`); independent, float32 (B,K,H,W), the shape of the output, 0 where ignored.
     valid: bool (B,H,W), False where ignored.
     Raises ValueError for any other id.
+
+    >>> target, valid = encode(torch.tensor([[[0, 1, 255]]]), liver)
+    >>> target.tolist(), valid.tolist()
+    ([[[[0.0, 1.0, 0.0]]]], [[[True, True, False]]])
+    >>> encode(torch.tensor([[[2, 0]]]), land)[0].tolist()
+    [[[2, 0]]]
+    >>> encode(torch.tensor([[[0, 1, 3]]]), animals)[0].tolist()
+    [[[[0.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]]]]
     """
     labels = labels.long()
     valid = labels != IGNORE
@@ -42,7 +51,13 @@ def encode(labels: Tensor, config: SegmentationConfig) -> tuple[Tensor, Tensor]:
 
 
 def activate(logits: Tensor, config: SegmentationConfig) -> Tensor:
-    """Calibrated probabilities of logits (B,K,H,W): softmax over K, or a sigmoid each."""
+    """Calibrated probabilities of logits (B,K,H,W): softmax over K, or a sigmoid each.
+
+    >>> activate(torch.tensor([[[[0.0, 100.0]]]]), liver).tolist()
+    [[[[0.5, 1.0]]]]
+    >>> round(activate(torch.zeros(1, 3, 1, 1), land).sum().item(), 6)
+    1.0
+    """
     scaled = _tempered(logits, config)
     return scaled.softmax(dim=1) if config.exclusive else scaled.sigmoid()
 
@@ -54,6 +69,14 @@ def decode(logits: Tensor, config: SegmentationConfig, thresholds: Sequence[floa
     probability reaches its own threshold, else the background. Independent without one: the
     likeliest class.
     thresholds: one per output channel; None takes those of the config.
+
+    >>> logits = torch.tensor([[[[-1.0, 0.0, 1.0]]]])  # probabilities 0.27, 0.5, 0.73
+    >>> decode(logits, liver).tolist(), decode(logits, liver, [0.6]).tolist()
+    ([[[0, 1, 1]]], [[[0, 0, 1]]])
+    >>> decode(torch.tensor([[[[2.0]], [[3.0]], [[-1.0]]]]), land).tolist()  # the largest of three logits
+    [[[1]]]
+    >>> decode(torch.tensor([[[[2.0]], [[3.0]], [[-1.0]]]]), animals, [0.5, 0.99, 0.5]).tolist()  # dog: 0.95 < 0.99
+    [[[1]]]
     """
     thresholds = checked_thresholds(thresholds, config)
     if config.exclusive:
@@ -71,6 +94,9 @@ def argmax(logits: Tensor, config: SegmentationConfig) -> Tensor:
     """The index of the largest logit as a label map, uint8 (B,H,W); no activation, temperature or threshold.
 
     An independent task with a background gets a zero logit for it first: for binary that is p > 0.5.
+
+    >>> argmax(torch.tensor([[[[-1.0, 0.0, 1.0]]]]), liver).tolist()
+    [[[0, 0, 1]]]
     """
     if not config.exclusive and config.background is not None:
         logits = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)  # (B,1+K,H,W)
@@ -78,7 +104,11 @@ def argmax(logits: Tensor, config: SegmentationConfig) -> Tensor:
 
 
 def checked_thresholds(thresholds: Sequence[float] | None, config: SegmentationConfig) -> tuple[float, ...]:
-    """One threshold per output channel in 0..1, those of the config for None; ValueError otherwise."""
+    """One threshold per output channel in 0..1, those of the config for None; ValueError otherwise.
+
+    >>> checked_thresholds(None, liver), checked_thresholds([0.9], liver)
+    ((0.5,), (0.9,))
+    """
     if thresholds is None:
         return config.thresholds
     if len(thresholds) != len(config.outputs) or not all(0 <= t <= 1 for t in thresholds):

@@ -87,32 +87,32 @@ from one_step import threads_of_a_group
 from torch.nn.parallel import DistributedDataParallel
 from unetseg import ConfusionMatrix
 from unetseg.fitting import distributed
-with distributed.processes(torch.device("cpu")):
-    norm = torch.nn.BatchNorm2d(2)
-    norm.running_mean += 1 + distributed.rank()  # of its own share of the pictures
-    distributed.same_buffers(norm)
-    assert norm.running_mean.tolist() == [1, 1], norm.running_mean
-    groups, config = {}, config_for("binary")
-    for number in distributed.share(range(5)):  # not padded to 6
-        labels = np.full((1, 1, 10 ** number), number % 2, np.uint8)
-        groups.setdefault(f"g{number % 3}", ConfusionMatrix(config)).update(labels, labels)
-    found = distributed.merged(groups, config)
-    assert {name: int(matrix.counts.sum()) for name, matrix in found.items()} == {"g0": 1001, "g1": 10010, "g2": 100}
-assert not threads_of_a_group()
 
 def stopped():
     network = DistributedDataParallel(torch.nn.Linear(1, 1))
     network(torch.ones(1, 1)).sum().backward()
     assert threads_of_a_group()
-    raise stop
+    raise ValueError("stopped")
 
-stop = RuntimeError("stopped")
 try:
     with distributed.processes(torch.device("cpu")):
+        norm = torch.nn.BatchNorm2d(2)
+        norm.running_mean += 1 + distributed.rank()  # of its own share of the pictures
+        distributed.same_buffers(norm)
+        assert norm.running_mean.tolist() == [1, 1], norm.running_mean
+        groups, config = {}, config_for("binary")
+        for number in distributed.share(range(5)):  # not padded to 6
+            labels = np.full((1, 1, 10 ** number), number % 2, np.uint8)
+            groups.setdefault(f"g{number % 3}", ConfusionMatrix(config)).update(labels, labels)
+        found = distributed.merged(groups, config)
+        counts = {name: int(matrix.counts.sum()) for name, matrix in found.items()}
+        assert counts == {"g0": 1001, "g1": 10010, "g2": 100}
         stopped()
-except RuntimeError as error:
-    assert error is stop, error
-    assert not threads_of_a_group()
+except ValueError as error:
+    assert str(error) == "stopped"
+    assert not threads_of_a_group(), "the group lives on in the frames of the error"
+else:
+    raise AssertionError("nothing was raised")
 """
     environment = ENVIRONMENT | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'fitting'}"}
     command = [*TORCHRUN, "2", "--no-python", sys.executable, "-c", code]

@@ -40,6 +40,12 @@ def as_image(array: NDArray[Any], *, value_range: tuple[float, float] | None = N
     """An array (H,W) or (H,W,C) as an Image; the value range is that of its type unless given.
 
     Raises ValueError for other shapes and for types that hold no picture.
+
+    >>> image = as_image(np.array([[0, 128], [255, 3]], dtype=np.uint8))
+    >>> image.pixels.shape, image.value_range  # slices, height, width, channels
+    ((1, 2, 2, 1), (0, 255))
+    >>> as_image(np.array([[0, 4095]], dtype=np.uint16), value_range=(0, 4095)).value_range
+    (0, 4095)
     """
     if array.ndim not in (2, 3):
         raise ValueError(f"{name}: got an array of shape {array.shape}, expected (height, width[, channels])")

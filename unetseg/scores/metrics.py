@@ -1,4 +1,4 @@
-"""Every score from one table of counts."""
+"""Every score from one table of counts. In the examples `land` is the config of three labels: land, road, water."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ class ConfusionMatrix:
 
     Tables add up: the counts of a patient are the sum over slices, those of a split the sum over patients. Scores
     by class leave a background out, which almost every picture is full of; accuracy counts it.
+
+    >>> matrix = ConfusionMatrix(land)
+    >>> matrix.update(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 2]))  # truth, prediction; 255 is ignored
+    >>> matrix.counts.tolist()
+    [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    >>> matrix.recall, round(matrix.accuracy, 3)
+    ({'land': 0.5, 'road': 1.0}, 0.667)
+    >>> (matrix + matrix).iou == matrix.iou  # pooled, not averaged
+    True
     """
 
     def __init__(self, config: SegmentationConfig) -> None:
@@ -85,6 +94,13 @@ def scores(groups: dict[str, ConfusionMatrix]) -> dict[str, object]:
 
     `dice`, `iou`, `precision`, `recall` by class and `miou`, `accuracy` from all pixels pooled; `group_dice` is the
     mean over the classes that a group has, `mean_group_dice` the mean over the groups that have any.
+
+    >>> one, other = ConfusionMatrix(land), ConfusionMatrix(land)
+    >>> one.update(np.array([0, 0]), np.array([0, 0]))
+    >>> other.update(np.array([1, 1]), np.array([1, 2]))
+    >>> found = scores({"one": one, "other": other})
+    >>> found["accuracy"], found["group_dice"]["one"], round(found["group_dice"]["other"], 3)
+    (0.75, 1.0, 0.333)
     """
     if not groups:
         raise ValueError("no pictures to score")
@@ -110,6 +126,12 @@ def intervals(
     Groups are drawn with replacement, as often as there are groups, and scored as in `scores` (the percentile method
     of Efron and Tibshirani 1993): what other patients or tiles of the same kind might have given. None where fewer
     than GROUPS_NEEDED groups have what a score is of: any pixel, or for Dice and IoU one of a class.
+
+    >>> matrix = ConfusionMatrix(land)
+    >>> matrix.update(np.array([0, 1]), np.array([0, 0]))
+    >>> intervals({str(i): matrix for i in range(5)})["accuracy"]  # all groups alike
+    (0.5, 0.5)
+    >>> intervals({"1": matrix})["accuracy"]
     """
     tables = [matrix.counts for matrix in groups.values()]
     right = np.stack([np.diag(table) for table in tables])  # (G,L)
@@ -141,7 +163,11 @@ def intervals(
 
 
 def mean(values: list[float]) -> float | None:
-    """The mean, or None (null in JSON) of nothing."""
+    """The mean, or None (null in JSON) of nothing.
+
+    >>> mean([0.5, 1.0]), mean([])
+    (0.75, None)
+    """
     return float(np.mean(values)) if values else None
 
 
