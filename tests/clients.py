@@ -38,9 +38,17 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (20, 31), dtype=np.uint8)
 SECONDS = 60  # of patience: a busy machine is slow
 OF_THE_HUB = ("HF_", "HUGGING", "NO_PROXY", "no_proxy")
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["pytest", "unetseg", "unetseg.__main__", "unetseg.demo", "unetseg.hub.space", "unetseg.hub.upload"]
+forkserver = multiprocessing.get_context("forkserver")
+forkserver.set_forkserver_preload(
+    [
+        "pytest",
+        "torch._dynamo",  # an optimizer imports it, in two seconds
+        "unetseg.__main__",
+        "unetseg.demo",
+        "unetseg.fitting.doctor",
+        "unetseg.hub.space",
+        "unetseg.hub.upload",
+    ]
 )
 
 
@@ -75,8 +83,8 @@ class Client:
     """
 
     def __init__(self, environment: Mapping[str, str], *, hurry: bool = False, chunk: int | None = None) -> None:
-        self._here, there = _context.Pipe()
-        self._process = _context.Process(target=_serve, args=(there, dict(environment), hurry, chunk), daemon=True)
+        self._here, there = forkserver.Pipe()
+        self._process = forkserver.Process(target=_serve, args=(there, dict(environment), hurry, chunk), daemon=True)
         self._process.start()
         there.close()
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+import warm
 from configs import KINDS, config_for, network_for
 
 from unetseg import Predictor
@@ -45,9 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "unetseg", *arguments], cwd=folder, capture_output=True, text=True, timeout=120
-    )
+    return warm.run("-m", "unetseg", *arguments, cwd=folder, env=os.environ)
 
 
 def test_predict_writes_labels_and_views_and_goes_on_after_a_bad_picture(trained: Path, tmp_path: Path) -> None:

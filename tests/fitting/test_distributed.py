@@ -9,6 +9,7 @@ from pathlib import Path
 import one_step
 import pytest
 import torch
+import warm
 from safetensors.torch import load_file
 
 from unetseg import ConfusionMatrix
@@ -59,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str, folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = warm.run(*command[1:], cwd=folder, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stderr
 

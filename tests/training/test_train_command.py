@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import warm
 from PIL import Image
 from safetensors import safe_open
 
@@ -57,28 +58,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",  # reading may begin within a character of the bar
-    )
+def start(folder: Path, *arguments: str) -> warm.Process:
+    return warm.start(str(SCRIPT), *arguments, cwd=folder, env=ENVIRONMENT)
 
 
 def train(folder: Path, *arguments: str) -> tuple[int, list[str]]:
-    """Exit code and lines of stderr."""
-    with start(folder, *arguments) as process:
-        _, errors = process.communicate()
-    return process.returncode, errors.splitlines()
+    """Exit code and lines of stderr, of a process as a user starts it."""
+    done = subprocess.run(
+        [*COMMAND, *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, encoding="utf-8", check=False
+    )
+    return done.returncode, done.stderr.splitlines()
 
 
-def wait_for(process: subprocess.Popen[str], pattern: str) -> None:
+def wait_for(process: warm.Process | subprocess.Popen[str], pattern: str) -> None:
     """Read the progress bar until it shows a pattern."""
     assert process.stderr is not None
     seen = ""
@@ -174,8 +166,9 @@ def test_a_full_disk_is_told_and_the_last_good_state_stays(folder: Path, tmp_pat
     assert last.startswith("error: no room to write")
     assert "state.safetensors" in last
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
-    code, _ = train(tmp_path, *tiny, "4", "--resume")
-    assert code == 0
+    with start(tmp_path, *tiny, "4", "--resume") as process:
+        process.communicate()
+    assert process.returncode == 0
 
 
 def test_every_field_of_a_recipe_is_an_option(

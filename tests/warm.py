@@ -1,0 +1,98 @@
+"""Python's command line in a process that is forked from one with torch loaded: no start of several seconds.
+
+`start` and `run` take what would follow `python` (a script or `-m` and a module, then its arguments), as
+`subprocess.Popen` and `subprocess.run` do. Nothing but the start differs: streams, working directory, environment,
+signals and exit code are the process's own. Warnings are errors.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+from clients import forkserver
+
+
+class Process:
+    """A command that runs; ends with the `with` block."""
+
+    def __init__(self, arguments: tuple[str, ...], cwd: Path, environment: Mapping[str, str]) -> None:
+        pipes = [forkserver.Pipe(duplex=False) for _ in range(2)]
+        writers = [writer for _, writer in pipes]
+        self._process = forkserver.Process(target=_serve, args=(writers, arguments, str(cwd), dict(environment)))
+        self._process.start()
+        for writer in writers:
+            writer.close()
+        # reading may begin within a character of a progress bar
+        self.stdout, self.stderr = (
+            os.fdopen(os.dup(reader.fileno()), encoding="utf-8", errors="replace") for reader, _ in pipes
+        )
+        for reader, _ in pipes:
+            reader.close()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._process.join()
+        for stream in (self.stdout, self.stderr):
+            stream.close()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self._process.is_alive():
+            os.kill(self._process.pid or 0, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def communicate(self) -> tuple[str, str]:
+        """What is still to come of both streams, until the end. A command may print little on stdout."""
+        errors = self.stderr.read()
+        output = self.stdout.read()
+        self._process.join()
+        return output, errors
+
+
+def start(*arguments: str, cwd: Path, env: Mapping[str, str]) -> Process:
+    return Process(arguments, cwd, env)
+
+
+def run(*arguments: str, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    with start(*arguments, cwd=cwd, env=env) as process:
+        output, errors = process.communicate()
+    assert process.returncode is not None
+    return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+
+def _serve(writers: list[Connection], arguments: tuple[str, ...], cwd: str, environment: dict[str, str]) -> None:
+    for stream, writer in zip((1, 2), writers, strict=True):
+        os.dup2(writer.fileno(), stream)
+        writer.close()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    warnings.simplefilter("error")
+    if arguments[0] == "-m":
+        sys.argv = list(arguments[1:])
+        sys.path.insert(0, cwd)
+        sys.modules.pop(f"{arguments[1]}.__main__", None)  # runpy warns of one that is there
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(arguments)
+        runpy.run_path(arguments[0], run_name="__main__")
