@@ -206,6 +206,13 @@ def test_a_folder_is_found_by_its_path(checkpoint: Path) -> None:
     assert hub.find(checkpoint).folder == hub.find(str(checkpoint)).folder == checkpoint
 
 
+@pytest.mark.parametrize("opened", [UNet, Predictor])
+def test_a_misspelt_option_is_refused_for_a_folder_too(opened: type[UNet | Predictor], checkpoint: Path) -> None:
+    known = "known are revision, token, cache_dir, local_files_only, force_download"
+    with pytest.raises(TypeError, match=f"^unknown option 'revison' of opening a checkpoint; {known}$"):
+        opened.from_pretrained(checkpoint, revison="v1")
+
+
 @pytest.mark.parametrize("name", hub.shipped())
 def test_a_shipped_checkpoint_is_found_by_name_and_complete(name: str) -> None:
     folder = hub.find(name).folder
