@@ -7,9 +7,11 @@ signals and exit code are the process's own. Warnings are errors.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import warnings
@@ -75,6 +77,23 @@ def run(*arguments: str, cwd: Path, env: Mapping[str, str]) -> subprocess.Comple
         output, errors = process.communicate()
     assert process.returncode is not None
     return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+
+def torchrun(count: int, *arguments: str, cwd: Path, env: Mapping[str, str]) -> list[subprocess.CompletedProcess[str]]:
+    """The same command in `count` processes that find each other by the variables that torchrun gives its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    group = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for rank in range(count):
+            its = {"TORCHELASTIC_RUN_ID": "tests", "RANK": rank, "LOCAL_RANK": rank, **group}
+            variables = {**env, **{name: str(value) for name, value in its.items()}}
+            processes.append(stack.enter_context(start(*arguments, cwd=cwd, env=variables)))
+        outputs = [process.communicate() for process in processes]
+    codes = [process.returncode for process in processes]
+    assert None not in codes
+    return [subprocess.CompletedProcess(arguments, code or 0, *said) for code, said in zip(codes, outputs, strict=True)]
 
 
 def _serve(writers: list[Connection], arguments: tuple[str, ...], cwd: str, environment: dict[str, str]) -> None:
