@@ -152,7 +152,7 @@ def trained(
 def segment(predictors: Sequence[Predictor], picture: Path, config: SegmentationConfig) -> Segmentation:
     """A picture by one network or, as one-vs-rest without a background, by the logits of several side by side."""
     found = [predictor(picture) for predictor in predictors]
-    return replace(found[0], logits=torch.cat([one.logits for one in found], dim=1), config=config)
+    return replace(found[0], network_logits=torch.cat([one.network_logits for one in found], dim=1), config=config)
 
 
 def score(predictors: Sequence[Predictor], examples: Sequence[Example], recipe: Recipe) -> ConfusionMatrix:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from unetseg import SegmentationConfig, UNet
+from unetseg import Image, Segmentation, SegmentationConfig, UNet
 
 # task, classes, background
 KINDS: dict[str, tuple[str, tuple[str, ...], str | None]] = {
@@ -47,3 +49,8 @@ def network_for(config: SegmentationConfig) -> UNet:
             network(torch.randn(4, len(config.channels), 16, 16))
         network.head.weight.mul_(10)
     return network.eval()
+
+
+def segmented(logits: torch.Tensor, picture: NDArray[np.uint8], config: SegmentationConfig) -> Segmentation:
+    """Logits (D,K,H,W) as what a network found in a picture (D,H,W,3)."""
+    return Segmentation(logits, Image(picture, (0, 255), stated=True), config, drawn=picture)

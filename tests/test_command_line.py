@@ -118,7 +118,7 @@ def test_evaluate_says_what_it_can_not_know(trained: Path, tmp_path: Path) -> No
     [
         (["predict", "nobody", "x.png"], "error: no checkpoint 'nobody'"),
         (["predict", "{checkpoint}", "missing.png"], "error: missing.png can't be read"),
-        (["predict", "{checkpoint}", "a/x.png", "b/x.png"], "error: two of the pictures have the same name"),
+        (["predict", "{checkpoint}", "a/x.png", "b/x.png"], "error: two of the inputs have the same name"),
         (["predict", "{checkpoint}", "x.png", "--device", "gpu"], "error: device 'gpu' can't be used here"),
         (["predict", "{checkpoint}", "x.png", "--class", "water"], "error: --class does nothing to --view labels"),
         (

@@ -75,7 +75,7 @@ def evaluate(given: Given) -> float:
 def page(given: Given) -> float:
     handlers = Page({"model": Predictor.from_pretrained(given.checkpoint)})
     key = handlers.segment("model", str(given.picture)).key
-    labels = read(Path(handlers.download(key, handlers.config("model").thresholds)))
+    labels = read(Path(handlers.download(key, handlers.config("model").thresholds)[0]))
     handlers._folder.cleanup()
     return given.wrong(labels)
 

@@ -18,9 +18,9 @@ LAYERS = {
     "unetseg": (
         {"config", "files"},
         {"hub"},
-        {"model", "task", "prepare", "tiling", "render", "scores", "formats", "samples"},
+        {"model", "task", "prepare", "tiling", "render", "measure", "scores", "formats", "samples"},
         {"predictor"},
-        {"fitting", "demo", "__main__"},
+        {"batch", "fitting", "demo", "__main__"},
         {"__init__"},
     ),
     "unetseg.fitting": (

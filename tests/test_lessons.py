@@ -15,14 +15,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from configs import config_for
+from configs import config_for, segmented
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 from torch.nn import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
 
-from unetseg import IGNORE, ConfusionMatrix, Predictor, Segmentation, SegmentationConfig
+from unetseg import IGNORE, ConfusionMatrix, Predictor, SegmentationConfig
 from unetseg.fitting import Recipe
 from unetseg.fitting.losses import segmentation_loss, soft_dice_loss
 from unetseg.fitting.report.evaluation import Case, assess
@@ -302,7 +302,7 @@ def test_accuracy_of_a_binary_task_is_that_of_the_labels_which_save_writes(tmp_p
     """p >= the calibrated threshold, which need not be the argmax, p > 0.5."""
     config = config_for("binary").model_copy(update={"temperatures": (2.0,), "thresholds": (0.3,)})
     logits = torch.tensor([4.0, -1.0, -4.0])[None, None, None]  # (1,1,1,3), p = 0.88, 0.38, 0.12
-    segmentation = Segmentation(logits, np.zeros((1, 1, 3, 3), np.uint8), config)
+    segmentation = segmented(logits, np.zeros((1, 1, 3, 3), np.uint8), config)
     saved = np.asarray(PIL.Image.open(segmentation.save(tmp_path / "labels.png")))
     assert saved.tolist() == [[1, 1, 0]]
     assert argmax(logits, config).tolist() == [[[1, 0, 0]]]

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from configs import RGB, config_for, network_for
+from configs import RGB, config_for, network_for, segmented
 from numpy.typing import NDArray
 from torch.nn import functional
 
@@ -32,7 +32,7 @@ def segmentation_of(config: SegmentationConfig, height: int, width: int, slices:
     shape = (slices, len(config.outputs), height, width)
     logits = torch.randperm(int(np.prod(shape)), generator=generator).reshape(shape).float()
     picture = np.random.default_rng(0).integers(0, 256, (slices, height, width, 3), dtype=np.uint8)
-    return Segmentation((logits - logits.mean()) / logits.std() * 3, picture, config)
+    return segmented((logits - logits.mean()) / logits.std() * 3, picture, config)
 
 
 # --- the path ---------------------------------------------------------------------------------------------------
@@ -147,10 +147,10 @@ def test_small_tiles_change_little() -> None:
 
 
 def test_notices_reach_the_result(tmp_path: Path) -> None:
-    path = tmp_path / "dark.png"
-    PIL.Image.fromarray(PICTURE.astype(np.uint16)).save(path)
+    path = tmp_path / "coloured.png"
+    PIL.Image.fromarray(np.dstack([PICTURE, PICTURE // 2, PICTURE // 3])).save(path)
     (notice,) = predictor_for(config_for("binary"))(path).notices
-    assert "dark.png is 16-bit but its values end at 255" in notice
+    assert "coloured.png is in colour" in notice
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_the_overlay_shows_the_labels_at_the_thresholds_given() -> None:
 def test_each_slice_has_its_own_views() -> None:
     result = segmentation_of(config_for("multiclass"), 4, 5, slices=2)
     for kind in (*VIEWS_OF_PIXELS, "overlay"):
-        alone = Segmentation(result.logits[1:], result.picture[1:], result.config)
+        alone = segmented(result.logits[1:], result.picture[1:], result.config)
         assert (result.view(kind, index=1) == alone.view(kind)).all()
         assert (result.view(kind, index=1) != result.view(kind)).any()
 
@@ -270,9 +270,21 @@ def test_saved_labels_come_back(config: SegmentationConfig, tmp_path: Path) -> N
     assert (read_mask(result.save(str(path), thresholds)) == result.labels(thresholds)[0]).all()
 
 
-def test_labels_are_saved_as_png_only(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"written as \.png, got 'labels\.jpg'"):
-        segmentation_of(config_for("binary"), 2, 2).save(tmp_path / "labels.jpg")
+def test_labels_are_saved_as_what_keeps_them_where_the_picture_has_a_place_for_it(tmp_path: Path) -> None:
+    result = segmentation_of(config_for("binary"), 2, 2)
+    for name, message in (
+        ("labels.jpg", r"written as \.png, .*, got 'labels\.jpg'; choose a name with such an ending"),
+        ("labels.nii.gz", r"array is no volume with a place in a patient; write its labels as \.png"),
+        ("labels.dcm", r"array is no DICOM series, which DICOM-SEG refers to; write \.nii\.gz or \.png"),
+        ("labels.tif", r"array has no place on the ground; write its labels as \.png"),
+        ("labels.gpkg", r"array has no place on the ground; write its labels as \.png"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            result.save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"cog is written as \.tif or \.tiff, got 'labels\.png'"):
+        result.save(tmp_path / "labels.png", kind="cog")
+    with pytest.raises(ValueError, match=r"array has 2 slices, and \.png holds one; write \.nii\.gz or \.dcm"):
+        segmentation_of(config_for("binary"), 2, 2, slices=2).save(tmp_path / "labels.png")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,6 +1,6 @@
 """From what a file stores to what the network sees, and back to the file's size."""
 
-import re
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,13 +107,31 @@ def test_wide_integers_need_a_range_of_the_image_or_of_the_model() -> None:
     assert scale(image, model).flatten().tolist() == [0, 1]
 
 
-def test_twelve_bits_in_sixteen_are_doubted_unless_a_range_is_given() -> None:
-    stored = np.array([[0, 3760]], dtype=np.uint16)
-    (notice,) = doubts(as_image(stored, name="a.png"), GRAY)
-    assert re.match(r"a\.png is 16-bit but its values end at 3760, .* give value_range", notice)
-    assert doubts(as_image(stored, value_range=(0, 4095)), GRAY) == ()
-    assert doubts(as_image(stored), GRAY.model_copy(update={"value_range": ((0.0, 4095.0),)})) == ()
-    assert doubts(as_image(stored * 10), GRAY) == ()
+def test_few_bits_in_sixteen_are_refused_with_the_range_to_type_unless_one_is_stated() -> None:
+    """As they are, they would be nearly of one tone."""
+    stored = np.linspace(30_000, 33_760, 4000).astype(np.uint16).reshape(40, 100)
+    told = r"a\.png: uint16 values from 30000 to 33760 .* nearly all lie within --value-range 30037.* 33722"
+    with pytest.raises(ValueError, match=told):
+        scale(as_image(stored, name="a.png"), GRAY)
+    assert scale(as_image(stored, value_range=(30_000, 33_760)), GRAY).max() == 1
+    assert scale(as_image(stored, value_range=(0, 65535)), GRAY).max() < 0.52
+    assert scale(as_image(stored), GRAY.model_copy(update={"value_range": ((30_000.0, 33_760.0),)})).max() == 1
+    assert scale(as_image(np.array([[0, 40_000]], dtype=np.uint16)), GRAY).min() == 0
+    assert scale(as_image(np.zeros((2, 2), dtype=np.uint16)), GRAY).max() == 0
+
+
+def test_what_was_stated_of_an_image_goes_before_the_range_of_the_model() -> None:
+    model = GRAY.model_copy(update={"value_range": ((0.0, 4095.0),)})
+    image = as_image(np.array([[0, 100]], dtype=np.uint16), value_range=(0, 100))
+    assert scale(image, model).flatten().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("modality", ["MR", "PT", "US"])
+def test_another_modality_than_ct_is_refused_by_a_model_with_a_window_alone(modality: str) -> None:
+    image = dataclasses.replace(as_image(GRAY_PICTURE, name="a.dcm"), modality=modality)
+    with pytest.raises(ValueError, match=rf"a\.dcm is of modality {modality}, and this model was trained on CT"):
+        scale(image, CT)
+    assert torch.equal(scale(image, GRAY), scale(as_image(GRAY_PICTURE), GRAY))
 
 
 def test_a_picture_of_another_kind_than_the_model_is_doubted(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from .config import SegmentationConfig
 from .files import check_target, whole
+from .formats import KINDS, Reading
 from .render import VIEWS
 
 log = logging.getLogger("unetseg")
+AS = (*KINDS, "probabilities")
 CHECKPOINT = "a checkpoint folder, a name under checkpoints/, or owner/name[@revision] on the hub"
 
 
@@ -46,60 +48,118 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Pictures, GeoTIFF, NIfTI, NRRD, MetaImage; DICOM as a file, a folder or a zip."
     parser.add_argument("checkpoint", help=CHECKPOINT)
-    parser.add_argument("pictures", nargs="+", type=Path)
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the results; the current one unless given")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     parser.add_argument(
-        "--view", choices=("labels", *VIEWS), default="labels", help="labels: a PNG of label ids with a palette"
+        "--view", choices=("labels", *VIEWS), default="labels", help="labels: a label map in the family of the input"
     )
+    parser.add_argument(
+        "--as", dest="kinds", nargs="+", choices=AS, metavar="KIND", help=f"of the labels: {', '.join(AS)}; repeatable"
+    )
+    parser.add_argument("--report", action="store_true", help="write NAME_report.json too: what was read and found")
     parser.add_argument("--class", dest="class_name", help="for the views that show one class")
     parser.add_argument("--threshold", type=float, nargs="+", help="one for each output; the checkpoint's unless given")
-    parser.add_argument(
-        "--value-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="of the stored numbers, e.g. 0 4095"
-    )
+    parser.add_argument("--largest", action="store_true", help="keep only the largest piece of each class")
+    parser.add_argument("--minimum", type=int, default=0, metavar="PIXELS", help="drop pieces of fewer pixels (voxels)")
+    parser.add_argument("--fill-holes", action="store_true", help="fill what a class encloses")
+    _add_reading(parser)
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
+    parser.add_argument("--verbose", action="store_true", help="say of each input what was read and how")
     parser.set_defaults(run=_predict)
 
 
-def _predict(options: argparse.Namespace) -> int:
-    import PIL.Image
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--value-range",
+        nargs="+",
+        metavar="LOW HIGH",
+        help="of the stored numbers, e.g. 0 4095; auto: 98 %% of the values of all inputs lie within",
+    )
+    parser.add_argument("--bands", help="of a raster that are the channels, e.g. 4,3,2; the first is 1")
+    parser.add_argument("--series", help="of several DICOM series: a number of the list that is shown, or a UID")
+    parser.add_argument(
+        "--hounsfield", action=argparse.BooleanOptionalAction, help="whether a volume holds Hounsfield units"
+    )
 
-    from .formats import read_image
+
+def _reading(options: argparse.Namespace) -> Reading:
+    given = options.value_range
+    value_range = None
+    if given is not None and given != ["auto"]:
+        try:
+            low, high = map(float, given)
+        except ValueError:
+            raise ValueError(f"--value-range takes LOW HIGH or auto, got {' '.join(given)}") from None
+        value_range = (low, high)
+    bands = None
+    if options.bands is not None:
+        try:
+            bands = tuple(int(part) for part in options.bands.split(","))
+        except ValueError:
+            raise ValueError(f"--bands takes numbers such as 4,3,2, got {options.bands!r}") from None
+    return {"value_range": value_range, "bands": bands, "series": options.series, "hounsfield": options.hounsfield}
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from .batch import Output, common_range, jobs_in
+    from .measure import Cleaning
     from .predictor import Predictor
 
-    targets = {picture: options.out / f"{picture.stem}_{options.view}.png" for picture in options.pictures}
-    if len(set(targets.values())) < len(targets):
-        raise ValueError("two of the pictures have the same name; write them to different folders with --out")
-    if not options.overwrite and (there := [target for target in targets.values() if target.exists()]):
+    reading = _reading(options)
+    jobs = jobs_in(options.inputs, options.series)
+    cleaning = Cleaning(options.largest, options.minimum, options.fill_holes)
+    output = Output(
+        options.view,
+        kinds=tuple(options.kinds or ()),
+        report=options.report,
+        class_name=options.class_name,
+        thresholds=options.threshold,
+        cleaning=cleaning,
+    )
+    if not options.overwrite and (there := output.there(options.out, jobs)):
         raise ValueError(f"{there[0]} is there already; name another folder with --out, or replace it with --overwrite")
     predictor = Predictor.from_pretrained(options.checkpoint, device=options.device)
     if predictor.source and predictor.source.commit:
         log.info("model: %s", predictor.source)
-    _refuse_what_does_nothing(options, predictor.config)
+    _refuse_what_does_nothing(options, predictor.config, bool(cleaning))
+    if options.value_range == ["auto"]:
+        low, high = reading["value_range"] = common_range(jobs, reading)
+        log.info("of all inputs: --value-range %g %g", low, high)
     options.out.mkdir(parents=True, exist_ok=True)
-    value_range = tuple(options.value_range) if options.value_range else None
     failed = 0
-    for picture, target in targets.items():
+    done = set()
+    for job in jobs:
         try:
-            segmentation = predictor(read_image(picture, value_range=value_range))
-            if options.view == "labels":
-                segmentation.save(target, options.threshold)
+            segmentation = predictor(job.image(reading))
+            written = output.write(segmentation, options.out / job.name)
+        except (ValueError, OSError) as error:  # one bad input leaves the others their turn
+            if job.one_of > 1 and isinstance(error, ValueError):
+                log.warning("note: series %s is left out: %s", job.name.rpartition("series")[2], error)
             else:
-                view = segmentation.view(options.view, class_name=options.class_name, thresholds=options.threshold)
-                with whole(target) as temporary:
-                    PIL.Image.fromarray(view).save(temporary, format="PNG")
-        except ValueError as error:  # one bad picture leaves the others their turn
-            log.error("error: %s", error)
-            failed += 1
+                log.error("error: %s", error)
+                failed += 1
             continue
+        done.add(job.path)
+        if options.verbose:
+            log.info("%s", segmentation.image.description())
         for notice in segmentation.notices:
             log.warning("note: %s", notice)
-        log.info("%s", target)
+        for path in written:
+            log.info("%s", path)
+    for path in {job.path for job in jobs if job.one_of > 1} - done:
+        log.error("error: none of the series in %s can be segmented; see the notes above", path)
+        failed += 1
     return 1 if failed else 0
 
 
-def _refuse_what_does_nothing(options: argparse.Namespace, config: SegmentationConfig) -> None:
+def _refuse_what_does_nothing(options: argparse.Namespace, config: SegmentationConfig, cleaning: bool) -> None:
+    if options.kinds is not None and options.view != "labels":
+        raise ValueError(f"--as does nothing to --view {options.view}, which is drawn as PNG; leave it out")
+    if cleaning and options.view != "labels" and not options.report:
+        raise ValueError(f"--largest, --minimum and --fill-holes do nothing to --view {options.view}; leave them out")
     if options.class_name is not None and options.view not in ("probability", "thresholded"):
         raise ValueError(f"--class does nothing to --view {options.view}, which shows all classes; leave it out")
     by_argmax = config.exclusive or config.background is None

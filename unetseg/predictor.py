@@ -17,38 +17,72 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from . import render, task
 from .config import SegmentationConfig
-from .formats import Image, as_image, read_image, write_labels
+from .formats import Image, Kind, Reading, as_image, read_image, save_labels, save_probabilities
 from .hub.download import Access
+from .measure import Cleaning, cleaned, report
 from .model import UNet, fused
-from .prepare import doubts, evenly, prepare, rescale, restore, scale
+from .prepare import Ranges, at_working_size, doubts, evenly, normalise, ranges, rescale, restore, scaled
 from .tiling import tiled
 
+NOTHING = Cleaning()
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What the network found in one picture, kept as logits; everything else is derived.
+    """What the network found in one picture or volume, kept as logits at the size it saw; all else is derived.
 
-    logits: float32 (D,K,H,W) at the stored size; D slices (1 for a picture), K output channels.
-    picture: uint8 (D,H,W,3), the picture as the network was given it.
+    network_logits: float32 (D,K,h,w); D slices (1 for a picture), K output channels.
+    image: what was segmented, (D,H,W,C) as stored.
     notices: what a reader of the result should know.
+    drawn: uint8 (D,H,W,3), the picture where it is not drawn from the image.
+    model: what found it, as `Predictor.model` says.
     """
 
-    logits: Tensor
-    picture: NDArray[np.uint8]
+    network_logits: Tensor
+    image: Image
     config: SegmentationConfig
-    name: str = "picture"
     notices: tuple[str, ...] = ()
+    drawn: NDArray[np.uint8] | None = None
+    model: str = ""
 
-    @cached_property
+    @property
+    def name(self) -> str:
+        """What the picture is called in messages."""
+        return self.image.name
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(D,H,W) as stored."""
+        return self.image.pixels.shape[:3]
+
+    @property
+    def logits(self) -> Tensor:
+        """Float32 (D,K,H,W) at the stored size: restored at each access, of a volume slice by slice."""
+        return torch.cat(list(map(self._restored, range(len(self.network_logits)))))
+
+    @property
     def probabilities(self) -> Tensor:
         """Calibrated probabilities (D,K,H,W): softmax over K for multiclass, else a sigmoid each."""
-        return task.activate(self.logits, self.config)
+        return torch.cat(list(map(self._probabilities, range(len(self.network_logits)))))
 
-    def labels(self, thresholds: Sequence[float] | None = None) -> NDArray[np.uint8]:
-        """The decision as label ids (D,H,W); see `task.decode`."""
-        return task.decode(self.logits, self.config, thresholds).numpy()
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """The picture (D,H,W,3) as the network was given it, drawn at each access."""
+        return np.concatenate(list(map(self._picture, range(len(self.network_logits)))))
+
+    def labels(self, thresholds: Sequence[float] | None = None, *, index: int | None = None) -> NDArray[np.uint8]:
+        """The decision as label ids (D,H,W), or (H,W) of the slice `index`; see `task.decode`."""
+        if index is not None:
+            return task.decode(self._restored(index), self.config, thresholds)[0].numpy()
+        labels = np.empty(self.shape, dtype=np.uint8)
+        for number in range(len(labels)):
+            labels[number] = self.labels(thresholds, index=number)
+        return labels
+
+    def argmax(self, index: int = 0) -> NDArray[np.uint8]:
+        """The index of the largest logit (H,W) of a slice; see `task.argmax`."""
+        return task.argmax(self._restored(index), self.config)[0].numpy()
 
     def view(
         self,
@@ -71,35 +105,111 @@ class Segmentation:
         if class_name is not None and class_name not in self.config.outputs:
             raise ValueError(f"unknown class {class_name!r}; choose one of {', '.join(self.config.outputs)}")
         channel = None if class_name is None else self.config.outputs.index(class_name)
-        part = slice(index, index + 1)
         if kind == "probability":
-            return render.probability(self.probabilities[index].numpy(), channel)
+            return render.probability(self._probabilities(index)[0].numpy(), channel)
         if kind == "thresholded":
             limits = task.checked_thresholds(thresholds, self.config)
-            return render.thresholded(self.probabilities[index].numpy(), limits, self.config, channel)
+            return render.thresholded(self._probabilities(index)[0].numpy(), limits, self.config, channel)
         if kind == "argmax":
-            return render.colourised(task.argmax(self.logits[part], self.config)[0].numpy(), self.config)
-        labels = task.decode(self.logits[part], self.config, thresholds)[0].numpy()
-        return render.overlay(self.picture[index], labels, self.config)
+            return render.colourised(self.argmax(index), self.config)
+        return render.overlay(self._picture(index)[0], self.labels(thresholds, index=index), self.config)
+
+    def alone(self, index: int) -> Segmentation:
+        """One slice as a Segmentation of its own, without a place in the world."""
+        part = slice(index, index + 1)
+        image = dataclasses.replace(
+            self.image,
+            pixels=self.image.pixels[part],
+            valid=None if self.image.valid is None else self.image.valid[part],
+            place=self.image.place if len(self.image.pixels) == 1 else None,
+        )
+        drawn = None if self.drawn is None else self.drawn[part]
+        return dataclasses.replace(self, network_logits=self.network_logits[part], image=image, drawn=drawn)
 
     def reduced(self, longest: int) -> Segmentation:
         """A copy with at most `longest` pixels a side, for showing: some of the same logits, none invented.
 
         Every view but the overlay of the copy is made of pixels of the full view; the picture is antialiased.
         """
-        height, width = self.logits.shape[2:]
+        depth, height, width = self.shape
         if max(height, width) <= longest:
             return self
         h, w = (max(1, round(side * longest / max(height, width))) for side in (height, width))
         rows, columns = evenly(height, h), evenly(width, w)
-        picture = np.stack([render.resized(slice_, h, w) for slice_ in self.picture])
-        return dataclasses.replace(self, logits=self.logits[:, :, rows][:, :, :, columns], picture=picture)
+        kept = [self._restored(index)[:, :, rows][:, :, :, columns] for index in range(depth)]
+        drawn = np.stack([render.resized(self._picture(index)[0], h, w) for index in range(depth)])
+        valid = None if self.image.valid is None else self.image.valid[:, rows][:, :, columns]
+        pixels = self.image.pixels[:, rows][:, :, columns]
+        image = dataclasses.replace(self.image, pixels=pixels, valid=valid, place=None)
+        return dataclasses.replace(self, network_logits=torch.cat(kept), image=image, drawn=drawn)
 
-    def save(self, path: str | Path, thresholds: Sequence[float] | None = None) -> Path:
-        """Write the labels as an indexed PNG; ids are pixel values, colours the palette's."""
-        if len(self.logits) > 1:
-            raise ValueError(f"{self.name} has {len(self.logits)} slices, expected 1; write its labels slice by slice")
-        return write_labels(Path(path), self.labels(thresholds)[0], self.config.palette)
+    def save(
+        self,
+        path: str | Path,
+        thresholds: Sequence[float] | None = None,
+        *,
+        kind: Kind | None = None,
+        cleaning: Cleaning = NOTHING,
+    ) -> Path:
+        """Write the labels on the grid that the input's file stores, by the ending of `path`, or as `kind` says.
+
+        .png: indexed, pixel values are ids. .dcm: DICOM-SEG of a DICOM series. .nii.gz, .nrrd, .mha: of a volume or a
+        series. .tif: GeoTIFF of a raster. .gpkg, .geojson, .parquet: polygons of a raster with a place on the ground.
+        """
+        labels = cleaned(self.labels(thresholds), self.config, cleaning)
+
+        def probabilities() -> NDArray[np.float32]:
+            return self._probabilities(0)[0].numpy()
+
+        return save_labels(
+            Path(path), labels, self.image, self.config, kind=kind, model=self.model, probabilities=probabilities
+        )
+
+    def save_probabilities(self, path: str | Path) -> Path:
+        """Write the probabilities: .npz (D,K,H,W); .tif of a raster; .nii.gz of a volume, one for each output."""
+        each = (self._probabilities(index)[0].numpy() for index in range(self.shape[0]))
+        return save_probabilities(Path(path), each, self.image, self.config)
+
+    def report(self, thresholds: Sequence[float] | None = None, *, cleaning: Cleaning = NOTHING) -> dict[str, Any]:
+        """What was read and how, and what was found: for each label its pixels, share, area or volume, pieces."""
+        config = self.config
+        limits = task.checked_thresholds(thresholds, config)
+        labels = cleaned(self.labels(limits), config, cleaning)
+        first = len(config.labels) - len(config.outputs)  # a background without an output has no probability
+        sums: list[float | None] = [None] * first + [0.0] * len(config.outputs)
+        for index, slice_ in enumerate(labels):
+            probabilities = self._probabilities(index)[0].numpy()
+            for channel in range(len(config.outputs)):
+                here = slice_ == channel + first
+                if self.image.valid is not None:
+                    here &= self.image.valid[index]
+                sums[channel + first] = (sums[channel + first] or 0.0) + float(probabilities[channel][here].sum())
+        return report(
+            labels,
+            sums,
+            self.image,
+            config,
+            thresholds=limits,
+            cleaning=cleaning,
+            model=self.model,
+            notices=self.notices,
+        )
+
+    @cached_property
+    def _ranges(self) -> Ranges:
+        return ranges(self.image, self.config)
+
+    def _restored(self, index: int) -> Tensor:
+        return restore(self.network_logits[index][None], *self.shape[1:])  # (1,K,H,W)
+
+    def _probabilities(self, index: int) -> Tensor:
+        return task.activate(self._restored(index), self.config)
+
+    def _picture(self, index: int) -> NDArray[np.uint8]:
+        part = slice(index, None if index == -1 else index + 1)
+        if self.drawn is not None:
+            return self.drawn[part]
+        return render.as_rgb(scaled(self.image.pixels[part], self._ranges, self.config))
 
 
 class Predictor:
@@ -143,18 +253,36 @@ class Predictor:
         network = UNet.from_pretrained(name, revision=revision, **access)
         return cls(network, device=device, precision=precision)
 
-    def __call__(self, image: Image | NDArray[Any] | str | Path) -> Segmentation:
-        """Segment a picture: a path, an array (H,W[,C]) or an `Image`; ValueError says what doesn't fit."""
+    def __call__(self, image: Image | NDArray[Any] | str | Path, **reading: Unpack[Reading]) -> Segmentation:
+        """Segment a picture or a volume: a path, an array (H,W[,C]) or an `Image`; ValueError says what doesn't fit.
+
+        reading: what the file of a path may not say of itself, e.g. `series=`, `bands=`, `value_range=`.
+        """
         if isinstance(image, (str, Path)):
-            image = read_image(image)
+            image = read_image(image, **reading)
+        elif reading:
+            raise ValueError(f"{', '.join(reading)} say how a file is read; give its path, or an Image that holds it")
         elif not isinstance(image, Image):
             image = as_image(np.asarray(image))
-        height, width = image.pixels.shape[1:3]
-        x = prepare(image, self.config)  # (D,C,h,w)
+        between = ranges(image, self.config)
+        logits = None
         with torch.no_grad():
-            logits = torch.cat([restore(self._run(slice_[None]), height, width) for slice_ in x])  # (D,K,H,W)
-        picture = render.as_rgb(scale(image, self.config))
-        return Segmentation(logits, picture, self.config, image.name, (*image.notices, *doubts(image, self.config)))
+            for index, slice_ in enumerate(image.pixels):
+                x = at_working_size(scaled(slice_[None], between, self.config), self.config)  # (1,C,h,w)
+                found = self._run(normalise(x, self.config))  # (1,K,h,w)
+                if logits is None:
+                    logits = torch.empty(len(image.pixels), *found.shape[1:])
+                logits[index] = found[0]
+        assert logits is not None, "an Image has at least one slice"
+        notices = (*image.notices, *doubts(image, self.config))
+        return Segmentation(logits, image, self.config, notices, model=self.model)
+
+    @property
+    def model(self) -> str:
+        """What the checkpoint is called, with its commit where it has one; of a folder its name, never its path."""
+        if self.source is None:
+            return "unnamed"
+        return str(self.source) if self.source.commit else self.source.folder.name
 
     def _run(self, x: Tensor) -> Tensor:
         """The mean of the logits at every scale: (1,C,h,w) -> (1,K,h,w)."""

@@ -6,6 +6,9 @@ the config of a grey model (mean 0.5, std 0.25, window -100 to 100 HU), `small` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,17 +16,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .config import SegmentationConfig
-from .formats import Image
+from .formats import Image, proposed_range
 
+Ranges = Sequence[tuple[float, float]] | None
+"""(low, high) of each channel, or None for numbers that are scaled already."""
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def scale(image: Image, config: SegmentationConfig) -> Tensor:
     """Stored numbers as float32 (D,C,H,W) from 0 to 1, in the channels of the config.
 
-    The scale comes from the config or from the stored type, never from the picture's own minimum or maximum.
-    Hounsfield units go through the config's window, which every other image has already been through.
-    Raises ValueError where channels or values don't fit.
+    The scale is `ranges`'. Raises ValueError where channels or values don't fit.
 
     >>> grey = as_image(np.array([[0, 51, 255]], dtype=np.uint8))
     >>> [round(value, 3) for value in scale(grey, liver).flatten().tolist()]
@@ -31,60 +34,95 @@ def scale(image: Image, config: SegmentationConfig) -> Tensor:
     >>> scale(Image(np.array([-1000, 0, 50, 400]).reshape(1, 1, 4, 1), hounsfield=True), liver).flatten().tolist()
     [0.0, 0.5, 0.75, 1.0]
     """
+    return scaled(image.pixels, ranges(image, config), config)
+
+
+def scaled(pixels: NDArray[Any], between: Ranges, config: SegmentationConfig) -> Tensor:
+    """Some slices of an image (D,H,W,C) as (D,C,H,W) from 0 to 1, by the `ranges` of all of it.
+
+    >>> scaled(np.array([0, 5, 20]).reshape(1, 1, 3, 1), [(0, 10)], liver).flatten().tolist()
+    [0.0, 0.5, 1.0]
+    """
     # copied by NumPy: torch takes no flipped views and no foreign byte order
-    x = torch.from_numpy(image.pixels.astype(np.float32, order="C")).permute(0, 3, 1, 2)  # (D,C,H,W)
-    x = _match_channels(x, image, config)
+    x = torch.from_numpy(pixels.astype(np.float32, order="C")).permute(0, 3, 1, 2)  # (D,C,H,W)
+    x = _match_channels(x, config)
+    if between is None:
+        return x
+    lows, highs = torch.tensor(between, dtype=torch.float32).T[..., None, None].unbind()  # (C,1,1) each
+    return ((x - lows) / (highs - lows)).clamp_(0, 1)
+
+
+def ranges(image: Image, config: SegmentationConfig) -> Ranges:
+    """What is black and what is white in an image, for each channel of the config; None for floats from 0 to 1.
+
+    Hounsfield units go through the config's window, which every other image has already been through. Else it is what
+    was stated of the image, or the config's, or the range of the stored type; never the picture's own minimum and
+    maximum. Raises ValueError where none of these fits, with the range that its values suggest.
+
+    >>> ranges(as_image(np.array([[0, 4095]], dtype=np.uint16), value_range=(0, 4095)), liver)
+    ((0, 4095),)
+    """
+    _check_channels(image, config)
+    channels = len(config.channels)
+    if config.window is not None and image.modality not in (None, "CT"):
+        raise ValueError(f"{image.name} is of modality {image.modality}, and this model was trained on CT; give a CT")
     if image.hounsfield:
         if config.window is None:
             raise ValueError(
                 f"{image.name} is in Hounsfield units and this model has no window for them; give a picture"
             )
-        ranges = (config.window,) * len(config.channels)
-    elif config.value_range is not None:
-        ranges = config.value_range
-        if image.value_range is not None and image.value_range[1] < min(high for _, high in ranges):
+        return (config.window,) * channels
+    if image.stated and image.value_range is not None:
+        return (image.value_range,) * channels
+    if config.value_range is not None:
+        if image.value_range is not None and image.value_range[1] < min(high for _, high in config.value_range):
             raise ValueError(
-                f"{image.name} has values up to {image.value_range[1]:g}, the model was trained on {list(ranges)}; "
-                "give a picture of the same kind"
+                f"{image.name} has values up to {image.value_range[1]:g}, the model was trained on "
+                f"{list(config.value_range)}; give a picture of the same kind"
             )
-    elif image.value_range is not None:
-        ranges = (image.value_range,) * len(config.channels)
-    elif image.pixels.dtype.kind != "f":
+        return config.value_range
+    kind, lowest, highest = image.pixels.dtype.kind, image.pixels.min(), image.pixels.max()
+    if kind == "f" and image.value_range is None:
+        if lowest < 0 or highest > 1:
+            raise ValueError(
+                f"{image.name} holds floats from {lowest:g} to {highest:g}, expected 0 to 1; "
+                f"if it is a picture and no measurement, {_proposal(image)}"
+            )
+        return None
+    if image.value_range is None or (image.value_range == (0, 65535) and 0 < highest - lowest < 65536 // 4):
         raise ValueError(
-            f"{image.name}: {image.pixels.dtype} values from {image.pixels.min()} to {image.pixels.max()} have no "
-            "natural black and white; give value_range, its low and high (--value-range LOW HIGH)"
+            f"{image.name}: {image.pixels.dtype} values from {lowest} to {highest} have no natural black and white; "
+            f"{_proposal(image)}"
         )
-    else:
-        low, high = x.min().item(), x.max().item()
-        if low < 0 or high > 1:
-            raise ValueError(
-                f"{image.name} holds floats from {low:g} to {high:g}, expected 0 to 1; "
-                "if it is a picture and no measurement, give value_range, its low and high (--value-range LOW HIGH)"
-            )
-        return x
-    lows, highs = torch.tensor(ranges, dtype=torch.float32).T[..., None, None].unbind()  # (C,1,1) each
-    return ((x - lows) / (highs - lows)).clamp_(0, 1)
+    return (image.value_range,) * channels
+
+
+def _proposal(image: Image) -> str:
+    low, high = proposed_range(image) or (float(image.pixels.min()), float(image.pixels.max()) + 1)
+    return f"give value_range, its low and high: nearly all lie within --value-range {low:.6g} {high:.6g}"
 
 
 def doubts(image: Image, config: SegmentationConfig) -> tuple[str, ...]:
     """Whether a picture may be another kind than the model's, in colour or in range: a sentence for each doubt.
 
-    >>> doubts(as_image(np.array([[0, 4095]], dtype=np.uint16), name="a.png"), liver)[0].partition(";")[0]
-    'a.png is 16-bit but its values end at 4095, so it is nearly black'
+    >>> doubts(as_image(np.full((1, 1, 3), [9, 90, 200], dtype=np.uint8), name="a.png"), liver)[0].partition(" and ")[0]
+    'a.png is in colour'
     """
     found = []
+    grey = "is grey and this model was trained on colour; another model may be meant for it"
+    if image.pixels.shape[-1] == 1:
+        if config.channels == ("red", "green", "blue"):
+            found.append(
+                f"{image.name} is grey and this model was trained on colour; another model may be meant for it"
+            )
+        return tuple(found)
     highest = image.pixels.max()
-    if config.value_range is None and image.value_range == (0, 65535) and 0 < highest < 65536 // 8:
-        found.append(
-            f"{image.name} is 16-bit but its values end at {highest}, so it is nearly black; "
-            "give value_range if it holds fewer bits (--value-range LOW HIGH)"
-        )
     colours = (image.pixels.max(axis=-1) - image.pixels.min(axis=-1)).mean()
     # a grey picture saved as a colour JPEG, or with a coloured mark in it, stays below a hundredth
-    if config.channels == ("gray",) and image.pixels.shape[-1] > 1 and colours > 0.01 * highest:
+    if config.channels == ("gray",) and colours > 0.01 * highest:
         found.append(f"{image.name} is in colour and this model sees grey alone; another model may be meant for it")
     if config.channels == ("red", "green", "blue") and colours == 0:
-        found.append(f"{image.name} is grey and this model was trained on colour; another model may be meant for it")
+        found.append(f"{image.name} {grey}")
     return tuple(found)
 
 
@@ -182,15 +220,21 @@ def _resized(x: Tensor, shape: tuple[int, int]) -> Tensor:
     return F.interpolate(x, shape, mode="bilinear", antialias=True, align_corners=False)
 
 
-def _match_channels(x: Tensor, image: Image, config: SegmentationConfig) -> Tensor:
+def _match_channels(x: Tensor, config: SegmentationConfig) -> Tensor:
     got, expected = x.shape[1], len(config.channels)
     if got == expected:
         return x
-    if got == 1 and config.channels == ("red", "green", "blue"):
+    if got == 1:
         return x.expand(-1, 3, -1, -1)
-    if got == 3 and config.channels == ("gray",):
-        weights = x.new_tensor(LUMINANCE)[:, None, None]
-        return (x * weights).sum(dim=1, keepdim=True)
-    raise ValueError(
-        f"{image.name} has {got} channel{'s' * (got != 1)}, expected {expected} ({', '.join(config.channels)})"
-    )
+    weights = x.new_tensor(LUMINANCE)[:, None, None]
+    return (x * weights).sum(dim=1, keepdim=True)
+
+
+def _check_channels(image: Image, config: SegmentationConfig) -> None:
+    got, expected = image.pixels.shape[-1], len(config.channels)
+    grey_as_colour = got == 1 and config.channels == ("red", "green", "blue")
+    colour_as_grey = got == 3 and config.channels == ("gray",)
+    if got != expected and not grey_as_colour and not colour_as_grey:
+        raise ValueError(
+            f"{image.name} has {got} channel{'s' * (got != 1)}, expected {expected} ({', '.join(config.channels)})"
+        )

@@ -257,7 +257,7 @@ def test_a_file_cut_off_in_the_middle_is_refused(tmp_path: Path, ending: str) ->
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=rf"^{tmp_path.name} can't be read: Is a directory[^\n]*$"):
+    with pytest.raises(ValueError, match=rf"^{tmp_path.name} holds no DICOM[^\n]*$"):
         read_image(tmp_path)
     with pytest.raises(ValueError, match=r"^none\.png can't be read: No such file[^\n]*$"):
         read_image(tmp_path / "none.png")

@@ -19,7 +19,7 @@ from unetseg import hub
 from unetseg.files import CONFIG, README, WEIGHTS
 from unetseg.hub.model_card import front_matter
 from unetseg.hub.seal import MARKDOWN, is_edited
-from unetseg.hub.space import PACKAGES, make_space, space_files
+from unetseg.hub.space import PACKAGES, READERS, make_space, space_files
 from unetseg.hub.upload import Pushed
 
 PACKAGE = Path(unetseg.__file__).parent
@@ -64,7 +64,7 @@ def test_its_requirements_are_what_is_installed_here_and_can_be_got_anywhere() -
     assert {line.partition("==")[0] for line in lines} == {
         re.split("[<>=]", line)[0] for line in clone if line[:1].isalpha()
     }
-    assert len(lines) == len(PACKAGES)
+    assert len(lines) == len(PACKAGES) + len(READERS)
     for line in lines:
         name, _, number = line.partition("==")
         assert re.fullmatch(r"\d+(\.\d+)+", number), line

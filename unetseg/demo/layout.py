@@ -11,7 +11,7 @@ import gradio as gr
 
 from ..predictor import Predictor
 from ..render import View
-from .handlers import ALL, Page, captions_html, status_html
+from .handlers import ALL, FAMILIES, MODEL_WINDOW, WINDOWS, Page, Several, Window, captions_html, status_html
 from .store import Gone
 
 VIEWS: list[tuple[str, View]] = [
@@ -21,8 +21,10 @@ VIEWS: list[tuple[str, View]] = [
     ("Overlay", "overlay"),
 ]
 INTRODUCTION = """# unetseg
-Drop a picture (PNG, JPEG, TIFF, BMP, GIF or WebP), or click an example: a U-Net labels every pixel.
+Drop a picture, a GeoTIFF, a NIfTI volume or a DICOM series (its files, or a zip of them), or click an example: a U-Net
+labels every pixel.
 """
+OWN_WINDOW = "level and width"
 EMPTY = '<p class="status">No picture yet.</p>'
 CSS = Path(__file__).with_name("page.css")
 # all views are on the page, the style sheet hides all but one: switching asks nobody
@@ -62,7 +64,8 @@ def build(page: Page) -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 model = gr.Radio(names, value=names[0], label="Model", elem_id="model", visible=len(names) > 1)
-                upload = gr.File(label="Picture", elem_id="upload", height=150)
+                upload = gr.File(label="Picture", elem_id="upload", height=150, file_count="multiple")
+                series = gr.Radio([], label="Series", elem_id="series", visible=False)
                 examples = gr.Dataset(
                     components=[gr.Image(visible=False)],
                     samples=[[path] for path in page.examples(names[0])],
@@ -72,14 +75,24 @@ def build(page: Page) -> gr.Blocks:
                 )
                 status = gr.HTML(EMPTY, elem_id="status", padding=False)
                 legend = gr.HTML(elem_id="legend", padding=False)
-                save = gr.DownloadButton(
-                    "Download the label map (PNG)", interactive=False, elem_id="download", size="md"
-                )
+                save = gr.DownloadButton(f"Download the {FAMILIES['.png']}", interactive=False, elem_id="download")
+                report = gr.DownloadButton("Download the report (JSON)", interactive=False, elem_id="report")
             with gr.Column(scale=3, min_width=480):
                 view = gr.Radio(VIEWS, value="probability", label="View", elem_id="view")
+                profile = gr.HTML(elem_id="profile", padding=False)
+                slice_ = gr.Slider(1, 2, value=1, step=1, label="Slice", elem_id="slice", visible=False)
                 with gr.Row():
                     picture = _image("Picture", "picture")
                     outputs = [_image(label, kind, ["view", f"view-{kind}"]) for label, kind in VIEWS]
+                with gr.Row(visible=False, elem_id="window") as windows:
+                    window = gr.Radio(
+                        [MODEL_WINDOW, *WINDOWS, OWN_WINDOW],
+                        value=MODEL_WINDOW,
+                        label="Window of the picture; the network's input stays as it is",
+                        scale=3,
+                    )
+                    level = gr.Number(40, label="Level (HU)", elem_id="level", min_width=90)
+                    width = gr.Number(400, label="Width (HU)", elem_id="width", minimum=1, min_width=90)
                 captions = gr.HTML(captions_html(ALL, first), elem_id="captions", padding=False)
                 with gr.Row():
                     chosen = gr.Radio([ALL, *first.outputs], value=ALL, label="Class", elem_id="class", visible=several)
@@ -92,32 +105,58 @@ def build(page: Page) -> gr.Blocks:
                         elem_id="slider",
                     )
 
-        def segment(model: str, path: str | None) -> list[str | None]:
-            if path is None:
-                return ["", EMPTY, None]
+        def segment(model: str, paths: list[str] | None, series: str | None) -> list[Any]:
+            nothing = ["", gr.Slider(visible=False), gr.Row(visible=False), gr.DownloadButton(), ""]
+            if not paths:
+                return [EMPTY, gr.Radio(visible=False), *nothing]
             try:
-                result = page.segment(model, path)
+                result = page.segment(model, paths, series)
+            except Several as several:
+                choices = [(what, uid) for uid, what in several.series.items()]
+                asked = gr.Radio(choices, value=None, visible=True)
+                return [status_html([str(several)]), asked, *nothing]
             except ValueError as error:
-                return ["", status_html([str(error)], problem=True), None]
-            return [result.key, status_html(result.notes), result.picture]
+                return [status_html([str(error)], problem=True), gr.Radio(), *nothing]
+            return [
+                status_html(result.notes),
+                gr.Radio(),
+                result.key,
+                gr.Slider(
+                    1, max(2, result.slices), value=result.first + 1, visible=result.slices > 1, label="Slice", step=1
+                ),
+                gr.Row(visible=result.hounsfield),
+                gr.DownloadButton(f"Download the {result.family}"),
+                "",
+            ]
 
-        def show(key: str, model: str, chosen: str, limits: list[float]) -> list[str | None]:
+        def show(
+            key: str, model: str, chosen: str, limits: list[float], slice_: int, window: str, level: float, width: float
+        ) -> list[str | None]:
             text = captions_html(chosen, page.config(model))
             if not key:
-                return [None] * len(VIEWS) + ["", text]
+                return [None] * (1 + len(VIEWS)) + ["", text, ""]
+            index = int(slice_) - 1
+            seen: Window = None if window == MODEL_WINDOW else (level, width)
             with _explained():
-                views = [page.view(key, kind, chosen, limits) for _, kind in VIEWS]
-                return [*views, page.legend(key, limits), text]
+                views = [page.view(key, kind, chosen, limits, index, seen) for _, kind in VIEWS]
+                legend = page.legend(key, limits, index)
+                return [page.picture(key, index, seen), *views, legend, text, page.profile(key, chosen, limits, index)]
 
-        def download(key: str, limits: list[float]) -> gr.DownloadButton:
+        def download(key: str, limits: list[float]) -> list[gr.DownloadButton]:
             if not key:
-                return gr.DownloadButton(value=None, interactive=False)
+                return [gr.DownloadButton(value=None, interactive=False)] * 2
             with _explained():
-                return gr.DownloadButton(value=page.download(key, limits), interactive=True)
+                return [gr.DownloadButton(value=path, interactive=True) for path in page.download(key, limits)]
 
         def forget() -> list[Any]:
             """The last result answers no more while the next one is made."""
-            return ["", gr.DownloadButton(value=None, interactive=False)]
+            return ["", *[gr.DownloadButton(value=None, interactive=False)] * 2]
+
+        def no_series() -> gr.Radio:
+            return gr.Radio([], value=None, visible=False)
+
+        def choose_window(window: str, level: float, width: float) -> tuple[float, float]:
+            return WINDOWS.get(window, (level, width))
 
         def choose_model(model: str) -> list[Any]:
             config = page.config(model)
@@ -144,25 +183,32 @@ def build(page: Page) -> gr.Blocks:
         in_order = {**quiet, "concurrency_limit": 1}
         segmenting: dict[str, Any] = {
             "fn": segment,
-            "inputs": [model, upload],
-            "outputs": [key, status, picture],
+            "inputs": [model, upload, series],
+            "outputs": [status, series, key, slice_, windows, save, profile],
             "show_progress_on": [picture],
             **common,
         }
         showing: dict[str, Any] = {
             "fn": show,
-            "inputs": [key, model, chosen, limits],
-            "outputs": [*outputs, legend, captions],
+            "inputs": [key, model, chosen, limits, slice_, window, level, width],
+            "outputs": [picture, *outputs, legend, captions, profile],
             **in_order,
         }
-        saving: dict[str, Any] = {"fn": download, "inputs": [key, limits], "outputs": save, **in_order}
+        saving: dict[str, Any] = {"fn": download, "inputs": [key, limits], "outputs": [save, report], **in_order}
+        forgetting: dict[str, Any] = {"fn": forget, "outputs": [key, save, report], **quiet}
         view.input(None, view, None, js=SWITCH)
-        upload.change(forget, None, [key, save], **quiet).then(**segmenting).then(**showing).then(**saving)
-        examples.click(lambda model, index: page.examples(model)[index], [model, examples], upload, **quiet)
-        asked = model.change(choose_model, model, [key, save, limits, chosen, slider, examples], **quiet)
+        uploaded = upload.change(no_series, None, series, **quiet).then(**forgetting)
+        uploaded.then(**segmenting).then(**showing).then(**saving)
+        series.input(**forgetting).then(**segmenting).then(**showing).then(**saving)
+        examples.click(lambda model, index: [page.examples(model)[index]], [model, examples], upload, **quiet)
+        asked = model.change(choose_model, model, [key, save, report, limits, chosen, slider, examples], **quiet)
         asked.then(**segmenting).then(**showing).then(**saving)
         chosen.input(choose_class, [model, chosen, limits], slider, **quiet).then(**showing)
         slider.input(move, [model, chosen, slider, limits], limits, **quiet).then(**showing).then(**saving)
+        slice_.input(**showing)
+        window.input(choose_window, [window, level, width], [level, width], **quiet).then(**showing)
+        for number in (level, width):
+            number.input(lambda: OWN_WINDOW, None, window, **quiet).then(**showing)
     return blocks
 
 

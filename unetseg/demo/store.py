@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..predictor import Segmentation
@@ -16,7 +18,7 @@ class Gone(Exception):  # noqa: N818, what happened, not a fault
 
 
 class Store:
-    """Segmentations by a random id; the longest unused are dropped beyond `limit` bytes of logits.
+    """Segmentations by a random id; the longest unused are dropped beyond `limit` bytes of pixels and logits.
 
     Each has a folder of the name of its id, which is removed with it.
     """
@@ -26,16 +28,25 @@ class Store:
         self._kept: OrderedDict[str, tuple[Segmentation, Segmentation]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def put(self, full: Segmentation, shown: Segmentation) -> str:
-        """Keep a result and its copy at the shown size; the id to ask for it."""
+    @contextlib.contextmanager
+    def new(self) -> Iterator[str]:
+        """An id with a folder, for a result that is being made; the folder goes again if none is put."""
         key = secrets.token_urlsafe(16)
         (self.folder / key).mkdir()
+        try:
+            yield key
+        finally:
+            with self._lock:
+                if key not in self._kept:
+                    shutil.rmtree(self.folder / key)
+
+    def put(self, key: str, full: Segmentation, shown: Segmentation) -> None:
+        """Keep a result and its copy at the shown size."""
         with self._lock:
             self._kept[key] = full, shown
-            while len(self._kept) > 1 and sum(f.logits.nbytes for f, _ in self._kept.values()) > self.limit:
+            while len(self._kept) > 1 and sum(_bytes(f) for f, _ in self._kept.values()) > self.limit:
                 dropped, _ = self._kept.popitem(last=False)
                 shutil.rmtree(self.folder / dropped)
-        return key
 
     def get(self, key: str) -> tuple[Segmentation, Segmentation]:
         """The result (full, shown) of an id; raises Gone."""
@@ -45,3 +56,7 @@ class Store:
             except KeyError:
                 raise Gone("This result is no longer kept on the server: upload the picture again.") from None
             return self._kept[key]
+
+
+def _bytes(segmentation: Segmentation) -> int:
+    return int(segmentation.network_logits.nbytes + segmentation.image.pixels.nbytes)

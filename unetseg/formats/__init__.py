@@ -1,6 +1,29 @@
 """Files in, files out: a reader and a writer per family of formats."""
 
-from .image import Image, as_image
-from .raster import MAX_PIXELS, mask_palette, read_image, read_mask, write_labels
+from .dicom import Found, looks_like_dicom, series_in
+from .image import MAX_PIXELS, Image, Reading, as_image
+from .raster import mask_palette, write_labels
+from .reader import proposed_range, read_image, read_mask, some
+from .writer import ENDINGS, KINDS, Kind, own_suffix, save_labels, save_probabilities
 
-__all__ = ["MAX_PIXELS", "Image", "as_image", "mask_palette", "read_image", "read_mask", "write_labels"]
+__all__ = [
+    "ENDINGS",
+    "KINDS",
+    "MAX_PIXELS",
+    "Found",
+    "Image",
+    "Kind",
+    "Reading",
+    "as_image",
+    "looks_like_dicom",
+    "mask_palette",
+    "own_suffix",
+    "proposed_range",
+    "read_image",
+    "read_mask",
+    "save_labels",
+    "save_probabilities",
+    "series_in",
+    "some",
+    "write_labels",
+]

@@ -3,10 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures, and volumes with larger slices, are refused from their header, before a pixel is decoded."""
+MAX_VOXELS = 1_000_000_000
+"""Of a volume; it has two bytes for each."""
+
+
+class Reading(TypedDict, total=False):
+    """What a file may not say of itself, and a reader is told.
+
+    value_range: (low, high) of the stored numbers that are black and white, e.g. 12 bits in 16.
+    bands: which bands of a raster are the channels, in order; the first is 1.
+    series: which of several DICOM series: its UID, or its number in the list that the error shows.
+    hounsfield: whether the numbers are Hounsfield units, where a file can't say so.
+    name: what it is called in messages; the name of its file unless given.
+    max_pixels: of one slice; larger ones are refused from their header.
+    """
+
+    value_range: tuple[float, float] | None
+    bands: tuple[int, ...] | None
+    series: str | None
+    hounsfield: bool | None
+    name: str | None
+    max_pixels: int
+
+
+class Place(Protocol):
+    """Where the pixels of an image lie in the world, and as what its results are written unless told otherwise."""
+
+    @property
+    def suffix(self) -> str:
+        """Of a label map in the family of the input, e.g. `.nii.gz`."""
+
+    @property
+    def unit(self) -> tuple[str, float] | None:
+        """What one pixel of the image measures: ("mL", volume) or ("ha", area); None where that isn't known."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +54,11 @@ class Image:
         0..1 then, and other integers need the range of the model.
     hounsfield: whether the numbers are Hounsfield units.
     notices: what a reader of the result should know, one sentence each.
+    stated: whether value_range comes from the file's metadata or from its giver; else it is that of the type.
+    modality: of DICOM: CT, MR, PT, US, ...
+    facts: what was read and how, a few words each: series, bands, spacing, orientation.
+    place: where it lies in the patient or on the ground, if its file says so.
+    valid: (D,H,W), False where a file says that there is nothing: nodata, outside of a scanner's circle; None: all is.
     """
 
     pixels: NDArray[Any]
@@ -25,6 +66,11 @@ class Image:
     hounsfield: bool = False
     name: str = "array"
     notices: tuple[str, ...] = ()
+    stated: bool = False
+    modality: str | None = None
+    facts: tuple[str, ...] = ()
+    place: Place | None = None
+    valid: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or 0 in self.pixels.shape:
@@ -34,6 +80,22 @@ class Image:
             )
         if self.value_range is not None and not -np.inf < self.value_range[0] < self.value_range[1] < np.inf:
             raise ValueError(f"{self.name}: value_range goes from low to high, got {self.value_range}")
+
+    def description(self) -> str:
+        """What was read and how, in a few words: size, channels, type and range, and what its file says of its place.
+
+        >>> as_image(np.zeros((2, 3), dtype=np.uint8), name="a.png").description()
+        'a.png: 3 x 2 pixels, 1 channel, uint8, values 0 to 255 from black to white'
+        """
+        slices, height, width, channels = self.pixels.shape
+        several = f"{slices} slices of " if slices > 1 else ""
+        facts = [f"{several}{width} x {height} pixels", f"{channels} channel{'s' * (channels != 1)}"]
+        facts.append(str(self.pixels.dtype))
+        if self.hounsfield:
+            facts.append("Hounsfield units")
+        elif self.value_range is not None:
+            facts.append("values {:g} to {:g} from black to white".format(*self.value_range))
+        return f"{self.name}: {', '.join((*facts, *self.facts))}"
 
 
 def as_image(array: NDArray[Any], *, value_range: tuple[float, float] | None = None, name: str = "array") -> Image:
@@ -49,6 +111,7 @@ def as_image(array: NDArray[Any], *, value_range: tuple[float, float] | None = N
     """
     if array.ndim not in (2, 3):
         raise ValueError(f"{name}: got an array of shape {array.shape}, expected (height, width[, channels])")
+    stated = value_range is not None
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
@@ -61,4 +124,4 @@ def as_image(array: NDArray[Any], *, value_range: tuple[float, float] | None = N
     elif array.dtype.kind not in "iu":
         raise ValueError(f"{name}: got an array of {array.dtype}, expected numbers")
     pixels = array[None, :, :, None] if array.ndim == 2 else array[None]  # (1,H,W,C)
-    return Image(pixels, value_range, name=name)
+    return Image(pixels, value_range, name=name, stated=stated)

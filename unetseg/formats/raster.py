@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Unpack
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageOps
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from ..config import hex_to_rgb
 from ..files import whole
-from .image import Image, as_image
-
-MAX_PIXELS = 64_000_000
-"""Larger pictures are refused from their header, before a pixel is decoded."""
+from .image import MAX_PIXELS, Image, Reading, as_image
+from .quiet import quiet
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 # modes that hold the values as stored; any other mode is converted to RGB
 AS_STORED = ("1", "L", "I;16", "I;16B", "I", "F", "RGB")
 NEW_SUBFILE_TYPE = 254  # of TIFF 6.0; bit 0: a smaller copy of another picture of the file
+ORIENTATION = 274
+GREY, PALETTE = 1, 3  # of PhotometricInterpretation
+COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # none, fax, LZW, JPEG, deflate, PackBits
+PLACED = {33550, 33922, 34264, 34735, 42113}  # GeoTIFF, and GDAL's nodata
+TAGS = {258, 259, 262, 266, ORIENTATION, 277, 281, 284, 338, 339, *PLACED}
 
 
-def read_image(
-    source: str | Path | bytes,
-    *,
-    value_range: tuple[float, float] | None = None,
-    name: str | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> Image:
+def read_picture(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
     """Read a picture, turned as its EXIF says, in the type it is stored in.
 
-    source: a path, or the bytes of a file (then `name` stands for it in messages).
-    value_range: (low, high) of the stored numbers where the type says too little, e.g. 12 bits in 16.
     Raises ValueError in one sentence for anything that is not a readable picture of at most `max_pixels`.
     """
-    picture, name = _open(source, name, max_pixels)
+    value_range = reading.get("value_range")
+    picture, name = _open(source, reading.get("name"), reading.get("max_pixels", MAX_PIXELS))
     is_pnm = picture.format == "PPM"
     notices = []
     transparent = f"{name} is partly transparent; what is transparent is read as black"
@@ -71,10 +68,10 @@ def read_image(
         array[hidden] = 0
         notices.append(transparent)
     image = as_image(array, value_range=value_range, name=name)
-    return Image(image.pixels, image.value_range, name=name, notices=tuple(notices))
+    return dataclasses.replace(image, notices=tuple(notices))
 
 
-def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+def read_numbers(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     """The numbers of a mask file as stored: (H,W) integers (of a palette file: the indices), or (H,W,3) RGB.
 
     Raises ValueError for a file that is no picture, for JPEG, which does not keep label values, and for what would
@@ -101,6 +98,45 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
             )
         return whole_numbers
     return array.astype(np.uint8) if array.dtype == np.bool_ else array
+
+
+def is_simple_tiff(data: bytes) -> bool:
+    """Whether a TIFF is a plain picture that Pillow reads as stored: grey of 1, 8 or 16 bits, or 8-bit colour.
+
+    Not with further channels, zero as white, numbers of other kinds, nodata or a place on the ground. True also for
+    what has no readable directory: Pillow says what is wrong with it.
+    """
+    tags = tiff_tags(io.BytesIO(data))
+    if not tags:
+        return True
+    (photometric,), samples = tags.get(262, (None,)), tags.get(277, (1,))[0]
+    bits, top = set(tags.get(258, (1,))), tags.get(281, (65535,))[0]
+    channels = {GREY: 1, 2: 3, PALETTE: 1, 5: 4, 6: 3}.get(photometric)  # RGB, CMYK, YCbCr
+    known_bits = bits == {8} or (photometric == GREY and (bits == {1} or (bits == {16} and top == 65535)))
+    return (
+        samples == channels
+        and known_bits
+        and set(tags.get(339, (1,))) == {1}  # unsigned
+        and (samples == 1 or tags.get(284, (1,)) == (1,))  # channels side by side
+        and tags.get(266, (1,)) == (1,)  # order of bits
+        and tags.get(259, (1,))[0] in COMPRESSIONS
+        and not tags.keys() & PLACED
+    )
+
+
+def tiff_tags(file: IO[bytes]) -> dict[int, tuple[Any, ...]]:
+    """What the first directory of a TIFF says, by the numbers of TIFF 6.0; nothing where it can't be read."""
+    try:
+        with quiet():
+            header = file.read(8)
+            directory = ImageFileDirectory_v2(header + (file.read(8) if header[2:3] == b"+" else b""))
+            file.seek(directory.next)
+            directory.load(file)
+            read = {tag: directory[tag] for tag in TAGS & set(directory)}
+    # as with the plugins below
+    except Exception:
+        return {}
+    return {tag: value if isinstance(value, tuple) else (value,) for tag, value in read.items()}
 
 
 def _frames(picture: PIL.Image.Image) -> int:
@@ -147,7 +183,7 @@ def write_labels(path: Path, labels: NDArray[np.uint8], palette: Sequence[str]) 
     return path
 
 
-def _open(source: str | Path | bytes, name: str | None, max_pixels: int) -> tuple[PIL.Image.Image, str]:
+def _open(source: Path | bytes, name: str | None, max_pixels: int) -> tuple[PIL.Image.Image, str]:
     name = name or ("picture" if isinstance(source, bytes) else Path(source).name)
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()

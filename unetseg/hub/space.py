@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import checkpoint, download
@@ -12,6 +13,8 @@ from .seal import MARKDOWN, sealed
 from .upload import Pushed, commit
 
 PACKAGES = ("torch", "huggingface_hub", "safetensors", "numpy", "pillow", "gradio")
+READERS = ("pydicom", "python-gdcm", "highdicom", "nibabel", "rasterio", "scipy")
+"""A Space opens the medical and geographic files that the place where it is made opens."""
 
 
 def make_space(
@@ -51,9 +54,18 @@ def space_files(repo: str, models: Sequence[str]) -> dict[str, bytes]:
         "README.md": _readme(repo, models),
         "app.py": _starter(models),
         # a local part as in 2.13.0+cpu names a build that only some registries have
-        "requirements.txt": "".join(f"{name}=={version(name).partition('+')[0]}\n" for name in PACKAGES),
+        "requirements.txt": "".join(f"{name}=={version(name).partition('+')[0]}\n" for name in _installed()),
     }
     return files | {name: text.encode() for name, text in texts.items()}
+
+
+def _installed() -> list[str]:
+    found = list(PACKAGES)
+    for name in READERS:
+        with contextlib.suppress(PackageNotFoundError):
+            version(name)
+            found.append(name)
+    return found
 
 
 def _starter(models: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from configs import config_for, network_for
+from configs import config_for, network_for, segmented
 from huggingface_hub import ModelCard
 from PIL import Image, ImageColor
 from test_complete import CARD, FACTS, completed, recipe_for, write_examples
@@ -32,7 +32,6 @@ from unetseg.fitting.report.plots import (
     threshold_picture,
 )
 from unetseg.fitting.report.results import as_text, split_scores
-from unetseg.predictor import Segmentation
 from unetseg.render import UNKNOWN
 from unetseg.scores.calibration import HOTTEST, curves, joined, sample, trust, uncalibrated
 
@@ -151,7 +150,7 @@ def test_a_card_of_many_classes_and_groups_stays_readable() -> None:
         truth = random.integers(0, 20, (12, 12)).astype(np.uint8)
         logits = random.normal(0, 2, (1, 20, 12, 12)).astype(np.float32)
         picture = np.zeros((1, 12, 12, 3), dtype=np.uint8)
-        some.append(Case(group, group, Segmentation(torch.from_numpy(logits), picture, config), truth))
+        some.append(Case(group, group, segmented(torch.from_numpy(logits), picture, config), truth))
     result = split_scores(assess(some, config))
     pixels = joined([sample(c.segmentation.logits[0], c.truth, config) for c in some])
     before, after = trust(pixels, uncalibrated(config)), trust(pixels, config)

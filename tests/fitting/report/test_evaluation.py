@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from configs import KINDS, config_for, network_for
+from configs import KINDS, config_for, network_for, segmented
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -14,7 +14,6 @@ from unetseg.fitting.recipe import IGNORE_NAME, Data
 from unetseg.fitting.report import evaluation
 from unetseg.fitting.report.evaluation import Case, assess, cases, check_same_labels, collect, evaluate, synthetic_cases
 from unetseg.fitting.report.panel import LONGEST, panel_row, thinned
-from unetseg.predictor import Segmentation
 from unetseg.samples import ct_phantom
 from unetseg.scores.calibration import trust, uncalibrated
 from unetseg.scores.surface import SurfaceScores
@@ -124,7 +123,7 @@ def case(name: str, truth: Labels, probability: Labels | float, config: Segmenta
     p = np.clip(np.broadcast_to(probability, truth.shape), 1e-4, 1 - 1e-4)
     logits = torch.from_numpy(np.log(p / (1 - p)).astype(np.float32))[None, None]
     picture = np.zeros((1, *truth.shape, 3), dtype=np.uint8)
-    return Case(name, name, Segmentation(logits, picture, config), truth)
+    return Case(name, name, segmented(logits, picture, config), truth)
 
 
 def test_false_alarms_are_pictures_without_a_class_that_get_more_than_a_few_pixels_of_it() -> None:

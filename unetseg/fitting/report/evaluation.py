@@ -113,7 +113,7 @@ def cases(predictor: Predictor, examples: Sequence[Example], data: Data, *, prog
     for example in tqdm(examples, desc="evaluating", unit="picture", disable=not progress, leave=False):
         segmentation = predictor(example.image)
         truth = read_labels(example.mask, data, predictor.config)
-        check_sizes(example, segmentation.logits.shape[2:], truth.shape)
+        check_sizes(example, segmentation.shape[1:], truth.shape)
         yield Case(example.name, example.group, segmentation, truth)
 
 

@@ -1,0 +1,573 @@
+"""TIFF of any kind, with its place on the ground, read and written by GDAL through rasterio."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import IGNORE, hex_to_rgb
+from ..files import whole
+from .image import MAX_PIXELS, Image, Reading
+from .quiet import quiet
+from .raster import ORIENTATION, tiff_tags
+
+RED_GREEN_BLUE = ("red|r|b0?4", "green|g|b0?3", "blue|b|b0?2")
+"""Names of bands: words, or the numbers of Sentinel-2."""
+MAX_BLOCK = 2**31
+"""Bytes, of 8 for each number; a header may ask for any."""
+TRANSPARENT = 0.9
+"""The share of a real transparency's values that are 0 or the maximum; near infrared has few of them."""
+WGS84 = 6378137.0, 0.00669437999014
+"""The ellipsoid: semi-major axis in metres, and the square of its eccentricity."""
+
+
+@dataclass(frozen=True)
+class Raster:
+    """The place of a raster: its grid on the ground, and what of its file was read.
+
+    crs: as WKT; None where the file names none.
+    transform: (a, b, c, d, e, f): x = a column + b row + c, y = d column + e row + f; None without georeference.
+    shape: (H,W).
+    bands: the numbers of those that were read, the first is 1. descriptions: theirs, "" for none.
+    nodata: the number that says that there is nothing.
+    """
+
+    crs: str | None
+    transform: tuple[float, ...] | None
+    shape: tuple[int, int]
+    bands: tuple[int, ...] = ()
+    descriptions: tuple[str, ...] = ()
+    nodata: float | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Of results in the same family."""
+        return ".tif"
+
+    @property
+    def unit(self) -> tuple[str, float] | None:
+        """("ha", the area on the ground of the pixel in the middle); None without a place on the ground.
+
+        By the ellipsoid, whatever the CRS: a square metre of web Mercator is half of one on the ground at 45 degrees.
+        """
+        row, column = (side // 2 for side in self.shape)
+        corners = self._in_degrees([(column, row), (column + 1, row), (column, row + 1)])
+        if corners is None:
+            return None
+        (east, north), *others = corners
+        (x1, y1), (x2, y2) = ((math.radians(x - east), math.radians(y - north)) for x, y in others)
+        axis, flat = WGS84
+        squeezed = 1 - flat * math.sin(math.radians(north)) ** 2
+        # the radii of curvature along the meridian and along the parallel, multiplied
+        radii = axis**2 * (1 - flat) / squeezed**2 * math.cos(math.radians(north))
+        return "ha", abs(x1 * y2 - x2 * y1) * radii / 10_000
+
+    @property
+    def bounds84(self) -> tuple[float, float, float, float] | None:
+        """(west, south, east, north) in degrees of EPSG:4326; None without a place on the ground."""
+        height, width = self.shape
+        # the edge of a map is curved in degrees
+        steps = [part / 20 for part in range(21)]
+        edge = [(width * s, height * t) for s in steps for t in (0, 1)] + [
+            (width * s, height * t) for s in (0, 1) for t in steps
+        ]
+        if (corners := self._in_degrees(edge)) is None:
+            return None
+        eastings, northings = zip(*corners, strict=True)
+        return min(eastings), min(northings), max(eastings), max(northings)
+
+    def _in_degrees(self, pixels: Sequence[tuple[float, float]]) -> list[tuple[float, float]] | None:
+        """(longitude, latitude) of (column, row)."""
+        if self.crs is None or self.transform is None:
+            return None
+        a, b, c, d, e, f = self.transform
+        xs, ys = [a * x + b * y + c for x, y in pixels], [d * x + e * y + f for x, y in pixels]
+        warp = imported("rasterio.warp", "its place on the ground")
+        try:
+            with quiet_gdal():
+                places = list(zip(*warp.transform(self.crs, "EPSG:4326", xs, ys), strict=True))
+        except Exception:  # a CRS that no program knows, or one of an engineer's own
+            return None
+        return places if np.isfinite(places).all() else None
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the header of a file says.
+
+    block: bytes that are decoded at once. top: the largest number of its integers, None where that isn't said.
+    fill: whether it names a _FillValue. points: what places it instead of a transform.
+    orientation: of TIFF 6.0; 1 is upright.
+    """
+
+    place: Raster
+    dtype: str
+    block: int
+    interpretations: tuple[str, ...]
+    units: tuple[str, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    masks: tuple[str, ...]
+    white_is_zero: bool
+    top: int | None
+    fill: bool
+    frames: int
+    points: str | None
+    orientation: int
+
+    @property
+    def count(self) -> int:
+        return len(self.interpretations)
+
+
+def read_raster(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
+    """The picture of a TIFF (1,H,W,C), its channels chosen by what the file says of its bands, and its place.
+
+    Colours of a palette are expanded, tones of white-is-zero inverted; where there is no data, pixels are 0 and not
+    `valid`. The value range comes from 8 bits or from metadata, and is None otherwise. Raises ValueError in one
+    sentence for what is damaged, larger than `max_pixels`, or no picture.
+    """
+    name = reading.get("name") or ("picture" if isinstance(source, bytes) else source.name)
+    with ExitStack() as stack:
+        with _explained(name):
+            dataset = stack.enter_context(_dataset(source, name))
+            header = _header(dataset, source)
+        _check(header, name, reading.get("max_pixels", MAX_PIXELS))
+        wanted, notices = reading.get("bands"), list(_place_notices(header, name))
+        alpha = header.interpretations.index("alpha") + 1 if "alpha" in header.interpretations else None
+        shown: NDArray[np.bool_] | None = None
+        doubt = ""
+        if alpha is not None and alpha not in (wanted or ()):
+            with _explained(name):
+                opacity = dataset.read(alpha)
+            shown, doubt = _shown(opacity, alpha)
+        bands = _chosen(header, name, wanted, transparent=shown is not None)
+        if wanted is None and header.count > len(bands) + (shown is not None):
+            colours = "red, green and blue" if len(bands) == 3 else "grey"
+            notices.append(
+                f"{name} has {header.count} bands{doubt}; {_listed(bands)} are taken as {colours} (--bands for others)"
+            )
+        with _explained(name):
+            pixels = np.moveaxis(dataset.read(list(bands)), 0, -1)  # (H,W,C)
+            valid = _valid(dataset, header, bands, pixels)
+            palette = dataset.colormap(1) if header.interpretations[0] == "palette" else None
+    if shown is not None and not shown.all():
+        notices.append(f"{name} is partly transparent; what is transparent is read as black")
+        valid = shown if valid is None else valid & shown
+    if valid is not None and not valid.any():
+        raise ValueError(f"{name} holds no data: each of its pixels is nodata or transparent; give another file")
+    given = reading.get("value_range")
+    value_range, reason = (given, "") if given is not None else _stated_range(header, bands)
+    if header.white_is_zero:
+        pixels = _inverted(pixels, value_range)
+    elif palette is not None and bands == (1,):
+        pixels, header, value_range = _coloured(pixels, palette), replace(header, dtype="uint8"), given or (0, 255)
+    pixels = _narrowed(pixels)
+    values = pixels if valid is None else pixels[valid]
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{name}: holds values that are not finite; declare them as nodata, or replace them")
+    if value_range is None:
+        _refuse_measurements(header, values, name)
+    if valid is not None:
+        pixels[~valid] = 0
+    pixels, place = _turned(pixels, header), _turned_place(header, bands)
+    valid = None if valid is None else _turned(valid, header)
+    facts = [f"{_listed(bands)} of {header.count}"] if header.count > 1 else []
+    facts += [reason] if reason else []
+    facts += [f"{1 - valid.mean():.1%} without data"] if valid is not None else []
+    return Image(
+        pixels[None],
+        value_range,
+        name=name,
+        notices=tuple(notices),
+        stated=given is not None or bool(reason),
+        facts=(*facts, *_ground(place)),
+        place=place,
+        valid=None if valid is None else valid[None],
+    )
+
+
+def read_raster_numbers(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+    """The numbers of a mask as stored: (H,W) integers (of a palette: the indices), or (H,W,3) RGB of 8 bits.
+
+    Raises ValueError as `raster.read_numbers` does: for further frames, fractions, and what transparency alone shows.
+    """
+    with ExitStack() as stack:
+        with _explained(name):
+            dataset = stack.enter_context(_dataset(path, name))
+            header = _header(dataset, path)
+        _check(header, name, max_pixels)
+        if header.frames > 1:
+            raise ValueError(f"{name} has {header.frames} frames, and a mask has one; save each as a file of its own")
+        with _explained(name):
+            numbers = np.moveaxis(dataset.read(), 0, -1) if header.count <= 4 else None
+    alpha = header.interpretations[-1] == "alpha"
+    channels = header.count - alpha
+    if numbers is None or channels not in (1, 3) or (channels == 3 and header.dtype != "uint8"):
+        raise ValueError(
+            f"{name} has {header.count} bands of {header.dtype}; a mask has one band of ids, or colours of 8 bits"
+        )
+    if alpha and np.ptp(numbers[..., -1]) and not any(np.ptp(numbers[..., band]) for band in range(channels)):
+        raise ValueError(f"{name} is of one colour and shows its mask by transparency alone; save that as grey PNG")
+    numbers = _turned(numbers[..., :channels] if channels == 3 else numbers[..., 0], header)
+    if numbers.dtype.kind == "f":
+        whole_numbers: NDArray[np.int32] = (
+            np.nan_to_num(numbers, nan=-0.5).clip(-(2.0**31), 2.0**31 - 128).astype(np.int32)
+        )
+        if (whole_numbers != numbers).any():
+            found = f"{numbers.min():g} to {numbers.max():g}"
+            raise ValueError(f"{name} holds fractions ({found}); save labels as whole numbers")
+        numbers = whole_numbers
+    narrowed = _narrowed(numbers)
+    if narrowed.dtype.kind == "f":
+        raise ValueError(f"{name} holds ids up to {numbers.max()}, more than 32 bits; save labels as small numbers")
+    return narrowed
+
+
+def write_labels_raster(
+    path: Path,
+    labels: NDArray[np.uint8],
+    place: Raster,
+    *,
+    palette: Sequence[str],
+    names: Sequence[str],
+    valid: NDArray[np.bool_] | None = None,
+    cog: bool = False,
+) -> Path:
+    """Write labels (H,W) as a GeoTIFF on the grid of the image: ids in the palette's colours, 255 where not `valid`.
+
+    The names of the classes are its metadata CLASS_0, CLASS_1, ...; smaller copies for fast viewing hold the most
+    frequent id. cog: as a cloud-optimised GeoTIFF.
+    """
+    if labels.max() >= len(palette):
+        raise ValueError(f"the label map holds the id {labels.max()}, but the palette ends at {len(palette) - 1}")
+    stored = labels if valid is None else np.where(valid, labels, np.uint8(IGNORE))
+    colours = {value: (*hex_to_rgb(colour), 255) for value, colour in enumerate(palette)}
+    profile = _profile(path, place, stored[None]) | {"nodata": IGNORE, "photometric": "palette"}
+    halves = [2**step for step in range(1, 12) if max(stored.shape) > 256 * 2 ** (step - 1)]
+    rasterio, mode = imported("rasterio", path.name), imported("rasterio.enums", path.name).Resampling.mode
+    with quiet_gdal(), rasterio.MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            # a colour table that comes after the pixels is one that Pillow doesn't see
+            dataset.write_colormap(1, colours)
+            dataset.update_tags(**{f"CLASS_{value}": text for value, text in enumerate(names)})
+            dataset.write(stored, 1)
+            if not cog:
+                dataset.build_overviews(halves, mode)
+        if cog:
+            copy = imported("rasterio.shutil", path.name).copy
+            with rasterio.MemoryFile() as optimised, memory.open() as dataset:
+                # its smaller copies would be cubic, and show classes that aren't there
+                copy(dataset, optimised.name, driver="COG", compress="deflate", overview_resampling="mode")
+                _keep(path, optimised)
+        else:
+            _keep(path, memory)
+    return path
+
+
+def write_probabilities_raster(
+    path: Path, probabilities: NDArray[np.float32], place: Raster, names: Sequence[str]
+) -> Path:
+    """Write probabilities (K,H,W) as a GeoTIFF on the grid of the image: a band of half floats for each name."""
+    profile = _profile(path, place, probabilities) | {"nbits": 16, "interleave": "band", "bigtiff": "if_safer"}
+    rasterio = imported("rasterio", path.name)
+    with quiet_gdal(), rasterio.MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.descriptions = tuple(names)
+            for band, probability in enumerate(probabilities, 1):
+                # rounded here: GDAL cuts the last bits off, twice the error
+                dataset.write(probability.astype(np.float16).astype(np.float32), band)
+        _keep(path, memory)
+    return path
+
+
+def imported(module: str, name: str) -> Any:  # noqa: ANN401, a module
+    """A library of the extra `geo`; ValueError with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        library = module.partition(".")[0]
+        raise ValueError(f"{name} needs {library}; pip install 'unetseg[geo]'") from None
+
+
+@contextmanager
+def _dataset(source: Path | bytes, name: str) -> Iterator[Any]:
+    rasterio = imported("rasterio", name)
+    # no other driver: those of virtual files read what their text names, from anywhere
+    if isinstance(source, bytes):
+        with rasterio.MemoryFile(source) as memory, memory.open(driver="GTiff") as dataset:
+            yield dataset
+    else:
+        with rasterio.open(source.resolve(), driver="GTiff") as dataset:
+            yield dataset
+
+
+def _header(dataset: Any, source: Path | bytes) -> _Header:  # noqa: ANN401, rasterio's
+    identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    transform = tuple(float(part) for part in list(dataset.transform)[:6])
+    points = "ground control points" if dataset.gcps[0] else "rational polynomials" if dataset.rpcs else None
+    tags, band_tags = dataset.tags(), dataset.tags(1)
+    bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
+    dtype = dataset.dtypes[0]
+    stated = tags.get("TIFFTAG_MAXSAMPLEVALUE", "")
+    top = None
+    if dtype.startswith(("uint", "int")):  # half floats have 16 bits too
+        top = int(stated) if stated.isdigit() and int(stated) > 1 and dtype != "uint8" else top
+        top = 2 ** int(bits) - 1 if bits and top is None else top
+    with ExitStack() as stack:
+        file = io.BytesIO(source) if isinstance(source, bytes) else stack.enter_context(source.open("rb"))
+        orientation = tiff_tags(file).get(ORIENTATION, (1,))[0]
+    together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1
+    place = Raster(
+        dataset.crs.to_wkt() if dataset.crs else None,
+        None if transform == identity else transform,
+        (dataset.height, dataset.width),
+        tuple(dataset.indexes),
+        tuple(text or "" for text in dataset.descriptions),
+        dataset.nodata,
+    )
+    return _Header(
+        place,
+        dtype,
+        math.prod(dataset.block_shapes[0]) * together * 8,
+        tuple(interpretation.name for interpretation in dataset.colorinterp),
+        tuple(text or "" for text in dataset.units),
+        tuple(dataset.scales),
+        tuple(dataset.offsets),
+        tuple(flag.name for flag in dataset.mask_flag_enums[0]),
+        dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
+        top,
+        any(key.endswith("_FillValue") for key in (*tags, *band_tags)),
+        max(1, len(dataset.subdatasets)),
+        points if place.transform is None else None,
+        orientation if place.transform is None and points is None and orientation in range(2, 9) else 1,
+    )
+
+
+def _check(header: _Header, name: str, max_pixels: int) -> None:
+    height, width = header.place.shape
+    if height * width > max_pixels:
+        raise ValueError(
+            f"{name} ({width} x {height}) is larger than the limit of {max_pixels / 1e6:.0f} megapixels; "
+            "reduce it or cut it into parts"
+        )
+    if header.block > MAX_BLOCK:
+        raise ValueError(
+            f"{name} is stored in blocks of {header.block / 2**20:,.0f} MB, which are too large to read; "
+            "write it in tiles (gdal_translate -co TILED=YES)"
+        )
+    if header.dtype.startswith("complex"):
+        raise ValueError(f"{name} holds complex numbers, expected a picture; write their magnitude as one")
+
+
+def _place_notices(header: _Header, name: str) -> Iterator[str]:
+    if header.frames > 1:
+        yield f"{name} has {header.frames} frames; the first is used"
+    if header.points:
+        yield f"{name} is placed by {header.points} alone, so its results have no place; gdalwarp gives it one"
+    elif header.place.transform is not None and (header.place.transform[1] or header.place.transform[3]):
+        yield f"{name} is turned or sheared against its map; its results are alike, and not every program shows that"
+
+
+def _shown(opacity: NDArray[Any], band: int) -> tuple[NDArray[np.bool_] | None, str]:
+    """Where a band marked as transparency shows the picture; None, and words, where it is none."""
+    top = np.iinfo(opacity.dtype).max if opacity.dtype.kind in "iu" else 1
+    if opacity.max() == 1:
+        top = 1
+    if np.mean((opacity == 0) | (opacity == top)) >= TRANSPARENT:
+        return opacity > top / 2, ""
+    values = np.unique(opacity).size
+    return None, f", and band {band} is marked as transparency, which it isn't ({values} different values)"
+
+
+def _chosen(header: _Header, name: str, wanted: tuple[int, ...] | None, *, transparent: bool) -> tuple[int, ...]:
+    if wanted is not None:
+        if not wanted or not set(wanted) <= set(range(1, header.count + 1)):
+            raise ValueError(
+                f"{name} has {header.count} band{'s' * (header.count != 1)}, the first is 1; got {list(wanted)}, "
+                f"choose from 1 to {header.count} (--bands)"
+            )
+        return wanted
+    colours = ("red", "green", "blue")
+    if set(colours) <= set(header.interpretations):
+        return tuple(header.interpretations.index(colour) + 1 for colour in colours)
+    channels = header.count - transparent
+    if channels == 1:
+        return (1,)
+    if channels == 2:
+        raise ValueError(f"{name} has {header.count} bands, which are no picture; choose one or three (--bands)")
+    if channels > 3:
+        named = [
+            [
+                band
+                for band, text in enumerate(header.place.descriptions, 1)
+                if re.fullmatch(pattern, text.strip(), re.I)
+            ]
+            for pattern in RED_GREEN_BLUE
+        ]
+        if all(named):
+            return tuple(bands[0] for bands in named)
+    return (1, 2, 3)
+
+
+def _listed(bands: tuple[int, ...]) -> str:
+    return f"band{'s' * (len(bands) > 1)} {', '.join(map(str, bands))}"
+
+
+def _valid(dataset: Any, header: _Header, bands: tuple[int, ...], pixels: NDArray[Any]) -> NDArray[np.bool_] | None:  # noqa: ANN401
+    """(H,W), where there is data; None where it is everywhere."""
+    if "nodata" in header.masks:
+        if pixels.dtype.kind in "if":  # a number that no picture holds: it spoils a colour by being in one band of it
+            valid = np.all(dataset.read_masks(list(bands)), axis=0)
+            if pixels.dtype.kind == "f":
+                valid &= ~np.isnan(pixels).any(axis=-1)
+        else:  # 0 and 255 are also those of pictures: there is nothing where all bands say so
+            valid = np.zeros(pixels.shape[:2], dtype=bool)
+            for band in sorted(dataset.indexes, key=lambda band: band not in bands):
+                valid |= dataset.read_masks(band) > 0
+                if valid.all():
+                    break
+    elif "per_dataset" in header.masks and "alpha" not in header.masks:
+        valid = dataset.read_masks(1) > 0
+    else:
+        return None
+    return None if valid.all() else valid
+
+
+def _stated_range(header: _Header, bands: tuple[int, ...]) -> tuple[tuple[float, float] | None, str]:
+    """The value range that type and metadata state, and the words for that of metadata."""
+    if header.dtype == "uint8":
+        return (0, header.top or 255), ""
+    if header.top is not None:
+        return (0, header.top), f"values end at {header.top} by its header"
+    scales = {(header.scales[band - 1], header.offsets[band - 1]) for band in bands}
+    if len(scales) == 1 and (pair := scales.pop()) != (1, 0) and pair[0] > 0:
+        scale, offset = pair
+        return (-offset / scale, (1 - offset) / scale), f"reflectance by scale {scale:g} and offset {offset:g}"
+    # TIFF 6.0: zero is white, and the largest number of so many bits is black
+    return ((0, 65535), "") if header.white_is_zero and header.dtype == "uint16" else (None, "")
+
+
+def _inverted(pixels: NDArray[Any], value_range: tuple[float, float] | None) -> NDArray[Any]:
+    if value_range is None and pixels.dtype.kind != "f":
+        return pixels  # refused later: these numbers have no black
+    low, high = value_range or (0, 1)
+    inside = np.clip(pixels.astype(np.float64), low, high) if value_range else pixels
+    inverted: NDArray[Any] = (low + high - inside).astype(pixels.dtype)
+    return inverted
+
+
+def _coloured(pixels: NDArray[Any], palette: dict[int, tuple[int, ...]]) -> NDArray[np.uint8]:
+    """(H,W,1) indices as (H,W,3) colours, or (H,W,1) where all colours are greys."""
+    table = np.zeros((int(np.iinfo(pixels.dtype).max) + 1, 3), dtype=np.uint8)
+    for index, colour in palette.items():
+        table[index] = colour[:3]
+    if (table == table[:, :1]).all():
+        table = table[:, :1]
+    coloured: NDArray[np.uint8] = table[pixels[..., 0]]
+    return coloured
+
+
+def _narrowed(pixels: NDArray[Any]) -> NDArray[Any]:
+    """At most 32 bits: float32, or int32 where wider integers fit, else float32."""
+    if pixels.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return pixels.astype(np.float32, copy=False)
+    if pixels.dtype.itemsize <= 2 or pixels.dtype == np.int32:
+        return pixels
+    limits = np.iinfo(np.int32)
+    fits = pixels.min() >= limits.min and pixels.max() <= limits.max
+    return pixels.astype(np.int32 if fits else np.float32)
+
+
+def _refuse_measurements(header: _Header, values: NDArray[Any], name: str) -> None:
+    if header.count > 1 or header.dtype == "uint8":
+        return
+    metres = header.units[0].lower() in ("m", "metre", "metres", "meter", "meters")
+    low, high = values.min(), values.max()
+    heights = values.dtype.kind == "f" and header.place.transform is not None and (low < 0 or high > 1)
+    if metres or heights or header.fill or header.place.nodata is not None:
+        raise ValueError(
+            f"{name} looks like an elevation model or another measurement, of {low:g} to {high:g}, not a picture; "
+            f"--value-range {low:g} {high:g} makes one of it"
+        )
+
+
+def _turned(array: NDArray[Any], header: _Header) -> NDArray[Any]:
+    """(H,W,...) as its orientation says, which GDAL leaves to others."""
+    if header.orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    down = -1 if header.orientation in (3, 4, 7, 8) else 1
+    right = -1 if header.orientation in (2, 3, 6, 7) else 1
+    return array[::down, ::right]
+
+
+def _turned_place(header: _Header, bands: tuple[int, ...]) -> Raster:
+    height, width = header.place.shape
+    return replace(
+        header.place,
+        shape=(width, height) if header.orientation >= 5 else (height, width),
+        bands=bands,
+        descriptions=tuple(header.place.descriptions[band - 1] for band in bands),
+    )
+
+
+def _ground(place: Raster) -> tuple[str, ...]:
+    """Its CRS and resolution in words."""
+    if place.crs is None or place.transform is None:
+        return ()
+    with quiet_gdal():
+        code = imported("rasterio.crs", "its place").CRS.from_wkt(place.crs).to_epsg()
+    words = f"EPSG:{code}" if code else "a CRS of its own"
+    return (words,) if place.unit is None else (f"{words}, {math.sqrt(place.unit[1] * 10_000):.3g} m a pixel",)
+
+
+def _profile(path: Path, place: Raster, stored: NDArray[Any]) -> dict[str, Any]:
+    assert stored.shape[1:] == place.shape, f"{stored.shape} on a grid of {place.shape}"
+    affine = imported("affine", path.name)
+    return {
+        "driver": "GTiff",
+        "count": len(stored),
+        "height": stored.shape[1],
+        "width": stored.shape[2],
+        "dtype": str(stored.dtype),
+        "crs": place.crs,
+        "transform": None if place.transform is None else affine.Affine(*place.transform),
+        "tiled": True,
+        "compress": "deflate",
+    }
+
+
+def _keep(path: Path, memory: Any) -> None:  # noqa: ANN401, rasterio's
+    # written by Python: GDAL says little of a full disk, and closes without a word
+    with whole(path) as temporary:
+        temporary.write_bytes(memory.getbuffer())
+
+
+@contextmanager
+def quiet_gdal() -> Iterator[None]:
+    """GDAL writes nothing to the terminal and warns of nothing: what matters is handled here."""
+    with quiet(), imported("rasterio", "a GeoTIFF").Env():
+        yield
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    imported("rasterio", name)
+    try:
+        with quiet_gdal():
+            yield
+    except Exception as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        reason = re.sub(r"'?(/vsimem/)?[0-9a-f]{8}-[0-9a-f-]{27}\S*?\.tif'?", "it", reason)[:200]
+        raise ValueError(f"{name} is damaged or cut off ({reason}); save or download it again") from None

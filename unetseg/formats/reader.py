@@ -1,0 +1,103 @@
+"""One reader for every file: which family it is of is told by its content."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dicom import looks_like_dicom, read_series
+from .geo import read_raster, read_raster_numbers
+from .image import MAX_PIXELS, Image, Reading
+from .raster import is_simple_tiff, read_numbers, read_picture
+from .volume import kind_of, read_label_volume, read_volume
+
+HEAD = 1024
+"""Bytes that tell every family."""
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read_image(source: str | Path | bytes, **reading: Unpack[Reading]) -> Image:
+    """Read a picture, a raster or a volume, in the type that it is stored in, with what its file says of its place.
+
+    source: a path; of a DICOM series its folder, a zip or one of its files. Of a picture or a raster also its bytes.
+    reading: what the file may not say; see `Reading`.
+    Raises ValueError in one sentence for what can't be read, or not without being told more.
+    """
+    if isinstance(source, bytes):
+        name = reading.get("name") or "picture"
+        head, suffix = source[:HEAD], Path(name).suffix
+    else:
+        source = Path(source)
+        name = reading.get("name") or source.name
+        head, suffix = _head(source, name), source.suffix
+    reading["name"] = name
+    if isinstance(source, Path):
+        if source.is_dir() or looks_like_dicom(head) or head[:4] == b"PK\3\4":
+            _refuse(reading, name, "bands", "a DICOM series")
+            return read_series(source, **reading)
+        if kind := kind_of(head, suffix):
+            _refuse(reading, name, "bands", "a volume")
+            _refuse(reading, name, "series", "a volume")
+            return read_volume(source, kind, **reading)
+    elif looks_like_dicom(head) or kind_of(head, suffix):
+        raise ValueError(f"{name} is a medical file, which is read from a path, not from bytes")
+    _refuse(reading, name, "series", "a picture")
+    if head[:4] in TIFF and not is_simple_tiff(source if isinstance(source, bytes) else source.read_bytes()):
+        image = read_raster(source, **reading)
+    else:
+        _refuse(reading, name, "bands", "a picture")
+        image = read_picture(source, **reading)
+    return dataclasses.replace(image, hounsfield=True, value_range=None) if reading.get("hounsfield") else image
+
+
+def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+    """The numbers of a mask as stored: (H,W) integers (of a palette file: the indices), (H,W,3) RGB, or (D,H,W).
+
+    A volume (D,H,W) is turned as the image beside it. Raises ValueError for what would be lost or isn't there.
+    """
+    head = _head(path, path.name)
+    if kind := kind_of(head, path.suffix):
+        return read_label_volume(path, kind)
+    if head[:4] in TIFF and not is_simple_tiff(path.read_bytes()):
+        return read_raster_numbers(path, path.name, max_pixels)
+    return read_numbers(path, max_pixels=max_pixels)
+
+
+def proposed_range(image: Image) -> tuple[float, float] | None:
+    """The values between which nearly all pixels (98 %) lie; None where they are all alike.
+
+    >>> proposed_range(Image(np.arange(1001, dtype=np.uint16).reshape(1, 7, 143, 1)))
+    (10.0, 990.0)
+    """
+    low, high = np.percentile(some(image), (1, 99)).tolist()
+    return (low, high) if low < high else None
+
+
+def some(image: Image, most: int = 250_000) -> NDArray[Any]:
+    """At most about `most` of the valid numbers of an image, evenly spread."""
+    step = max(1, int((image.pixels.size / most) ** (1 / 3 if len(image.pixels) > 1 else 1 / 2)))
+    part = (slice(None, None, step if len(image.pixels) > 1 else 1), *[slice(None, None, step)] * 2)
+    pixels = image.pixels[part]
+    return pixels[image.valid[part]].ravel() if image.valid is not None else pixels.ravel()
+
+
+def _head(path: Path, name: str) -> bytes:
+    if path.is_dir():
+        return b""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise ValueError(f"{name} can't be read: {error.strerror or error}; give the path of a picture") from None
+    if not head:
+        raise ValueError(f"{name} is empty (0 bytes); give a picture file")
+    return head
+
+
+def _refuse(reading: Reading, name: str, option: str, what: str) -> None:
+    if reading.get(option) is not None:
+        raise ValueError(f"{name} is {what} and has no {option} to choose from; leave {option} out")

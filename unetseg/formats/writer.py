@@ -1,0 +1,127 @@
+"""One writer for every result: labels and probabilities, in the family of their source or as asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import SegmentationConfig
+from ..files import whole
+from .dicom import Series
+from .dicom_seg import write_segmentation
+from .geo import Raster, write_labels_raster, write_probabilities_raster
+from .image import Image
+from .polygons import write_polygons
+from .raster import write_labels
+from .volume import Volume, write_volume
+
+Kind = Literal["png", "dicom-seg", "dicom-labelmap", "nifti", "geotiff", "cog", "gpkg", "geojson", "geoparquet"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ENDINGS: dict[Kind, tuple[str, ...]] = {
+    "png": (".png",),
+    "dicom-seg": (".dcm",),
+    "dicom-labelmap": (".dcm",),
+    "nifti": (".nii.gz", ".nii", ".nrrd", ".mha"),
+    "geotiff": (".tif", ".tiff"),
+    "cog": (".tif", ".tiff"),
+    "gpkg": (".gpkg",),
+    "geojson": (".geojson", ".json"),
+    "geoparquet": (".parquet",),
+}
+PROBABILITIES = (".npz", ".nii.gz", ".nii", ".tif", ".tiff")
+
+
+def own_suffix(image: Image) -> str:
+    """Of a label map in the family of an image: .dcm, .nii.gz, .nrrd, .mha, .tif; .png for all else."""
+    return ".png" if image.place is None else image.place.suffix
+
+
+def kind_of(path: Path) -> Kind:
+    """What a file is to hold by its ending; ValueError that lists the endings for any other."""
+    for kind, endings in ENDINGS.items():
+        if path.name.lower().endswith(endings):
+            return kind
+    known = ", ".join(dict.fromkeys(ending for endings in ENDINGS.values() for ending in endings))
+    raise ValueError(f"label maps are written as {known}, got {path.name!r}; choose a name with such an ending")
+
+
+def save_labels(
+    path: Path,
+    labels: NDArray[np.uint8],
+    image: Image,
+    config: SegmentationConfig,
+    *,
+    kind: Kind | None,
+    model: str,
+    probabilities: Callable[[], NDArray[np.float32]],
+) -> Path:
+    """Write labels (D,H,W) of an image on the grid that its file stores, by the ending of `path` or as `kind`.
+
+    probabilities: gives (K,H,W) of a picture, for the mean of each polygon. Raises ValueError where the image has no
+    place that such a file needs, or has several slices and the file holds one.
+    """
+    kind = kind or kind_of(path)
+    if not path.name.lower().endswith(ENDINGS[kind]):
+        raise ValueError(f"{kind} is written as {' or '.join(ENDINGS[kind])}, got {path.name!r}; choose such a name")
+    place, names, hidden = image.place, config.labels, config.background is not None
+    if kind == "nifti":
+        if not isinstance(place, (Volume, Series)):
+            raise ValueError(f"{image.name} is no volume with a place in a patient; write its labels as .png")
+        return write_volume(path, labels, place.grid)
+    if kind in ("dicom-seg", "dicom-labelmap"):
+        if not isinstance(place, Series):
+            raise ValueError(f"{image.name} is no DICOM series, which DICOM-SEG refers to; write .nii.gz or .png")
+        return write_segmentation(
+            path,
+            labels,
+            place,
+            names=names,
+            background=hidden,
+            palette=config.palette,
+            model=model,
+            labelmap=kind == "dicom-labelmap",
+        )
+    if len(labels) > 1:
+        raise ValueError(f"{image.name} has {len(labels)} slices, and {path.suffix} holds one; write .nii.gz or .dcm")
+    valid = None if image.valid is None else image.valid[0]
+    if kind == "png":
+        return write_labels(path, labels[0], config.palette)
+    if not isinstance(place, Raster):
+        raise ValueError(f"{image.name} has no place on the ground; write its labels as .png")
+    if kind in ("geotiff", "cog"):
+        return write_labels_raster(
+            path, labels[0], place, palette=config.palette, names=names, valid=valid, cog=kind == "cog"
+        )
+    shares = probabilities()
+    return write_polygons(path, labels[0], shares, place, names=names, background=hidden, valid=valid)
+
+
+def save_probabilities(
+    path: Path, probabilities: Iterator[NDArray[np.float32]], image: Image, config: SegmentationConfig
+) -> Path:
+    """Write what comes slice by slice, (K,H,W) each: .npz as float16 (D,K,H,W); .tif in half floats, a band for each
+    output; .nii and .nii.gz, which have no half floats, as float32 (I,J,K) of a single output, or one file for each.
+    """
+    name = path.name.lower()
+    if name.endswith(".npz"):
+        array = np.stack([one.astype(np.float16) for one in probabilities])  # (D,K,H,W)
+        with whole(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, probabilities=array, outputs=np.array(config.outputs))
+        return path
+    if name.endswith((".nii", ".nii.gz")):
+        if not isinstance(image.place, (Volume, Series)):
+            raise ValueError(f"{image.name} is no volume with a place in a patient; write its probabilities as .npz")
+        array = np.stack(list(probabilities))  # (D,K,H,W)
+        for channel, output in enumerate(config.outputs):
+            target = path if len(config.outputs) == 1 else path.with_name(f"{output}_{path.name}")
+            write_volume(target, array[:, channel], image.place.grid)
+        return path
+    if name.endswith((".tif", ".tiff")):
+        if not isinstance(image.place, Raster):
+            raise ValueError(f"{image.name} has no place on the ground; write its probabilities as .npz")
+        return write_probabilities_raster(path, next(probabilities), image.place, config.outputs)
+    raise ValueError(f"probabilities are written as {', '.join(PROBABILITIES)}, got {path.name!r}")

@@ -1,0 +1,141 @@
+"""What labels amount to: pieces, areas, volumes; and how they may be cleaned, when that is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import SegmentationConfig
+from .formats import Image
+
+Labels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What is done to labels after their decision; nothing unless asked for. Pieces hang together at sides or corners.
+
+    largest: of each class only the largest piece stays (of a volume: in three dimensions).
+    minimum: pieces of fewer pixels (voxels) go.
+    holes: background that a class encloses becomes that class.
+    """
+
+    largest: bool = False
+    minimum: int = 0
+    holes: bool = False
+
+    def __bool__(self) -> bool:
+        return self != Cleaning()
+
+
+def cleaned(labels: Labels, config: SegmentationConfig, cleaning: Cleaning) -> Labels:
+    """Labels (D,H,W) with pieces removed to the background and holes filled; ValueError without a background.
+
+    >>> spots = np.array([[[1, 0, 1, 1], [0, 0, 1, 1]]], dtype=np.uint8)
+    >>> cleaned(spots, liver, Cleaning(minimum=2)).tolist()
+    [[[0, 0, 1, 1], [0, 0, 1, 1]]]
+    """
+    if not cleaning:
+        return labels
+    if config.background is None:
+        raise ValueError("labels without a background can't be cleaned: what goes would have no label; leave it out")
+    ndimage = _ndimage()
+    result = labels.copy()
+    for label in range(1, len(config.labels)):
+        box = _box(labels == label)
+        if box is None:
+            continue
+        mask = labels[box] == label
+        if cleaning.largest or cleaning.minimum > 1:
+            pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
+            sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+            stays = sizes >= cleaning.minimum
+            if cleaning.largest:
+                stays &= np.arange(count + 1) == 1 + sizes[1:].argmax()
+            stays[0] = False
+            kept = stays[pieces]
+            result[box][mask & ~kept] = 0
+            mask = kept
+        if cleaning.holes:
+            filled = ndimage.binary_fill_holes(mask if len(labels) > 1 else mask[0])
+            result[box][filled.reshape(mask.shape) & (labels[box] == 0)] = label
+    return result
+
+
+def measured(
+    labels: Labels, probability_sums: Sequence[float | None], image: Image, config: SegmentationConfig
+) -> list[dict[str, Any]]:
+    """Each label of (D,H,W): its pixels, share, area or volume where the image has a place, pieces, mean probability.
+
+    probability_sums: of each label, its probability summed over its own pixels; None where it has no output.
+    Only pixels that are valid count.
+    """
+    ndimage = _ndimage()
+    valid = np.ones(labels.shape, dtype=bool) if image.valid is None else image.valid
+    counts = np.bincount(labels[valid], minlength=len(config.labels))
+    unit = None if image.place is None else image.place.unit
+    found = []
+    for label, (name, count) in enumerate(zip(config.labels, counts.tolist(), strict=True)):
+        row: dict[str, Any] = {"name": name, "label": label, "pixels": count}
+        row["share"] = round(count / max(1, int(counts.sum())), 6)
+        if unit is not None:
+            row[{"mL": "volume_ml", "ha": "area_ha"}[unit[0]]] = round(count * unit[1], 4)
+        if label > 0 or config.background is None:
+            box = _box((labels == label) & valid)
+            row["pieces"] = (
+                0 if box is None else int(ndimage.label((labels == label)[box] & valid[box], np.ones((3, 3, 3)))[1])
+            )
+            if len(labels) > 1:
+                here = np.flatnonzero(((labels == label) & valid).any(axis=(1, 2)))
+                row["slices"] = [int(here[0]) + 1, int(here[-1]) + 1] if here.size else None
+        total = probability_sums[label]
+        row["mean_probability"] = None if total is None or count == 0 else round(total / count, 4)
+        found.append(row)
+    return found
+
+
+def report(
+    labels: Labels,
+    probability_sums: Sequence[float | None],
+    image: Image,
+    config: SegmentationConfig,
+    *,
+    thresholds: Sequence[float],
+    cleaning: Cleaning,
+    model: str,
+    notices: Sequence[str],
+) -> dict[str, Any]:
+    """All that `report.json` says of one input: what was read and how, what decided, what was found."""
+    by_threshold = not config.exclusive and config.background is not None
+    return {
+        "name": image.name,
+        "read": image.description(),
+        "notices": list(notices),
+        "model": model,
+        "decided_by": dict(zip(config.outputs, thresholds, strict=True)) if by_threshold else "argmax",
+        "cleaning": asdict(cleaning) if cleaning else None,
+        "labels": measured(labels, probability_sums, image, config),
+    }
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
+    """The smallest block that holds all of a mask (D,H,W), so that what is rare costs little; None for nothing."""
+    sides = []
+    for axis in range(3):
+        here = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not here.size:
+            return None
+        sides.append(slice(int(here[0]), int(here[-1]) + 1))
+    return tuple(sides)
+
+
+def _ndimage() -> Any:  # noqa: ANN401, a module
+    try:
+        return importlib.import_module("scipy.ndimage")
+    except ImportError:
+        raise ValueError("pieces and holes need scipy: pip install 'unetseg[report]'") from None
