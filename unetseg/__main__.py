@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .config import SegmentationConfig
 from .files import check_target, whole
-from .formats import KINDS, Reading
+from .formats import KINDS
 from .render import VIEWS
 
 log = logging.getLogger("unetseg")
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("unetseg").setLevel(logging.INFO)  # other packages stay quiet
+    logging.getLogger("rasterio").setLevel(logging.ERROR)  # it repeats every remark of GDAL
     try:
         return int(options.run(options))
     except (ValueError, OSError) as error:
@@ -85,30 +86,12 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _reading(options: argparse.Namespace) -> Reading:
-    given = options.value_range
-    value_range = None
-    if given is not None and given != ["auto"]:
-        try:
-            low, high = map(float, given)
-        except ValueError:
-            raise ValueError(f"--value-range takes LOW HIGH or auto, got {' '.join(given)}") from None
-        value_range = (low, high)
-    bands = None
-    if options.bands is not None:
-        try:
-            bands = tuple(int(part) for part in options.bands.split(","))
-        except ValueError:
-            raise ValueError(f"--bands takes numbers such as 4,3,2, got {options.bands!r}") from None
-    return {"value_range": value_range, "bands": bands, "series": options.series, "hounsfield": options.hounsfield}
-
-
 def _predict(options: argparse.Namespace) -> int:
-    from .batch import Output, common_range, jobs_in
+    from .batch import AUTO, Output, jobs_in, reading_of, with_common_range
     from .measure import Cleaning
     from .predictor import Predictor
 
-    reading = _reading(options)
+    reading = reading_of(options.value_range, options.bands, options.hounsfield)
     jobs = jobs_in(options.inputs, options.series)
     cleaning = Cleaning(options.largest, options.minimum, options.fill_holes)
     output = Output(
@@ -125,9 +108,9 @@ def _predict(options: argparse.Namespace) -> int:
     if predictor.source and predictor.source.commit:
         log.info("model: %s", predictor.source)
     _refuse_what_does_nothing(options, predictor.config, bool(cleaning))
-    if options.value_range == ["auto"]:
-        low, high = reading["value_range"] = common_range(jobs, reading)
-        log.info("of all inputs: --value-range %g %g", low, high)
+    if options.value_range == AUTO:
+        reading = with_common_range(jobs, reading)
+        log.info("of all inputs: --value-range %g %g", *(reading["value_range"] or ()))
     options.out.mkdir(parents=True, exist_ok=True)
     failed = 0
     done = set()

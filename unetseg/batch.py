@@ -19,6 +19,8 @@ from .measure import Cleaning
 from .predictor import NOTHING, Segmentation
 from .render import View
 
+AUTO = ["auto"]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -60,20 +62,39 @@ def jobs_in(inputs: Sequence[Path], series: str | None) -> list[Job]:
     return jobs
 
 
-def common_range(jobs: Sequence[Job], reading: Reading) -> tuple[float, float]:
-    """The values between which 98 % of the pixels of all inputs lie; ValueError where they are all alike."""
+def reading_of(value_range: Sequence[str] | None, bands: str | None, hounsfield: bool | None) -> Reading:
+    """What is said of the inputs, in words: LOW HIGH or auto; 4,3,2. ValueError for what is neither."""
+    limits, chosen = None, None
+    if value_range and list(value_range) != AUTO:
+        try:
+            low, high = map(float, value_range)
+        except ValueError:
+            given = " ".join(value_range)
+            raise ValueError(f"a value range is LOW HIGH, such as 0 4095, or auto; got {given!r}") from None
+        limits = (low, high)
+    if bands:
+        try:
+            chosen = tuple(int(part) for part in bands.split(","))
+        except ValueError:
+            raise ValueError(f"bands are numbers such as 4,3,2; got {bands!r}") from None
+    return {"value_range": limits, "bands": chosen, "hounsfield": hounsfield}
+
+
+def with_common_range(jobs: Sequence[Job], reading: Reading) -> Reading:
+    """The reading with the value range in which 98 % of the pixels of all inputs lie; ValueError if they are alike."""
     values = []
-    reading = reading.copy()
-    reading["value_range"] = (0, 1)  # so that nothing is taken for a measurement or for Hounsfield units
+    told = reading.copy()
+    told["value_range"] = (0, 1)  # so that nothing is taken for a measurement or for Hounsfield units
     for job in jobs:
         try:
-            values.append(some(job.image(reading)))
+            values.append(some(job.image(told)))
         except ValueError:  # told when its turn comes
             continue
     low, high = np.percentile(np.concatenate(values), (1, 99)).tolist() if values else (0.0, 1.0)
     if low == high:
         raise ValueError(f"all inputs hold {low:g} nearly everywhere; give --value-range LOW HIGH")
-    return low, high
+    told["value_range"] = (low, high)
+    return told
 
 
 @dataclass(frozen=True)

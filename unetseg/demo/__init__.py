@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("there is no checkpoint in checkpoints/; name one with --model, or train one: training/train.py")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("unetseg").setLevel(logging.INFO)  # other packages stay quiet
+    logging.getLogger("rasterio").setLevel(logging.ERROR)  # it repeats every remark of GDAL
     titles = [_title(name) for name in names]
     predictors = {}
     try:

@@ -21,9 +21,10 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from .. import task
+from ..batch import AUTO, Job, reading_of, with_common_range
 from ..config import SegmentationConfig
 from ..files import whole
-from ..formats import looks_like_dicom, own_suffix, read_image, series_in
+from ..formats import Reading, looks_like_dicom, own_suffix, series_in
 from ..predictor import Predictor, Segmentation
 from ..render import View
 from ..samples import SampleKind, draw_sample
@@ -89,14 +90,25 @@ class Page:
             raise ValueError(f"this page offers {', '.join(self.predictors)}, not {model!r}")
         return self.predictors[model].config
 
-    def segment(self, model: str, paths: str | Sequence[str], series: str | None = None) -> Result:
+    def segment(
+        self,
+        model: str,
+        paths: str | Sequence[str],
+        series: str | None = None,
+        *,
+        value_range: str = "",
+        bands: str = "",
+        hounsfield: bool = False,
+    ) -> Result:
         """Segment an uploaded file, or several DICOM files as one series.
 
+        value_range, bands, hounsfield: what the file doesn't say, as it was typed.
         Raises ValueError that says in one sentence what is wrong with them, or with this machine; Several.
         """
         paths = [paths] if isinstance(paths, str) else list(paths)
         try:
-            return self._segment(model, paths, series)
+            reading = reading_of(value_range.split(), bands, hounsfield or None)
+            return self._segment(model, paths, series, reading, auto=value_range.split() == AUTO)
         except ValueError:
             raise
         except Exception as error:  # memory or disk: without an answer, the last result would stand for this file
@@ -105,7 +117,7 @@ class Page:
                 f"{Path(paths[0]).name} could not be segmented ({error}); try a smaller picture, or try again later"
             ) from None
 
-    def _segment(self, model: str, paths: list[str], series: str | None) -> Result:
+    def _segment(self, model: str, paths: list[str], series: str | None, reading: Reading, *, auto: bool) -> Result:
         config = self.config(model)
         with self.store.new() as key:
             place = self._kept(paths, self.folder / key)
@@ -114,7 +126,10 @@ class Page:
                 if len(found) > 1:
                     raise Several({one.uid: str(one).rpartition(",")[0] for one in found})
             started = time.perf_counter()
-            full = self.predictors[model](read_image(place, series=series))
+            job = Job(place, place.name, series)
+            if auto:
+                reading = with_common_range([job], reading)
+            full = self.predictors[model](job.image(reading))
             seconds = time.perf_counter() - started
             shown = full.reduced(SHOWN_SIDE) if full.shape[0] == 1 else full
             source = self.predictors[model].source

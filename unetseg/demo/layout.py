@@ -75,12 +75,23 @@ def build(page: Page) -> gr.Blocks:
                 )
                 status = gr.HTML(EMPTY, elem_id="status", padding=False)
                 legend = gr.HTML(elem_id="legend", padding=False)
-                save = gr.DownloadButton(f"Download the {FAMILIES['.png']}", interactive=False, elem_id="download")
-                report = gr.DownloadButton("Download the report (JSON)", interactive=False, elem_id="report")
+                quietly: dict[str, Any] = {"interactive": False, "size": "md"}
+                save = gr.DownloadButton(f"Download the {FAMILIES['.png']}", elem_id="download", **quietly)
+                report = gr.DownloadButton("Download the report (JSON)", elem_id="report", **quietly)
+                with gr.Accordion("What the file does not say", open=False, elem_id="reading"):
+                    values = gr.Textbox(
+                        "", label="Value range (--value-range)", placeholder="LOW HIGH, or auto", elem_id="values"
+                    )
+                    bands = gr.Textbox(
+                        "", label="Bands (--bands)", placeholder="red, green, blue: 4,3,2", elem_id="bands"
+                    )
+                    hounsfield = gr.Checkbox(label="The numbers are Hounsfield units")
+                    again = gr.Button("Read it so", size="sm")
             with gr.Column(scale=3, min_width=480):
                 view = gr.Radio(VIEWS, value="probability", label="View", elem_id="view")
-                profile = gr.HTML(elem_id="profile", padding=False)
-                slice_ = gr.Slider(1, 2, value=1, step=1, label="Slice", elem_id="slice", visible=False)
+                with gr.Column(visible=False) as slices:
+                    profile = gr.HTML(elem_id="profile", padding=False)
+                    slice_ = gr.Slider(1, 2, value=1, step=1, label="Slice", elem_id="slice")
                 with gr.Row():
                     picture = _image("Picture", "picture")
                     outputs = [_image(label, kind, ["view", f"view-{kind}"]) for label, kind in VIEWS]
@@ -105,12 +116,14 @@ def build(page: Page) -> gr.Blocks:
                         elem_id="slider",
                     )
 
-        def segment(model: str, paths: list[str] | None, series: str | None) -> list[Any]:
-            nothing = ["", gr.Slider(visible=False), gr.Row(visible=False), gr.DownloadButton(), ""]
+        def segment(
+            model: str, paths: list[str] | None, series: str | None, values: str, bands: str, hounsfield: bool
+        ) -> list[Any]:
+            nothing = ["", gr.Slider(), gr.Column(visible=False), gr.Row(visible=False), gr.DownloadButton()]
             if not paths:
                 return [EMPTY, gr.Radio(visible=False), *nothing]
             try:
-                result = page.segment(model, paths, series)
+                result = page.segment(model, paths, series, value_range=values, bands=bands, hounsfield=hounsfield)
             except Several as several:
                 choices = [(what, uid) for uid, what in several.series.items()]
                 asked = gr.Radio(choices, value=None, visible=True)
@@ -121,12 +134,10 @@ def build(page: Page) -> gr.Blocks:
                 status_html(result.notes),
                 gr.Radio(),
                 result.key,
-                gr.Slider(
-                    1, max(2, result.slices), value=result.first + 1, visible=result.slices > 1, label="Slice", step=1
-                ),
+                gr.Slider(1, max(2, result.slices), value=result.first + 1),
+                gr.Column(visible=result.slices > 1),
                 gr.Row(visible=result.hounsfield),
                 gr.DownloadButton(f"Download the {result.family}"),
-                "",
             ]
 
         def show(
@@ -183,8 +194,8 @@ def build(page: Page) -> gr.Blocks:
         in_order = {**quiet, "concurrency_limit": 1}
         segmenting: dict[str, Any] = {
             "fn": segment,
-            "inputs": [model, upload, series],
-            "outputs": [status, series, key, slice_, windows, save, profile],
+            "inputs": [model, upload, series, values, bands, hounsfield],
+            "outputs": [status, series, key, slice_, slices, windows, save],
             "show_progress_on": [picture],
             **common,
         }
@@ -199,6 +210,9 @@ def build(page: Page) -> gr.Blocks:
         view.input(None, view, None, js=SWITCH)
         uploaded = upload.change(no_series, None, series, **quiet).then(**forgetting)
         uploaded.then(**segmenting).then(**showing).then(**saving)
+        gr.on([again.click, values.submit, bands.submit], **forgetting).then(**segmenting).then(**showing).then(
+            **saving
+        )
         series.input(**forgetting).then(**segmenting).then(**showing).then(**saving)
         examples.click(lambda model, index: [page.examples(model)[index]], [model, examples], upload, **quiet)
         asked = model.change(choose_model, model, [key, save, report, limits, chosen, slider, examples], **quiet)
