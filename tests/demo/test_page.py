@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import socket
@@ -10,19 +11,25 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dicom_files
 import numpy as np
 import PIL.Image
 import pytest
+import rasterio
+from affine import Affine
 from configs import config_for, network_for
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from unetseg import Predictor
+from unetseg import Predictor, read_image
 from unetseg.demo.handlers import Page as Handlers
 from unetseg.demo.layout import CSS, build
+from unetseg.formats.dicom import Series
+from unetseg.formats.dicom_seg import read_seg
 from unetseg.render import VIEWS, View
 from unetseg.samples import draw_sample
 
@@ -103,8 +110,8 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.close()
 
 
-def upload(page: Page, path: Path) -> None:
-    page.set_input_files("#upload input[type=file]", path)
+def upload(page: Page, *paths: Path) -> None:
+    page.set_input_files("#upload input[type=file]", paths)
 
 
 def shown(page: Page, view: str) -> np.ndarray:
@@ -222,6 +229,108 @@ def test_what_is_chosen_while_another_class_is_drawn_is_shown_in_the_end(
     finally:
         page.close()
         blocks.close()
+
+
+def done(page: Page, text: str) -> None:
+    """Wait until a result is said and shown, and its download made."""
+    expect(page.locator("#status")).to_contain_text(text, timeout=SECONDS)
+    expect(page.locator("#download")).to_be_enabled(timeout=SECONDS)
+
+
+def downloaded(page: Page, button: str, folder: Path) -> Path:
+    with page.expect_download() as download:
+        page.locator(button).click()
+    target = folder / download.value.suggested_filename
+    download.value.save_as(target)
+    return target
+
+
+def ct_files(folder: Path, count: int = 6, **attributes: str) -> list[Path]:
+    """A series of drawn slices of 96 x 96 pixels, in Hounsfield units, the later ones with more of the liver."""
+    made = dicom_files.slices(count, shape=(96, 96), RescaleIntercept=-1024, **attributes)
+    for seed, dataset in enumerate(made):
+        drawn = draw_sample("ct", 7, 96)[0].astype(np.int16) * 400 // 255 - 160
+        drawn[: 60 - 12 * seed] = -1000
+        dicom_files.with_pixels(dataset, drawn + 1024)
+    return sorted(dicom_files.written(folder, made).iterdir())
+
+
+def test_a_volume_has_a_slider_over_its_slices_and_a_window_that_changes_the_picture_alone(
+    page: Page, tmp_path: Path
+) -> None:
+    files = ct_files(tmp_path / "series")
+    image = read_image(tmp_path / "series")
+    own = Predictor.from_pretrained("liver-unet")(image)
+    page.get_by_label("liver-unet").click()
+    upload(page, *files)
+    done(page, "6 slices of 96 x 96 pixels, 1 channel, int16, Hounsfield units, CT, spacing 2 x 1.5 x 3 mm")
+    number = page.locator("#slice input[type=number]")
+    first = int(number.input_value()) - 1
+    assert first == (own.labels() > 0).sum(axis=(1, 2)).argmax()
+    expect(page.locator("#profile polygon")).to_have_count(1)
+    np.testing.assert_array_equal(shown(page, "thresholded"), own.view("thresholded", index=first))
+    picture = page.locator("#picture img")
+    np.testing.assert_array_equal(pixels_of(page, picture.get_attribute("src") or ""), own.picture[first])
+    before = picture.get_attribute("src") or ""
+    number.fill("3")
+    number.press("Enter")
+    expect(picture).not_to_have_attribute("src", before, timeout=SECONDS)
+    np.testing.assert_array_equal(pixels_of(page, picture.get_attribute("src") or ""), own.picture[2])
+    np.testing.assert_array_equal(shown(page, "probability"), own.view("probability", index=2))
+    before = picture.get_attribute("src") or ""
+    page.get_by_label("bone", exact=True).click()
+    expect(picture).not_to_have_attribute("src", before, timeout=SECONDS)
+    level, width = 400, 1800
+    expected = ((image.pixels[2, :, :, 0] - (level - width / 2)) / width * 255).clip(0, 255)
+    drawn = pixels_of(page, picture.get_attribute("src") or "")[..., 0]
+    np.testing.assert_allclose(drawn, expected, atol=1)
+    np.testing.assert_array_equal(shown(page, "probability"), own.view("probability", index=2))
+    keep(page, "series")
+    labels = downloaded(page, "#download", tmp_path)
+    assert labels.suffix == ".dcm"
+    assert isinstance(image.place, Series)
+    np.testing.assert_array_equal(read_seg(labels, image.place), own.labels())
+    report = json.loads(downloaded(page, "#report", tmp_path).read_text())
+    assert report["labels"][1]["pixels"] == own.labels().sum()
+
+
+def test_of_several_series_one_is_asked_for_and_nobody_is_named(page: Page, tmp_path: Path) -> None:
+    ct_files(tmp_path / "a", 2, SeriesInstanceUID="1.2.3.44", SeriesDescription="thick")
+    ct_files(tmp_path / "b", 3, SeriesInstanceUID="1.2.3.55", SeriesDescription="thin")
+    packed = tmp_path / "study.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        for path in sorted([*(tmp_path / "a").iterdir(), *(tmp_path / "b").iterdir()]):
+            file.write(path, path.relative_to(tmp_path))
+    page.get_by_label("liver-unet").click()
+    upload(page, packed)
+    expect(page.locator("#status")).to_contain_text("This holds 2 series: choose one.", timeout=SECONDS)
+    page.get_by_label("CT, 3 slices, 'thin'").click()
+    done(page, "study.zip: 3 slices of 96 x 96 pixels")
+    keep(page, "several_series")
+    said = page.content() + downloaded(page, "#report", tmp_path).read_text()
+    private = [part for value in dicom_files.PATIENT.values() for part in value.split("^")]
+    assert not [part for part in private if part in said]
+
+
+def test_a_raster_comes_back_on_its_ground_and_what_it_does_not_say_is_asked(page: Page, tmp_path: Path) -> None:
+    source = tmp_path / "scene.tif"
+    pixels = np.moveaxis(draw_sample("aerial", 7, 128)[0], 2, 0).astype(np.uint16) * 14
+    place = {"crs": "EPSG:32633", "transform": Affine(2, 0, 500_000, 0, -2, 4_600_000)}
+    profile = {"driver": "GTiff", "count": 3, "height": 128, "width": 128, "dtype": "uint16", **place}
+    with rasterio.open(source, "w", **profile) as dataset:
+        dataset.write(pixels)
+    page.get_by_label("satellite-unet").click()
+    upload(page, source)
+    expect(page.locator("#status [role=alert]")).to_contain_text("no natural black and white", timeout=SECONDS)
+    page.get_by_text("What the file does not say").click()
+    page.locator("#values textarea, #values input").fill("0 3570")
+    page.get_by_role("button", name="Read it so").click()
+    done(page, "EPSG:32633, 2 m a pixel")
+    keep(page, "raster")
+    own = Predictor.from_pretrained("satellite-unet")(source, value_range=(0, 3570))
+    with rasterio.open(downloaded(page, "#download", tmp_path)) as result:
+        assert (result.read(1) == own.labels()[0]).all()
+        assert (result.crs, result.transform) == (place["crs"], place["transform"])
 
 
 def test_an_example_is_one_click(page: Page) -> None:
