@@ -47,7 +47,7 @@ def cleaned(labels: Labels, config: SegmentationConfig, cleaning: Cleaning) -> L
     ndimage = _ndimage()
     result = labels.copy()
     for label in range(1, len(config.labels)):
-        box = _box(labels == label)
+        box = _box(labels, label)
         if box is None:
             continue
         mask = labels[box] == label
@@ -76,8 +76,11 @@ def measured(
     Only pixels that are valid count.
     """
     ndimage = _ndimage()
-    valid = np.ones(labels.shape, dtype=bool) if image.valid is None else image.valid
-    counts = np.bincount(labels[valid], minlength=len(config.labels))
+    # slice by slice: a count of all at once would need eight times their room
+    counts = np.zeros(len(config.labels), dtype=np.int64)
+    for index, slice_ in enumerate(labels):
+        seen = slice_ if image.valid is None else slice_[image.valid[index]]
+        counts += np.bincount(seen.ravel(), minlength=len(config.labels))
     unit = None if image.place is None else image.place.unit
     found = []
     for label, (name, count) in enumerate(zip(config.labels, counts.tolist(), strict=True)):
@@ -86,13 +89,13 @@ def measured(
         if unit is not None:
             row[{"mL": "volume_ml", "ha": "area_ha"}[unit[0]]] = round(count * unit[1], 4)
         if label > 0 or config.background is None:
-            box = _box((labels == label) & valid)
-            row["pieces"] = (
-                0 if box is None else int(ndimage.label((labels == label)[box] & valid[box], np.ones((3, 3, 3)))[1])
-            )
+            box = _box(labels, label, image.valid)
+            mask = None if box is None else labels[box] == label
+            if mask is not None and image.valid is not None:
+                mask &= image.valid[box]
+            row["pieces"] = 0 if mask is None else int(ndimage.label(mask, np.ones((3, 3, 3)))[1])
             if len(labels) > 1:
-                here = np.flatnonzero(((labels == label) & valid).any(axis=(1, 2)))
-                row["slices"] = [int(here[0]) + 1, int(here[-1]) + 1] if here.size else None
+                row["slices"] = None if box is None else [box[0].start + 1, box[0].stop]
         total = probability_sums[label]
         row["mean_probability"] = None if total is None or count == 0 else round(total / count, 4)
         found.append(row)
@@ -123,15 +126,18 @@ def report(
     }
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
-    """The smallest block that holds all of a mask (D,H,W), so that what is rare costs little; None for nothing."""
-    sides = []
-    for axis in range(3):
-        here = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not here.size:
-            return None
-        sides.append(slice(int(here[0]), int(here[-1]) + 1))
-    return tuple(sides)
+def _box(labels: Labels, label: int, valid: NDArray[np.bool_] | None = None) -> tuple[slice, ...] | None:
+    """The smallest block that holds all of a label of (D,H,W), so that what is rare costs little; None for nothing."""
+    found = [np.zeros(side, dtype=bool) for side in labels.shape]
+    for index, slice_ in enumerate(labels):
+        mask = slice_ == label
+        if valid is not None:
+            mask &= valid[index]
+        found[1] |= mask.any(axis=1)
+        found[2] |= mask.any(axis=0)
+        found[0][index] = mask.any()
+    ends = [np.flatnonzero(here) for here in found]
+    return tuple(slice(int(e[0]), int(e[-1]) + 1) for e in ends) if ends[0].size else None
 
 
 def _ndimage() -> Any:  # noqa: ANN401, a module

@@ -117,13 +117,8 @@ class Segmentation:
     def alone(self, index: int) -> Segmentation:
         """One slice as a Segmentation of its own, without a place in the world."""
         part = slice(index, index + 1)
-        image = dataclasses.replace(
-            self.image,
-            pixels=self.image.pixels[part],
-            valid=None if self.image.valid is None else self.image.valid[part],
-            place=self.image.place if len(self.image.pixels) == 1 else None,
-        )
         drawn = None if self.drawn is None else self.drawn[part]
+        image = self.image.alone(index)
         return dataclasses.replace(self, network_logits=self.network_logits[part], image=image, drawn=drawn)
 
     def reduced(self, longest: int) -> Segmentation:

@@ -71,6 +71,20 @@ class Grid:
         """("mL", the volume of a voxel)."""
         return "mL", abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
 
+    def apart(self, other: Grid) -> float:
+        """How far voxels of the two lie apart once both are turned, in voxels: the farthest corner; 0 for other sizes.
+
+        Two grids of other sizes have no voxels to compare.
+        """
+        sizes = [tuple(grid.shape[axis] for axis in grid.axes) for grid in (self, other)]
+        if sizes[0] != sizes[1]:
+            return 0.0
+        corners = [
+            np.array(list(itertools.product(*((0, size - 1) for size in sizes[0]))), dtype=np.float64),  # (8,3): D,H,W
+        ] * 2
+        places = [grid.millimetres(turned) for grid, turned in zip((self, other), corners, strict=True)]
+        return float((np.linalg.norm(places[0] - places[1], axis=1) / self.spacing.min()).max())
+
     def turned(self, stored: NDArray[Any]) -> NDArray[Any]:
         """A stored array (I,J,K,...) as axial slices (D,H,W,...) that run as LPS says; a view, nothing is copied."""
         turned = np.moveaxis(stored, self.axes, (0, 1, 2))

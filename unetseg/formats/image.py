@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
@@ -80,6 +80,13 @@ class Image:
             )
         if self.value_range is not None and not -np.inf < self.value_range[0] < self.value_range[1] < np.inf:
             raise ValueError(f"{self.name}: value_range goes from low to high, got {self.value_range}")
+
+    def alone(self, index: int) -> Image:
+        """One slice as an Image of its own; without a place in the world, unless it is the only one."""
+        part = slice(index, index + 1)
+        valid = None if self.valid is None else self.valid[part]
+        place = self.place if len(self.pixels) == 1 else None
+        return replace(self, pixels=self.pixels[part], valid=valid, place=place)
 
     def description(self) -> str:
         """What was read and how, in a few words: size, channels, type and range, and what its file says of its place.

@@ -85,10 +85,18 @@ def read_volume(path: Path, kind: str, **reading: Unpack[Reading]) -> Image:
     )
 
 
-def read_label_volume(path: Path, kind: str) -> NDArray[Any]:
-    """The whole numbers of a label volume (D,H,W), turned as its image is; ValueError where there are fractions."""
+def read_label_volume(path: Path, kind: str, image: Grid | None = None) -> NDArray[Any]:
+    """The whole numbers of a label volume (D,H,W), turned as its image is; ValueError where there are fractions.
+
+    image: the grid of its image, if known; ValueError for labels of as many voxels that lie elsewhere.
+    """
     name = path.name
     stored, affine, _ = _read(path, name, kind, MAX_PIXELS)
+    grid = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
+    if image is not None and (apart := image.apart(grid)) > 0.5:
+        raise ValueError(
+            f"{name} lies elsewhere than its image, by up to {apart:.2g} voxels; write it with the image's affine"
+        )
     if stored.dtype.kind == "f":
         # a label times a slope of a reused header comes back as 0.996
         rounded = np.rint(np.nan_to_num(stored, nan=-0.5))
@@ -97,7 +105,7 @@ def read_label_volume(path: Path, kind: str) -> NDArray[Any]:
                 f"{name} holds fractions ({stored.min():g} to {stored.max():g}); save labels as whole numbers"
             )
         stored = rounded.astype(np.int32)
-    return Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine).turned(stored)
+    return grid.turned(stored)
 
 
 def write_volume(path: Path, turned: NDArray[Any], grid: Grid) -> Path:

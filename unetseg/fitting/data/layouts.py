@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ...formats import looks_like_dicom
 from ..recipe import FOLDER_PLACE, SPLIT_PLACE, SPLITS, Split
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm"}
+VOLUMES = {".nii", ".nii.gz", ".nrrd", ".mha", ".dcm"}
+"""Endings of what may hold several slices; a DICOM series is a folder."""
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", *VOLUMES}
 OTHER_PICTURES = {
-    ".npy", ".npz", ".mat", ".h5", ".nii", ".gz", ".nrrd", ".mha", ".dcm", ".heic", ".heif", ".avif", ".jp2", ".tga",
-    ".psd", ".exr", ".svs", ".czi", ".svg",
+    ".npy", ".npz", ".mat", ".h5", ".gz", ".mhd", ".nhdr", ".heic", ".heif", ".avif", ".jp2", ".tga", ".psd", ".exr",
+    ".svs", ".czi", ".svg",
 }  # fmt: skip
 """Pictures and arrays that are not read, but named where they seem to be meant."""
 NAME = "{name}"
@@ -43,6 +46,8 @@ AFTER = (
 CAMEL_CASE = r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])"
 DEPTH = 3
 """How many folders deep pictures are looked for."""
+LOOKED_AT = 4
+"""So many files of a folder, if none is called .dcm, tell whether it is a DICOM series."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,12 @@ class Layout:
                     found.append(Place(place.split, images, masks, _composed(path.name)))
         return found
 
-    def expected_mask(self, name: str, split: Split | None) -> str:
+    def expected_mask(self, name: str, split: Split | None, image: Path) -> str:
         """Where in the folder the mask of an image by this name is looked for."""
         inside, _, own = name.rpartition("/")
         masks = {place.split: place.masks for place in self.by_split()}[split].replace(FOLDER_PLACE, inside)
-        return PurePosixPath(masks, self.mask_name.replace(NAME, own) + ".png").as_posix()
+        ending = ".nii.gz" if is_volume(image) else ".png"
+        return PurePosixPath(masks, self.mask_name.replace(NAME, own) + ending).as_posix()
 
     def image_of(self, path: Path) -> str | None:
         """The name that an image shares with its mask; None for a file that is no image (a mask beside images)."""
@@ -159,17 +165,47 @@ def pair(folder: Path, layout: Layout) -> Pairing:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The picture files of a folder, sorted; none where there is no such folder."""
+    """The picture files and the DICOM series of a folder, sorted; none where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(
-        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and not p.is_dir()
-    )
+    there = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(p for p in there if (is_series(p) if p.is_dir() else ending(p) in SUFFIXES))
+
+
+def is_series(folder: Path) -> bool:
+    """Whether a folder is a DICOM series (or segmentation): it holds DICOM files, and isn't called `images` or so."""
+    words = _words(folder.name) & (IMAGE_WORDS | MASK_WORDS) and not re.search(r"\d", folder.name)
+    if words or folder.name.lower().rstrip("0123456789") in SPLIT_WORDS:
+        return False
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return any(ending(path) == ".dcm" for path in files) or any(map(_is_dicom, files[:LOOKED_AT]))
+
+
+def _is_dicom(path: Path) -> bool:
+    if ending(path) in SUFFIXES | OTHER_PICTURES:
+        return False
+    with path.open("rb") as file:
+        return looks_like_dicom(file.read(132))
+
+
+def is_volume(path: Path) -> bool:
+    """Whether an image or a mask may have several slices, by its name alone, or as the folder of a series."""
+    return ending(path) in VOLUMES or path.is_dir()
+
+
+def ending(path: Path) -> str:
+    """The file's ending in small letters; `.nii.gz` is one."""
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def without_ending(path: Path) -> str:
+    """The file's name without its ending; a name that ends otherwise, as a series' may (`1.2.840.7`), as it is."""
+    return path.name[: -len(ending(path))] if ending(path) in SUFFIXES else path.name
 
 
 def stem(path: Path) -> str:
     """The file's name without its ending, accents as one character each."""
-    return _composed(path.stem)
+    return _composed(without_ending(path))
 
 
 def _composed(name: str) -> str:
@@ -230,7 +266,9 @@ def find_layout(folder: Path) -> Found:
             best, most = Layout(images, masks, image_name, mask_name, folders or None), sum(pairs)
     assert best is not None  # there is a folder of pictures, hence a candidate
     used = {PurePosixPath(name) for place in best.places(folder) for name in (place.images, place.masks)}
-    aside = tuple(name for name in stems if PurePosixPath(name) not in used)
+    # the slices of a series are no pictures of their own
+    series = {p for p in map(PurePosixPath, stems) if p.parent in used and is_series(folder / p)}
+    aside = tuple(name for name in stems if PurePosixPath(name) not in used | series)
     rivals = {name: n for name in aside if (n := pairs_of.get(name, 0)) and not _words(name) & OBJECT_WORDS}
     return Found(best, most > 0, aside, rivals, unread)
 
@@ -246,7 +284,7 @@ def _stems_by_folder(folder: Path) -> tuple[dict[str, list[str]], Counter[str]]:
     for path, folders, files in os.walk(folder, followlinks=True):  # DEPTH bounds links that lead in a circle
         here = Path(path).relative_to(folder)
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if len(here.parts) < DEPTH else []
-        unread.update(e for file in files if (e := Path(file).suffix.lower()) in OTHER_PICTURES and file[0] != ".")
+        unread.update(e for file in files if (e := ending(Path(file))) in OTHER_PICTURES and file[0] != ".")
         if stems := [stem(picture) for picture in pictures_in(Path(path))]:
             found[here.as_posix()] = stems
     return found, unread
