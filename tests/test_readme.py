@@ -7,11 +7,15 @@ import re
 import shlex
 from pathlib import Path
 
+import dicom_files
 import numpy as np
 import PIL.Image
+import pydicom
 import pytest
+import rasterio
+from affine import Affine
 
-from unetseg.__main__ import parser
+from unetseg.__main__ import main, parser
 from unetseg.fitting import Recipe, fit
 from unetseg.samples import draw_sample, write_samples
 
@@ -42,16 +46,39 @@ def test_the_gate_runs_the_readmes_test_command() -> None:
     assert f"{command.strip()} -p no:cacheprovider" in gate
 
 
-def test_the_lines_of_python_segment_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the files that the README names: a slice, a series, a scene."""
     monkeypatch.chdir(tmp_path)
     PIL.Image.fromarray(draw_sample("ct", 7)[0]).save("slice.png")
+    dicom_files.written(tmp_path / "ct_series", dicom_files.slices(3, shape=(64, 64)))
+    scene = np.moveaxis(draw_sample("aerial", 7, 96)[0], 2, 0)
+    place = {"crs": "EPSG:32633", "transform": Affine(2, 0, 500_000, 0, -2, 4_600_000)}
+    with rasterio.open("scene.tif", "w", driver="GTiff", count=3, height=96, width=96, dtype="uint8", **place) as file:
+        file.write(scene)
+    return tmp_path
+
+
+def test_the_lines_of_python_segment_a_series(inputs: Path) -> None:
     code, from_the_hub = blocks("python")
     assert "import UNet" in from_the_hub
-    assert len([line for line in code.splitlines() if line]) == 3
+    assert len([line for line in code.splitlines() if line]) == 4
     exec(code, {})
-    labels = PIL.Image.open("labels.png")
-    assert labels.size == (256, 256)
-    assert set(np.unique(np.asarray(labels))) == {0, 1}
+    assert pydicom.dcmread("liver.dcm").NumberOfFrames == 3
+    exec(code.replace('"ct_series/"', '"slice.png"').replace("liver.dcm", "liver.png"), {})
+    with PIL.Image.open("liver.png") as labels:
+        assert labels.size == (256, 256)
+
+
+def test_the_commands_of_prediction_write_what_they_say(inputs: Path) -> None:
+    (block,) = (block for block in blocks("sh") if "unetseg predict" in block)
+    promised = set()
+    for line in block.strip().splitlines():
+        command, _, comment = line.partition("#")
+        assert main(shlex.split(command)[3:]) == 0
+        promised |= set(comment.strip().split(", "))
+    assert len(promised) == 5
+    assert {path.name for path in inputs.iterdir()} == promised | {"slice.png", "ct_series", "scene.tif"}
 
 
 def test_the_recipe_trains_on_a_plain_folder(tmp_path: Path) -> None:

@@ -20,13 +20,9 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.transform import Affine
 
 from unetseg.formats import Image
-from unetseg.formats.geo import (
-    Raster,
-    read_raster,
-    read_raster_numbers,
-    write_labels_raster,
-    write_probabilities_raster,
-)
+from unetseg.formats.geo import read_raster, read_raster_numbers
+from unetseg.formats.geo_writer import write_labels_raster, write_probabilities_raster
+from unetseg.formats.ground import Raster
 from unetseg.formats.raster import is_simple_tiff, read_picture
 
 UTM = {"crs": "EPSG:32633", "transform": Affine(5, 0, 500_000, 0, -5, 5_000_000)}

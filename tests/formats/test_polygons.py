@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 
-from unetseg.formats.geo import Raster
+from unetseg.formats.ground import Raster
 from unetseg.formats.polygons import write_polygons
 
 NAMES = ("ground", "house", "road")

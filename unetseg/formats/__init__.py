@@ -1,7 +1,8 @@
 """Files in, files out: a reader and a writer per family of formats."""
 
 from .dicom import Found, looks_like_dicom, series_in
-from .image import MAX_PIXELS, Image, Reading, as_image
+from .ground import Raster
+from .image import MAX_PIXELS, Image, Place, Reading, as_image
 from .raster import mask_palette, write_labels
 from .reader import proposed_range, read_image, read_mask, some
 from .writer import ENDINGS, KINDS, Kind, own_suffix, save_labels, save_probabilities
@@ -13,6 +14,8 @@ __all__ = [
     "Found",
     "Image",
     "Kind",
+    "Place",
+    "Raster",
     "Reading",
     "as_image",
     "looks_like_dicom",

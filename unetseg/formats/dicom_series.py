@@ -213,7 +213,7 @@ def _parsed(name: str, dataset: Dataset) -> Header:
         return otherwise if value in (None, "") else int(value)
 
     def text(keyword: str) -> str:
-        return str(dataset.get(keyword) or "")
+        return " ".join(str(dataset.get(keyword) or "").split())  # a damaged header may hold lines
 
     meta = dataset.file_meta
     implicit, little = dataset.original_encoding

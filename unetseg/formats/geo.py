@@ -1,12 +1,11 @@
-"""TIFF of any kind, with its place on the ground, read and written by GDAL through rasterio."""
+"""TIFF of any kind, with its place on the ground, read by GDAL through rasterio."""
 
 from __future__ import annotations
 
-import importlib
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +14,8 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import IGNORE, hex_to_rgb
-from ..files import whole
+from .ground import Raster, imported, quiet_gdal
 from .image import MAX_PIXELS, Image, Reading
-from .quiet import quiet
 from .raster import ORIENTATION, tiff_tags
 
 RED_GREEN_BLUE = ("red|r|b0?4", "green|g|b0?3", "blue|b|b0?2")
@@ -27,78 +24,6 @@ MAX_BLOCK = 2**31
 """Bytes, of 8 for each number; a header may ask for any."""
 TRANSPARENT = 0.9
 """The share of a real transparency's values that are 0 or the maximum; near infrared has few of them."""
-WGS84 = 6378137.0, 0.00669437999014
-"""The ellipsoid: semi-major axis in metres, and the square of its eccentricity."""
-
-
-@dataclass(frozen=True)
-class Raster:
-    """The place of a raster: its grid on the ground, and what of its file was read.
-
-    crs: as WKT; None where the file names none.
-    transform: (a, b, c, d, e, f): x = a column + b row + c, y = d column + e row + f; None without georeference.
-    shape: (H,W).
-    bands: the numbers of those that were read, the first is 1. descriptions: theirs, "" for none.
-    nodata: the number that says that there is nothing.
-    """
-
-    crs: str | None
-    transform: tuple[float, ...] | None
-    shape: tuple[int, int]
-    bands: tuple[int, ...] = ()
-    descriptions: tuple[str, ...] = ()
-    nodata: float | None = None
-
-    @property
-    def suffix(self) -> str:
-        """Of results in the same family."""
-        return ".tif"
-
-    @property
-    def unit(self) -> tuple[str, float] | None:
-        """("ha", the area on the ground of the pixel in the middle); None without a place on the ground.
-
-        By the ellipsoid, whatever the CRS: a square metre of web Mercator is half of one on the ground at 45 degrees.
-        """
-        row, column = (side // 2 for side in self.shape)
-        corners = self._in_degrees([(column, row), (column + 1, row), (column, row + 1)])
-        if corners is None:
-            return None
-        (east, north), *others = corners
-        (x1, y1), (x2, y2) = ((math.radians(x - east), math.radians(y - north)) for x, y in others)
-        axis, flat = WGS84
-        squeezed = 1 - flat * math.sin(math.radians(north)) ** 2
-        # the radii of curvature along the meridian and along the parallel, multiplied
-        radii = axis**2 * (1 - flat) / squeezed**2 * math.cos(math.radians(north))
-        return "ha", abs(x1 * y2 - x2 * y1) * radii / 10_000
-
-    @property
-    def bounds84(self) -> tuple[float, float, float, float] | None:
-        """(west, south, east, north) in degrees of EPSG:4326; None without a place on the ground."""
-        height, width = self.shape
-        # the edge of a map is curved in degrees
-        steps = [part / 20 for part in range(21)]
-        edge = [(width * s, height * t) for s in steps for t in (0, 1)] + [
-            (width * s, height * t) for s in (0, 1) for t in steps
-        ]
-        if (corners := self._in_degrees(edge)) is None:
-            return None
-        eastings, northings = zip(*corners, strict=True)
-        return min(eastings), min(northings), max(eastings), max(northings)
-
-    def _in_degrees(self, pixels: Sequence[tuple[float, float]]) -> list[tuple[float, float]] | None:
-        """(longitude, latitude) of (column, row)."""
-        if self.crs is None or self.transform is None:
-            return None
-        a, b, c, d, e, f = self.transform
-        xs, ys = [a * x + b * y + c for x, y in pixels], [d * x + e * y + f for x, y in pixels]
-        warp = imported("rasterio.warp", "its place on the ground")
-        try:
-            with quiet_gdal():
-                places = list(zip(*warp.transform(self.crs, "EPSG:4326", xs, ys), strict=True))
-        except Exception:  # a CRS that no program knows, or one of an engineer's own
-            return None
-        return places if np.isfinite(places).all() else None
 
 
 @dataclass(frozen=True)
@@ -232,72 +157,6 @@ def read_raster_numbers(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> 
     if narrowed.dtype.kind == "f":
         raise ValueError(f"{name} holds ids up to {numbers.max()}, more than 32 bits; save labels as small numbers")
     return narrowed
-
-
-def write_labels_raster(
-    path: Path,
-    labels: NDArray[np.uint8],
-    place: Raster,
-    *,
-    palette: Sequence[str],
-    names: Sequence[str],
-    valid: NDArray[np.bool_] | None = None,
-    cog: bool = False,
-) -> Path:
-    """Write labels (H,W) as a GeoTIFF on the grid of the image: ids in the palette's colours, 255 where not `valid`.
-
-    The names of the classes are its metadata CLASS_0, CLASS_1, ...; smaller copies for fast viewing hold the most
-    frequent id. cog: as a cloud-optimised GeoTIFF.
-    """
-    if labels.max() >= len(palette):
-        raise ValueError(f"the label map holds the id {labels.max()}, but the palette ends at {len(palette) - 1}")
-    stored = labels if valid is None else np.where(valid, labels, np.uint8(IGNORE))
-    colours = {value: (*hex_to_rgb(colour), 255) for value, colour in enumerate(palette)}
-    profile = _profile(path, place, stored[None]) | {"nodata": IGNORE, "photometric": "palette"}
-    halves = [2**step for step in range(1, 12) if max(stored.shape) > 256 * 2 ** (step - 1)]
-    rasterio, mode = imported("rasterio", path.name), imported("rasterio.enums", path.name).Resampling.mode
-    with quiet_gdal(), rasterio.MemoryFile() as memory:
-        with memory.open(**profile) as dataset:
-            # a colour table that comes after the pixels is one that Pillow doesn't see
-            dataset.write_colormap(1, colours)
-            dataset.update_tags(**{f"CLASS_{value}": text for value, text in enumerate(names)})
-            dataset.write(stored, 1)
-            if not cog:
-                dataset.build_overviews(halves, mode)
-        if cog:
-            copy = imported("rasterio.shutil", path.name).copy
-            with rasterio.MemoryFile() as optimised, memory.open() as dataset:
-                # its smaller copies would be cubic, and show classes that aren't there
-                copy(dataset, optimised.name, driver="COG", compress="deflate", overview_resampling="mode")
-                _keep(path, optimised)
-        else:
-            _keep(path, memory)
-    return path
-
-
-def write_probabilities_raster(
-    path: Path, probabilities: NDArray[np.float32], place: Raster, names: Sequence[str]
-) -> Path:
-    """Write probabilities (K,H,W) as a GeoTIFF on the grid of the image: a band of half floats for each name."""
-    profile = _profile(path, place, probabilities) | {"nbits": 16, "interleave": "band", "bigtiff": "if_safer"}
-    rasterio = imported("rasterio", path.name)
-    with quiet_gdal(), rasterio.MemoryFile() as memory:
-        with memory.open(**profile) as dataset:
-            dataset.descriptions = tuple(names)
-            for band, probability in enumerate(probabilities, 1):
-                # rounded here: GDAL cuts the last bits off, twice the error
-                dataset.write(probability.astype(np.float16).astype(np.float32), band)
-        _keep(path, memory)
-    return path
-
-
-def imported(module: str, name: str) -> Any:  # noqa: ANN401, a module
-    """A library of the extra `geo`; ValueError with the command that installs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        library = module.partition(".")[0]
-        raise ValueError(f"{name} needs {library}; pip install 'unetseg[geo]'") from None
 
 
 @contextmanager
@@ -530,35 +389,6 @@ def _ground(place: Raster) -> tuple[str, ...]:
         code = imported("rasterio.crs", "its place").CRS.from_wkt(place.crs).to_epsg()
     words = f"EPSG:{code}" if code else "a CRS of its own"
     return (words,) if place.unit is None else (f"{words}, {math.sqrt(place.unit[1] * 10_000):.3g} m a pixel",)
-
-
-def _profile(path: Path, place: Raster, stored: NDArray[Any]) -> dict[str, Any]:
-    assert stored.shape[1:] == place.shape, f"{stored.shape} on a grid of {place.shape}"
-    affine = imported("affine", path.name)
-    return {
-        "driver": "GTiff",
-        "count": len(stored),
-        "height": stored.shape[1],
-        "width": stored.shape[2],
-        "dtype": str(stored.dtype),
-        "crs": place.crs,
-        "transform": None if place.transform is None else affine.Affine(*place.transform),
-        "tiled": True,
-        "compress": "deflate",
-    }
-
-
-def _keep(path: Path, memory: Any) -> None:  # noqa: ANN401, rasterio's
-    # written by Python: GDAL says little of a full disk, and closes without a word
-    with whole(path) as temporary:
-        temporary.write_bytes(memory.getbuffer())
-
-
-@contextmanager
-def quiet_gdal() -> Iterator[None]:
-    """GDAL writes nothing to the terminal and warns of nothing: what matters is handled here."""
-    with quiet(), imported("rasterio", "a GeoTIFF").Env():
-        yield
 
 
 @contextmanager

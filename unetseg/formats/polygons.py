@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..config import IGNORE
 from ..files import whole
-from .geo import Raster, imported, quiet_gdal
+from .ground import Raster, imported, quiet_gdal
 
 ENDINGS = (".gpkg", ".geojson", ".json", ".parquet")
 

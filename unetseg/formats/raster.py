@@ -155,8 +155,14 @@ def _frames(picture: PIL.Image.Image) -> int:
 
 
 def mask_palette(path: Path) -> dict[int, str] | None:
-    """The colour of each number of a mask that carries a palette (of GIF also without one, then grey); else None."""
-    picture, _ = _open(path, None, MAX_PIXELS)
+    """The colour of each number of a mask that carries a palette (of GIF also without one, then grey); else None.
+
+    None also for what Pillow can't open: there are rasters of which GDAL alone reads the numbers.
+    """
+    try:
+        picture, _ = _open(path, None, MAX_PIXELS)
+    except ValueError:
+        return None
     if picture.format == "GIF" and picture.mode == "L":
         return {value: f"#{value:02x}{value:02x}{value:02x}" for value in range(256)}
     colours = picture.getpalette("RGB") if picture.mode == "P" else None
@@ -193,8 +199,9 @@ def _open(source: Path | bytes, name: str | None, max_pixels: int) -> tuple[PIL.
         raise ValueError(f"{name} is empty (0 bytes); give a picture file")
     too_large = f"is larger than the limit of {max_pixels / 1e6:.0f} megapixels; reduce it or cut it into parts"
     try:
-        picture = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
-    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
+        with quiet():
+            picture = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+    except PIL.Image.DecompressionBombError:
         raise ValueError(f"{name} {too_large}") from None
     # Pillow's plugins raise almost anything on a broken header
     except Exception as error:
@@ -211,8 +218,9 @@ def _open(source: Path | bytes, name: str | None, max_pixels: int) -> tuple[PIL.
 
 def _decoded(picture: PIL.Image.Image, name: str) -> PIL.Image.Image:
     try:
-        picture.load()
-        return ImageOps.exif_transpose(picture)
+        with quiet():
+            picture.load()
+            return ImageOps.exif_transpose(picture)
     # as above: a truncated or damaged body
     except Exception as error:
         raise ValueError(f"{name} is damaged or cut off ({error}); save or download it again") from None

@@ -13,7 +13,8 @@ from ..config import SegmentationConfig
 from ..files import whole
 from .dicom import Series
 from .dicom_seg import write_segmentation
-from .geo import Raster, write_labels_raster, write_probabilities_raster
+from .geo_writer import write_labels_raster, write_probabilities_raster
+from .ground import Raster
 from .image import Image
 from .polygons import write_polygons
 from .raster import write_labels

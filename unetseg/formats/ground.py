@@ -1,0 +1,103 @@
+"""Where a raster lies on the ground, by GDAL through rasterio."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .quiet import quiet
+
+WGS84 = 6378137.0, 0.00669437999014
+"""The ellipsoid: semi-major axis in metres, and the square of its eccentricity."""
+
+
+@dataclass(frozen=True)
+class Raster:
+    """The place of a raster: its grid on the ground, and what of its file was read.
+
+    crs: as WKT; None where the file names none.
+    transform: (a, b, c, d, e, f): x = a column + b row + c, y = d column + e row + f; None without georeference.
+    shape: (H,W).
+    bands: the numbers of those that were read, the first is 1. descriptions: theirs, "" for none.
+    nodata: the number that says that there is nothing.
+    """
+
+    crs: str | None
+    transform: tuple[float, ...] | None
+    shape: tuple[int, int]
+    bands: tuple[int, ...] = ()
+    descriptions: tuple[str, ...] = ()
+    nodata: float | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Of results in the same family."""
+        return ".tif"
+
+    @property
+    def unit(self) -> tuple[str, float] | None:
+        """("ha", the area on the ground of the pixel in the middle); None without a place on the ground.
+
+        By the ellipsoid, whatever the CRS: a square metre of web Mercator is half of one on the ground at 45 degrees.
+        """
+        row, column = (side // 2 for side in self.shape)
+        corners = self._in_degrees([(column, row), (column + 1, row), (column, row + 1)])
+        if corners is None:
+            return None
+        (east, north), *others = corners
+        (x1, y1), (x2, y2) = ((math.radians(x - east), math.radians(y - north)) for x, y in others)
+        axis, flat = WGS84
+        squeezed = 1 - flat * math.sin(math.radians(north)) ** 2
+        # the radii of curvature along the meridian and along the parallel, multiplied
+        radii = axis**2 * (1 - flat) / squeezed**2 * math.cos(math.radians(north))
+        return "ha", abs(x1 * y2 - x2 * y1) * radii / 10_000
+
+    @property
+    def bounds84(self) -> tuple[float, float, float, float] | None:
+        """(west, south, east, north) in degrees of EPSG:4326; None without a place on the ground."""
+        height, width = self.shape
+        # the edge of a map is curved in degrees
+        steps = [part / 20 for part in range(21)]
+        edge = [(width * s, height * t) for s in steps for t in (0, 1)] + [
+            (width * s, height * t) for s in (0, 1) for t in steps
+        ]
+        if (corners := self._in_degrees(edge)) is None:
+            return None
+        eastings, northings = zip(*corners, strict=True)
+        return min(eastings), min(northings), max(eastings), max(northings)
+
+    def _in_degrees(self, pixels: Sequence[tuple[float, float]]) -> list[tuple[float, float]] | None:
+        """(longitude, latitude) of (column, row)."""
+        if self.crs is None or self.transform is None:
+            return None
+        a, b, c, d, e, f = self.transform
+        xs, ys = [a * x + b * y + c for x, y in pixels], [d * x + e * y + f for x, y in pixels]
+        warp = imported("rasterio.warp", "its place on the ground")
+        try:
+            with quiet_gdal():
+                places = list(zip(*warp.transform(self.crs, "EPSG:4326", xs, ys), strict=True))
+        except Exception:  # a CRS that no program knows, or one of an engineer's own
+            return None
+        return places if np.isfinite(places).all() else None
+
+
+def imported(module: str, name: str) -> Any:  # noqa: ANN401, a module
+    """A library of the extra `geo`; ValueError with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        library = module.partition(".")[0]
+        raise ValueError(f"{name} needs {library}; pip install 'unetseg[geo]'") from None
+
+
+@contextmanager
+def quiet_gdal() -> Iterator[None]:
+    """GDAL writes nothing to the terminal and warns of nothing: what matters is handled here."""
+    with quiet(), imported("rasterio", "a GeoTIFF").Env():
+        yield
