@@ -120,6 +120,20 @@ def test_few_bits_in_sixteen_are_refused_with_the_range_to_type_unless_one_is_st
     assert scale(as_image(np.zeros((2, 2), dtype=np.uint16)), GRAY).max() == 0
 
 
+@pytest.mark.parametrize("offset", [1024, 8192, 32768])
+def test_hounsfield_units_with_an_offset_get_the_window_of_the_model_proposed(offset: int) -> None:
+    """98 % of their values reach from air to bone, and the model knows its window."""
+    stored = np.array([-1000] * 40 + [-50, 30, 40, 60] * 10 + [700] * 20).reshape(10, 10) + offset
+    image = as_image(stored.astype(np.uint16), name="a.png")
+    with pytest.raises(ValueError, match=rf"look like Hounsfield units \+ {offset}: .*--value-range") as refused:
+        scale(image, CT)
+    low, high = map(float, str(refused.value).partition("--value-range ")[2].partition(")")[0].split())
+    assert (low, high) == (offset - 160, offset + 240)
+    told = as_image(stored.astype(np.uint16), value_range=(low, high))
+    expected = Image((stored - offset).reshape(1, 10, 10, 1), hounsfield=True)
+    torch.testing.assert_close(scale(told, CT), scale(expected, CT))
+
+
 def test_what_was_stated_of_an_image_goes_before_the_range_of_the_model() -> None:
     model = GRAY.model_copy(update={"value_range": ((0.0, 4095.0),)})
     image = as_image(np.array([[0, 100]], dtype=np.uint16), value_range=(0, 100))

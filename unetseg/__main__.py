@@ -66,6 +66,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--largest", action="store_true", help="keep only the largest piece of each class")
     parser.add_argument("--minimum", type=int, default=0, metavar="PIXELS", help="drop pieces of fewer pixels (voxels)")
     parser.add_argument("--fill-holes", action="store_true", help="fill what a class encloses")
+    parser.add_argument("--simplify", type=float, default=0, metavar="PIXELS", help="outlines of polygons, by so much")
     _add_reading(parser)
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
     parser.add_argument("--verbose", action="store_true", help="say of each input what was read and how")
@@ -101,6 +102,7 @@ def _predict(options: argparse.Namespace) -> int:
         class_name=options.class_name,
         thresholds=options.threshold,
         cleaning=cleaning,
+        tolerance=options.simplify,
     )
     if not options.overwrite and (there := output.there(options.out, jobs)):
         raise ValueError(f"{there[0]} is there already; name another folder with --out, or replace it with --overwrite")

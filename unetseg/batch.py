@@ -110,6 +110,7 @@ class Output:
     class_name: str | None = None
     thresholds: Sequence[float] | None = None
     cleaning: Cleaning = NOTHING
+    tolerance: float = 0
 
     def there(self, folder: Path, jobs: Sequence[Job]) -> list[Path]:
         """Which results are in a folder already, by their names without endings."""
@@ -137,7 +138,10 @@ class Output:
                 continue
             ending = own if kind is None else ENDINGS[kind][0]
             path = base.with_name(f"{base.name}_labels{ending}")
-            written.append(segmentation.save(path, self.thresholds, kind=kind, cleaning=self.cleaning))
+            saved = segmentation.save(
+                path, self.thresholds, kind=kind, cleaning=self.cleaning, tolerance=self.tolerance
+            )
+            written.append(saved)
         return written
 
     def _views(self, segmentation: Segmentation, base: Path) -> list[Path]:

@@ -145,11 +145,13 @@ class Segmentation:
         *,
         kind: Kind | None = None,
         cleaning: Cleaning = NOTHING,
+        tolerance: float = 0,
     ) -> Path:
         """Write the labels on the grid that the input's file stores, by the ending of `path`, or as `kind` says.
 
         .png: indexed, pixel values are ids. .dcm: DICOM-SEG of a DICOM series. .nii.gz, .nrrd, .mha: of a volume or a
-        series. .tif: GeoTIFF of a raster. .gpkg, .geojson, .parquet: polygons of a raster with a place on the ground.
+        series. .tif: GeoTIFF of a raster. .gpkg, .geojson, .parquet: polygons of a raster with a place on the ground,
+        simplified by a `tolerance` in pixels.
         """
         labels = cleaned(self.labels(thresholds), self.config, cleaning)
 
@@ -157,7 +159,14 @@ class Segmentation:
             return self._probabilities(0)[0].numpy()
 
         return save_labels(
-            Path(path), labels, self.image, self.config, kind=kind, model=self.model, probabilities=probabilities
+            Path(path),
+            labels,
+            self.image,
+            self.config,
+            kind=kind,
+            model=self.model,
+            tolerance=tolerance,
+            probabilities=probabilities,
         )
 
     def save_probabilities(self, path: str | Path) -> Path:

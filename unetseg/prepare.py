@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .config import SegmentationConfig
-from .formats import Image, proposed_range
+from .formats import Image, looks_hounsfield, proposed_range
 
 Ranges = Sequence[tuple[float, float]] | None
 """(low, high) of each channel, or None for numbers that are scaled already."""
+OFFSETS = (1024, 8192, 32768)
+"""What is added to Hounsfield units so that none is negative, as DICOM stores them and as PNG of 16 bits must."""
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -86,18 +88,26 @@ def ranges(image: Image, config: SegmentationConfig) -> Ranges:
         if lowest < 0 or highest > 1:
             raise ValueError(
                 f"{image.name} holds floats from {lowest:g} to {highest:g}, expected 0 to 1; "
-                f"if it is a picture and no measurement, {_proposal(image)}"
+                f"if it is a picture and no measurement, {_proposal(image, config)}"
             )
         return None
     if image.value_range is None or (image.value_range == (0, 65535) and 0 < highest - lowest < 65536 // 4):
         raise ValueError(
             f"{image.name}: {image.pixels.dtype} values from {lowest} to {highest} have no natural black and white; "
-            f"{_proposal(image)}"
+            f"{_proposal(image, config)}"
         )
     return (image.value_range,) * channels
 
 
-def _proposal(image: Image) -> str:
+def _proposal(image: Image, config: SegmentationConfig) -> str:
+    if config.window is not None:
+        for offset in OFFSETS:
+            if looks_hounsfield(image.pixels[..., 0], offset):
+                low, high = (edge + offset for edge in config.window)
+                return (
+                    f"its air and soft tissue look like Hounsfield units + {offset}: give value_range "
+                    f"(--value-range {low:g} {high:g}), the window of this model"
+                )
     low, high = proposed_range(image) or (float(image.pixels.min()), float(image.pixels.max()) + 1)
     return f"give value_range, its low and high: nearly all lie within --value-range {low:.6g} {high:.6g}"
 

@@ -66,16 +66,32 @@ def test_sixteen_bits_keep_their_values(tmp_path: Path, ending: str, order: str,
     assert (image.value_range, image.notices) == ((0, 65535), ())
 
 
-def test_of_sixteen_bits_in_several_channels_the_upper_eight_are_read_and_that_is_said(tmp_path: Path) -> None:
-    data = struct.pack(">6H", 0x1234, 0x5678, 0x9ABC, 0xFFFF, 0x00FF, 0x0100)
+@pytest.mark.parametrize(("color", "colours", "opaque"), [(2, 3, []), (4, 1, [0xFFFF]), (6, 3, [0xFFFF])])
+def test_sixteen_bits_in_several_channels_keep_their_values(
+    tmp_path: Path, color: int, colours: int, opaque: list[int]
+) -> None:
+    stored = np.array([0x1234, 0x5678, 0x9ABC][:colours] + opaque + [0xFFFF, 0x00FF, 0x0100][:colours] + opaque, ">u2")
     path = tmp_path / "a.png"
-    path.write_bytes(png(2, 1, zlib.compress(b"\0" + data), depth=16, color=2))
+    path.write_bytes(png(2, 1, zlib.compress(b"\0" + stored.tobytes()), depth=16, color=color))
+    for source in (path, path.read_bytes()):
+        image = read_image(source)
+        assert image.pixels[0, 0].tolist() == stored.reshape(2, -1)[:, :colours].tolist()
+        assert image.notices == ()
+    assert read_image(path, value_range=(0, 4095)).value_range == (0, 4095)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_few_bits_are_ids_in_a_mask_and_tones_from_black_to_white_in_a_picture(tmp_path: Path, depth: int) -> None:
+    top = 2**depth - 1
+    stored = np.arange(16, dtype=np.uint8).reshape(2, 8) % (top + 1)
+    bits = np.unpackbits(stored[..., None], axis=-1)[..., -depth:].reshape(2, -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
+    path = tmp_path / "a.png"
+    path.write_bytes(png(8, 2, zlib.compress(rows), depth=depth))
+    assert (read_mask(path) == stored).all()
     image = read_image(path)
-    assert image.pixels[0, 0].tolist() == [[0x12, 0x56, 0x9A], [0xFF, 0x00, 0x01]]
-    assert image.notices == ("a.png has 16 bits in each of several channels; the upper 8 are used",)
-    with pytest.raises(ValueError, match=r"a\.png has 16 bits in each of several channels, .* save its channels as 8"):
-        read_image(path, value_range=(0, 4095))
-    assert read_image(saved(path, np.zeros((9, 1600, 3), np.uint8))).notices == ()
+    assert image.value_range is not None
+    assert (image.pixels[0, :, :, 0] / image.value_range[1] == stored / top).all()
 
 
 def test_floats_keep_their_values(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def launch(predictors: dict[str, Predictor], *, host: str | None = None, port: i
             font_mono=["ui-monospace", "Consolas", "monospace"],
         ),
         footer_links=[],
-        max_file_size="256mb",
+        max_file_size="1gb",
         enable_monitoring=False,
         ssr_mode=False,
     )

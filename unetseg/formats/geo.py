@@ -1,4 +1,4 @@
-"""TIFF of any kind, with its place on the ground, read by GDAL through rasterio."""
+"""TIFF of any kind, with its place on the ground, and PNG of 16 bits in colour, read by GDAL through rasterio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .ground import Raster, imported, quiet_gdal
 from .image import MAX_PIXELS, Image, Reading
-from .raster import ORIENTATION, tiff_tags
+from .raster import ORIENTATION, is_wide_png, tiff_tags
 
 RED_GREEN_BLUE = ("red|r|b0?4", "green|g|b0?3", "blue|b|b0?2")
 """Names of bands: words, or the numbers of Sentinel-2."""
@@ -164,10 +164,13 @@ def _dataset(source: Path | bytes, name: str) -> Iterator[Any]:
     rasterio = imported("rasterio", name)
     # no other driver: those of virtual files read what their text names, from anywhere
     if isinstance(source, bytes):
-        with rasterio.MemoryFile(source) as memory, memory.open(driver="GTiff") as dataset:
+        driver = "PNG" if is_wide_png(source) else "GTiff"
+        with rasterio.MemoryFile(source) as memory, memory.open(driver=driver) as dataset:
             yield dataset
     else:
-        with rasterio.open(source.resolve(), driver="GTiff") as dataset:
+        with source.open("rb") as file:
+            driver = "PNG" if is_wide_png(file.read(32)) else "GTiff"
+        with rasterio.open(source.resolve(), driver=driver) as dataset:
             yield dataset
 
 

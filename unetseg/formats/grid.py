@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,11 @@ class Grid:
     def flipped(self) -> tuple[bool, bool, bool]:
         """Whether slices, rows, columns run against the stored order: they run to head, back and left (LPS)."""
         return tuple(backwards for _, backwards in self._turn)  # type: ignore[return-value]
+
+    @property
+    def turned_shape(self) -> tuple[int, ...]:
+        """(D,H,W)."""
+        return tuple(self.shape[axis] for axis in self.axes)
 
     @cached_property
     def _turn(self) -> list[tuple[int, bool]]:
@@ -72,18 +78,16 @@ class Grid:
         return "mL", abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
 
     def apart(self, other: Grid) -> float:
-        """How far voxels of the two lie apart once both are turned, in voxels: the farthest corner; 0 for other sizes.
+        """How far voxels of two grids of one size lie apart once both are turned, in voxels: the farthest corner."""
+        return float(np.linalg.norm(self._corners() - other._corners(), axis=1).max() / self.spacing.min())
 
-        Two grids of other sizes have no voxels to compare.
-        """
-        sizes = [tuple(grid.shape[axis] for axis in grid.axes) for grid in (self, other)]
-        if sizes[0] != sizes[1]:
-            return 0.0
-        corners = [
-            np.array(list(itertools.product(*((0, size - 1) for size in sizes[0]))), dtype=np.float64),  # (8,3): D,H,W
-        ] * 2
-        places = [grid.millimetres(turned) for grid, turned in zip((self, other), corners, strict=True)]
-        return float((np.linalg.norm(places[0] - places[1], axis=1) / self.spacing.min()).max())
+    def _corners(self) -> NDArray[np.float64]:
+        """Millimetres in RAS of the corner voxels (8,3), in the order of the turned array."""
+        last = [self.shape[axis] - 1 for axis in self.axes]
+        ends = [(end, 0) if backwards else (0, end) for end, backwards in zip(last, self.flipped, strict=True)]
+        voxels = np.empty((8, 3))
+        voxels[:, self.axes] = list(itertools.product(*ends))
+        return voxels @ self.affine[:3, :3].T + self.affine[:3, 3]
 
     def turned(self, stored: NDArray[Any]) -> NDArray[Any]:
         """A stored array (I,J,K,...) as axial slices (D,H,W,...) that run as LPS says; a view, nothing is copied."""

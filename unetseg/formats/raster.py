@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageOps
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from ..config import hex_to_rgb
@@ -23,6 +24,8 @@ from .quiet import quiet
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 # modes that hold the values as stored; any other mode is converted to RGB
 AS_STORED = ("1", "L", "I;16", "I;16B", "I", "F", "RGB")
+SPREAD = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies grey PNG of 2 and 4 bits with, so that they reach 255."""
 NEW_SUBFILE_TYPE = 254  # of TIFF 6.0; bit 0: a smaller copy of another picture of the file
 ORIENTATION = 274
 GREY, PALETTE = 1, 3  # of PhotometricInterpretation
@@ -43,13 +46,6 @@ def read_picture(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
     transparent = f"{name} is partly transparent; what is transparent is read as black"
     if (frames := _frames(picture)) > 1:
         notices.append(f"{name} has {frames} frames; the first is used")
-    if picture.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[-1]) for tile in getattr(picture, "tile", ())):
-        if value_range is not None:
-            raise ValueError(
-                f"{name} has 16 bits in each of several channels, of which 8 can be read, so value_range does not "
-                "apply; save its channels as 8 bits"
-            )
-        notices.append(f"{name} has 16 bits in each of several channels; the upper 8 are used")
     picture = _decoded(picture, name)
     sixteen_bits = picture.mode.startswith("I;16")
     if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or ("transparency" in picture.info and not sixteen_bits):
@@ -82,6 +78,7 @@ def read_numbers(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
         raise ValueError(f"{name} is a JPEG, which blurs label values; save masks as PNG")
     if (frames := _frames(picture)) > 1:
         raise ValueError(f"{name} has {frames} frames, and a mask has one; save each as a file of its own")
+    spread = SPREAD.get(str(picture.tile[0][-1]), 1) if isinstance(picture, PngImageFile) else 1
     picture = _decoded(picture, name)
     if picture.mode in ("LA", "PA", "RGBA") and _only_transparency_differs(picture):
         raise ValueError(f"{name} is of one colour and shows its mask by transparency alone; save that as grey PNG")
@@ -97,7 +94,7 @@ def read_numbers(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
                 f"{name} holds fractions ({array.min():g} to {array.max():g}); save labels as whole numbers"
             )
         return whole_numbers
-    return array.astype(np.uint8) if array.dtype == np.bool_ else array
+    return array.astype(np.uint8) if array.dtype == np.bool_ else array // spread
 
 
 def is_simple_tiff(data: bytes) -> bool:
@@ -122,6 +119,11 @@ def is_simple_tiff(data: bytes) -> bool:
         and tags.get(259, (1,))[0] in COMPRESSIONS
         and not tags.keys() & PLACED
     )
+
+
+def is_wide_png(data: bytes) -> bool:
+    """Whether a file that starts with these bytes is a PNG of 16 bits in several channels, of which Pillow reads 8."""
+    return data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:25] == b"\x10" and data[25:26] in (b"\2", b"\4", b"\6")
 
 
 def tiff_tags(file: IO[bytes]) -> dict[int, tuple[Any, ...]]:

@@ -9,11 +9,12 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from .dicom import looks_like_dicom, read_series
+from .dicom import Series, looks_like_dicom, read_series
+from .dicom_seg import read_seg
 from .geo import read_raster, read_raster_numbers
-from .image import MAX_PIXELS, Image, Reading
-from .raster import is_simple_tiff, read_numbers, read_picture
-from .volume import kind_of, read_label_volume, read_volume
+from .image import MAX_PIXELS, Image, Place, Reading
+from .raster import is_simple_tiff, is_wide_png, read_numbers, read_picture
+from .volume import Volume, kind_of, read_label_volume, read_volume
 
 HEAD = 1024
 """Bytes that tell every family."""
@@ -46,7 +47,8 @@ def read_image(source: str | Path | bytes, **reading: Unpack[Reading]) -> Image:
     elif looks_like_dicom(head) or kind_of(head, suffix):
         raise ValueError(f"{name} is a medical file, which is read from a path, not from bytes")
     _refuse(reading, name, "series", "a picture")
-    if head[:4] in TIFF and not is_simple_tiff(source if isinstance(source, bytes) else source.read_bytes()):
+    tiff = head[:4] in TIFF and not is_simple_tiff(source if isinstance(source, bytes) else source.read_bytes())
+    if tiff or is_wide_png(head):
         image = read_raster(source, **reading)
     else:
         _refuse(reading, name, "bands", "a picture")
@@ -54,13 +56,22 @@ def read_image(source: str | Path | bytes, **reading: Unpack[Reading]) -> Image:
     return dataclasses.replace(image, hounsfield=True, value_range=None) if reading.get("hounsfield") else image
 
 
-def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+def read_mask(path: Path, *, place: Place | None = None, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     """The numbers of a mask as stored: (H,W) integers (of a palette file: the indices), (H,W,3) RGB, or (D,H,W).
 
-    A volume (D,H,W) is turned as the image beside it. Raises ValueError for what would be lost or isn't there.
+    A volume (D,H,W) is turned as the image beside it. place: that of its image, which a DICOM-SEG refers to, and where
+    a label volume must lie. Raises ValueError for what would be lost or isn't there.
     """
+    if path.is_dir():
+        path = _only_dicom(path)
     head = _head(path, path.name)
+    if looks_like_dicom(head):
+        if not isinstance(place, Series):
+            raise ValueError(f"{path.name} is DICOM, and so must its image be; give the series that it was drawn on")
+        return read_seg(path, place)
     if kind := kind_of(head, path.suffix):
+        if isinstance(place, Volume) or (isinstance(place, Series) and place.measured):
+            return read_label_volume(path, kind, place.grid)
         return read_label_volume(path, kind)
     if head[:4] in TIFF and not is_simple_tiff(path.read_bytes()):
         return read_raster_numbers(path, path.name, max_pixels)
@@ -83,6 +94,15 @@ def some(image: Image, most: int = 250_000) -> NDArray[Any]:
     part = (slice(None, None, step if len(image.pixels) > 1 else 1), *[slice(None, None, step)] * 2)
     pixels = image.pixels[part]
     return pixels[image.valid[part]].ravel() if image.valid is not None else pixels.ravel()
+
+
+def _only_dicom(folder: Path) -> Path:
+    """The one DICOM file of a folder, however deep."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size)
+    found = [path for path in files if looks_like_dicom(_head(path, path.name))]
+    if len(found) != 1:
+        raise ValueError(f"{folder.name} holds {len(found)} DICOM files, expected one DICOM-SEG; save it as one file")
+    return found[0]
 
 
 def _head(path: Path, name: str) -> bytes:

@@ -68,7 +68,7 @@ def read_volume(path: Path, kind: str, **reading: Unpack[Reading]) -> Image:
         raise ValueError(f"{name} holds values that are not finite; replace them (air is -1000 in a CT)")
     value_range, hounsfield = reading.get("value_range"), reading.get("hounsfield")
     if hounsfield is None:
-        hounsfield = value_range is None and _looks_hounsfield(stored)
+        hounsfield = value_range is None and looks_hounsfield(stored)
         if hounsfield:
             notices.append(f"{name} doesn't name its unit; by its air and soft tissue these are Hounsfield units")
     if value_range is None and stored.dtype == np.uint8:
@@ -88,12 +88,12 @@ def read_volume(path: Path, kind: str, **reading: Unpack[Reading]) -> Image:
 def read_label_volume(path: Path, kind: str, image: Grid | None = None) -> NDArray[Any]:
     """The whole numbers of a label volume (D,H,W), turned as its image is; ValueError where there are fractions.
 
-    image: the grid of its image, if known; ValueError for labels of as many voxels that lie elsewhere.
+    image: the grid of its image, if known; ValueError for labels of the same size that lie elsewhere.
     """
     name = path.name
     stored, affine, _ = _read(path, name, kind, MAX_PIXELS)
     grid = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
-    if image is not None and (apart := image.apart(grid)) > 0.5:
+    if image is not None and image.turned_shape == grid.turned_shape and (apart := image.apart(grid)) > 0.5:
         raise ValueError(
             f"{name} lies elsewhere than its image, by up to {apart:.2g} voxels; write it with the image's affine"
         )
@@ -122,8 +122,9 @@ def write_volume(path: Path, turned: NDArray[Any], grid: Grid) -> Path:
     return path
 
 
-def _looks_hounsfield(stored: NDArray[Any]) -> bool:
-    some = stored[tuple(slice(None, None, max(1, side // 64)) for side in stored.shape)]
+def looks_hounsfield(stored: NDArray[Any], offset: int = 0) -> bool:
+    """Whether numbers, less an offset, are Hounsfield units by their air and soft tissue; of any shape."""
+    some = stored[tuple(slice(None, None, max(1, side // 64)) for side in stored.shape)].astype(np.float32) - offset
     shares = [np.mean((some >= low) & (some <= high)) for low, high in (AIR, SOFT_TISSUE)]
     return bool(min(shares) > 0.01 and some.min() >= -8192)
 

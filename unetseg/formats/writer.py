@@ -58,10 +58,12 @@ def save_labels(
     *,
     kind: Kind | None,
     model: str,
+    tolerance: float,
     probabilities: Callable[[], NDArray[np.float32]],
 ) -> Path:
     """Write labels (D,H,W) of an image on the grid that its file stores, by the ending of `path` or as `kind`.
 
+    tolerance: in pixels, by which outlines of polygons may be simplified.
     probabilities: gives (K,H,W) of a picture, for the mean of each polygon. Raises ValueError where the image has no
     place that such a file needs, or has several slices and the file holds one.
     """
@@ -98,7 +100,9 @@ def save_labels(
             path, labels[0], place, palette=config.palette, names=names, valid=valid, cog=kind == "cog"
         )
     shares = probabilities()
-    return write_polygons(path, labels[0], shares, place, names=names, background=hidden, valid=valid)
+    return write_polygons(
+        path, labels[0], shares, place, names=names, background=hidden, tolerance=tolerance, valid=valid
+    )
 
 
 def save_probabilities(
