@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from dicom_files import AXIAL, PATIENT, blank, enhanced, phantom, save, slices, with_pixels, written
 from numpy.typing import NDArray
 from pydicom import Dataset
@@ -103,9 +105,8 @@ def test_a_tilted_gantry_keeps_its_shear(tmp_path: Path) -> None:
 
 
 def test_the_second_reader_puts_voxels_at_the_same_places(tmp_path: Path) -> None:
-    sitk = pytest.importorskip("SimpleITK")
     folder = written(tmp_path / "a", slices(orientation=turned_about(1, 10, (-1, 0, 0, 0, 1, 0))))
-    other = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
+    other = SimpleITK.ReadImage(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
     image = read_series(folder)
     for point, value in zip(at(image).reshape(-1, 3), image.pixels.ravel(), strict=True):
         assert other.GetPixel(other.TransformPhysicalPointToIndex(point.tolist())) == value
@@ -457,7 +458,6 @@ CODINGS = {
 
 def encoded(path: Path, coding: str) -> Path:
     """A copy in another coding, by GDCM."""
-    gdcm = pytest.importorskip("gdcm")
     reader = gdcm.ImageReader()
     reader.SetFileName(str(path))
     assert reader.Read()

@@ -4,12 +4,14 @@ import dataclasses
 import shutil
 import subprocess
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from dicom_files import enhanced, save, slices, written
 from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
@@ -20,7 +22,6 @@ from unetseg.formats.dicom import read_series
 from unetseg.formats.dicom_seg import EMPTY, FINDINGS, ORGANS, read_seg, write_segmentation
 from unetseg.formats.dicom_series import Series
 
-pytest.importorskip("highdicom")
 NAMES = ("background", "liver", "tumor", "früh\\spät")
 PALETTE = ("#102030", "#e4572e", "#17bebb", "#ffc914")
 
@@ -101,14 +102,13 @@ def test_labels_come_back_on_the_voxels_of_their_source(tmp_path: Path, source: 
 # SimpleITK has no sheared volumes
 @pytest.mark.parametrize("source", [name for name in SOURCES if name != "tilted gantry"])
 def test_a_second_reader_sees_them_at_the_same_places(tmp_path: Path, source: str) -> None:
-    sitk = pytest.importorskip("SimpleITK")
     # 48 pixels: of bits that fill no whole byte, GDCM makes up the last ones
     image = read_series(SOURCES[source](tmp_path / "a", shape=(6, 8)))
     labels = some_labels(image, 1)
     path = write_segmentation(
         tmp_path / "seg.dcm", labels, place_of(image), names=NAMES[:2], background=True, palette=PALETTE, model="m"
     )
-    other = sitk.ReadImage(str(path))
+    other = SimpleITK.ReadImage(str(path))
     for point, label in zip(at(image).reshape(-1, 3), labels.ravel(), strict=True):
         assert (other.GetPixel(other.TransformPhysicalPointToIndex(point.tolist())) > 0) == label
 
@@ -272,3 +272,18 @@ def test_a_real_segmentation_lies_on_the_liver(real_data: Path, tmp_path: Path) 
         tmp_path / "seg.dcm", labels, place_of(image), names=NAMES[:2], background=True, palette=PALETTE, model="m"
     )
     assert (read_seg(again, place_of(image)) == labels).all()
+
+
+def test_a_clone_that_is_not_installed_writes_segmentations_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("unetseg.formats.dicom_seg.metadata.version", missing)
+    image = read_series(shuffled(tmp_path / "a"))
+    labels = np.zeros(image.pixels.shape[:3], dtype=np.uint8)
+    written_to = write_segmentation(
+        tmp_path / "seg.dcm", labels, place_of(image), names=NAMES, background=True, palette=PALETTE, model="m"
+    )
+    assert pydicom.dcmread(written_to).SoftwareVersions == "not installed"

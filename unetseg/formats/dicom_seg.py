@@ -184,7 +184,7 @@ def write_segmentation(
         raise ValueError(
             f"{place.path.name} doesn't say where it lies in the patient, which a DICOM-SEG must; write .png or .nii.gz"
         )
-    version = version or metadata.version("unetseg")
+    version = version or _installed_version()
     try:
         import highdicom
     except ImportError:
@@ -244,6 +244,13 @@ def write_segmentation(
         with whole(path) as temporary:
             segmentation.save_as(temporary)
     return path
+
+
+def _installed_version() -> str:
+    try:
+        return metadata.version("unetseg")
+    except metadata.PackageNotFoundError:  # a clone or a Space, which runs without being installed
+        return "not installed"
 
 
 def _description(number: int, name: str, color: str, model: str, version: str) -> SegmentDescription:
