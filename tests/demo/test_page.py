@@ -246,12 +246,11 @@ def downloaded(page: Page, button: str, folder: Path) -> Path:
 
 
 def ct_files(folder: Path, count: int = 6, **attributes: str) -> list[Path]:
-    """A series of drawn slices of 96 x 96 pixels, in Hounsfield units, the later ones with more of the liver."""
-    made = dicom_files.slices(count, shape=(96, 96), RescaleIntercept=-1024, **attributes)
+    """A series of drawn slices of 128 x 128 pixels, in Hounsfield units."""
+    made = dicom_files.slices(count, shape=(128, 128), RescaleIntercept=-1024, **attributes)
     for seed, dataset in enumerate(made):
-        drawn = draw_sample("ct", 7, 96)[0].astype(np.int16) * 400 // 255 - 160
-        drawn[: 60 - 12 * seed] = -1000
-        dicom_files.with_pixels(dataset, drawn + 1024)
+        drawn = draw_sample("ct", seed, 128)[0].astype(np.int32)
+        dicom_files.with_pixels(dataset, np.where(drawn == 0, 24, drawn * 400 // 255 + 864))
     return sorted(dicom_files.written(folder, made).iterdir())
 
 
@@ -261,9 +260,10 @@ def test_a_volume_has_a_slider_over_its_slices_and_a_window_that_changes_the_pic
     files = ct_files(tmp_path / "series")
     image = read_image(tmp_path / "series")
     own = Predictor.from_pretrained("liver-unet")(image)
+    assert len({int(found) for found in own.labels().sum(axis=(1, 2))} - {0}) > 2, "too little to see"
     page.get_by_label("liver-unet").click()
     upload(page, *files)
-    done(page, "6 slices of 96 x 96 pixels, 1 channel, int16, Hounsfield units, CT, spacing 2 x 1.5 x 3 mm")
+    done(page, "6 slices of 128 x 128 pixels, 1 channel, int16, Hounsfield units, CT, spacing 2 x 1.5 x 3 mm")
     number = page.locator("#slice input[type=number]")
     first = int(number.input_value()) - 1
     assert first == (own.labels() > 0).sum(axis=(1, 2)).argmax()
@@ -305,7 +305,7 @@ def test_of_several_series_one_is_asked_for_and_nobody_is_named(page: Page, tmp_
     upload(page, packed)
     expect(page.locator("#status")).to_contain_text("This holds 2 series: choose one.", timeout=SECONDS)
     page.get_by_label("CT, 3 slices, 'thin'").click()
-    done(page, "study.zip: 3 slices of 96 x 96 pixels")
+    done(page, "study.zip: 3 slices of 128 x 128 pixels")
     keep(page, "several_series")
     said = page.content() + downloaded(page, "#report", tmp_path).read_text()
     private = [part for value in dicom_files.PATIENT.values() for part in value.split("^")]
