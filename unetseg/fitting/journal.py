@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files import whole
 from ..predictor import Predictor
-from .data.folder import Example, read_labels
+from .data.folder import Example, read_stored, read_truth, telling_slice
 from .recipe import Data
 from .report.panel import panel, panel_row
 from .report.plots import BLUE, GREEN, ORANGE, Chart, as_png
@@ -52,13 +52,19 @@ class Journal:
             self.events.flush()
 
     def panel(self, predictor: Predictor, examples: Sequence[Example], data: Data, count: int = 4) -> None:
-        """Write validation.png: some pictures, evenly chosen, with truth, prediction and where these differ."""
+        """Write validation.png: some pictures, evenly chosen, with truth, prediction and where these differ.
+
+        Of a volume it is the slice in the middle of those that show a class.
+        """
         rows = []
         for i in np.linspace(0, len(examples) - 1, min(count, len(examples))).round().astype(int):
-            segmentation = predictor(examples[i].image)
-            truth = read_labels(examples[i].mask, data, predictor.config)
+            image = read_stored(examples[i].image, predictor.config.value_range)
+            truth = read_truth(examples[i], image, data, predictor.config)
+            shown = telling_slice(truth)
+            segmentation = predictor(image.alone(shown))
+            name = examples[i].image.name + (f", slice {shown + 1}" if len(truth) > 1 else "")
             labels = segmentation.labels()[0]
-            rows.append(panel_row(examples[i].image.name, segmentation.picture[0], truth, labels, predictor.config))
+            rows.append(panel_row(name, segmentation.picture[0], truth[shown], labels, predictor.config))
         with whole(self.folder / "validation.png") as temporary:
             panel(rows, predictor.config).save(temporary, format="PNG", compress_level=1)  # soon replaced
 

@@ -34,12 +34,12 @@ class Data(_Section):
     classes: their names in the order of the channels. background: the name of what is none of them, label 0.
     palette: a colour for each label, the background's first. channels: of the images, `["gray"]` for one.
     value_range: (low, high) of the stored numbers for each channel; that of the file's type unless given.
-    window, orientation: Hounsfield units that are black and white, and how slices lie; told to the reader of the
-        checkpoint, for pictures come with a window applied.
+    window, orientation: Hounsfield units that are black and white, and how slices lie; of pictures, which come with a
+        window applied, they only tell the reader of the checkpoint.
     images, masks: folders inside the data folder, `.` being itself; a mask has the name of its image, the ending
-        may differ. With split_folders, `{split}` in both stands for the name of one of those. `{folder}` in both
-        stands for every folder there (one per patient, say): `{folder}/images` and `{folder}/masks`; the stem of a
-        picture then begins with that folder, `patient7/slice3`.
+        may differ. A volume is one image: a file, or a folder of DICOM slices. With split_folders, `{split}` in both
+        stands for the name of one of those. `{folder}` in both stands for every folder there (one per patient, say):
+        `{folder}/images` and `{folder}/masks`; the stem of a picture then begins with that folder, `patient7/slice3`.
     image_name, mask_name: how the files of images and masks are called, without ending, where more than `{name}`, the
         name they share: `{name}_mask` pairs a.jpg with a_mask.png. Both may then lie in one folder.
     split_folders: what `{split}` stands for in train, and in val and test if there are such folders:
@@ -51,7 +51,7 @@ class Data(_Section):
     group_pattern: without a group column, a regular expression on the stem whose first bracket is the group;
         without both, every picture is its own group.
     same_group: groups that must not be parted either, `[["tile1", "tile3"]]`, because they show the same ground or the
-        same person; the group is then called `tile1+tile3`.
+        same person; the group is then called `tile1+tile3`, of more than four groups `tile1+tile2+tile3+tile4+9 more`.
     val, test: without a split column or a folder of that split, the names of the groups to hold out, or the share
         of the groups. Without groups for val all are trained on, and `--folds` must say how good that is.
     fold_groups: the groups that `--folds` holds out in turn, where no training could do without the others; all that
@@ -239,7 +239,8 @@ class Train(_Section):
         ones: `ct` (background, liver) or `aerial` (building, land, road, vegetation, water), for a recipe with just
         these labels; of crops their share is smaller where the real ones are larger, for each picture gives crops
         by its area. workers: processes that load data; 0 loads in the main one.
-    cache_gb: pictures are kept in memory up to this many gigabytes, and read again beyond.
+    cache_gb: pictures are kept in memory up to this many gigabytes, and read again beyond; slices of volumes lie in a
+        temporary file beyond.
     save_minutes: the state of the run is saved at least so often, beside the end of each epoch.
     seed: of the first weights, the order of the pictures, their augmentation and a split by shares.
     """

@@ -15,7 +15,7 @@ import numpy as np
 from ..files import whole
 from ..predictor import usable
 from . import distributed
-from .data.folder import Example, find_examples, read_labels
+from .data.folder import Example, find_examples, read_stored, read_truth
 from .loop import fit_examples
 from .memory import keep_freed_memory
 from .recipe import Recipe
@@ -120,7 +120,10 @@ def _refuse_folds_without_a_class(folds: Sequence[Sequence[Example]], recipe: Re
     """Before hours of training: ValueError for a fold that would train without a pixel of some class."""
     channels = len(recipe.data.channels)
     config = recipe.config((0.0,) * channels, (1.0,) * channels)
-    found = {e.mask: set(np.unique(read_labels(e.mask, recipe.data, config)).tolist()) for e in folds[0]}
+    found = {}
+    for e in folds[0]:
+        truth = read_truth(e, read_stored(e.image, config.value_range), recipe.data, config)
+        found[e.mask] = set(np.unique(truth).tolist())
     for number, fold in enumerate(folds, start=1):
         here = set().union(*(found[e.mask] for e in fold if e.split == "train"))
         for label, name in enumerate(config.labels):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from ...config import SegmentationConfig
 from ...formats import as_image
@@ -18,14 +21,18 @@ from ...prepare import at_working_size, evenly, normalise, rescale, scale, worki
 from ...samples import ct_phantom, draw_sample
 from ..recipe import Recipe
 from .augment import Batch, Cut, as_float, carry_out, draw_crop
-from .folder import Example, read_example
+from .folder import Example, read_example, read_slices
+from .layouts import is_volume
 
 # generated pictures for training start here; tests and examples stay far below
 FIRST_TRAINING_SEED = 1_000_000
 
 
 class Pictures:
-    """The training pictures at the working size, kept in memory as far as they fit."""
+    """The training pictures, and each slice of volumes, at the working size, kept in memory as far as they fit.
+
+    Pictures beyond that are read again. Slices lie in a temporary file, which is gone with the process.
+    """
 
     def __init__(self, examples: Sequence[Example], recipe: Recipe) -> None:
         self.examples, self.recipe = list(examples), recipe
@@ -33,13 +40,20 @@ class Pictures:
         # not yet normalised: mean and std are measured on these very pictures
         self.config = recipe.config((0.0,) * channels, (1.0,) * channels)
         share = recipe.train.synthetic_share if recipe.train.synthetic else 0
-        self.synthetic = round(len(self.examples) * share)
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.sizes: dict[int, int] = {}
         self.room = recipe.train.cache_gb * 1e9
+        self.origins: list[tuple[Example, int]] = []
+        volumes = any(is_volume(example.image) for example in self.examples)
+        for example in tqdm(self.examples, "reading", leave=False, unit="volume", disable=not volumes):
+            if is_volume(example.image):
+                self._keep_slices(example)
+            else:
+                self.origins.append((example, 0))
+        self.synthetic = round(len(self.origins) * share)
 
     def __len__(self) -> int:
-        return len(self.examples) + self.synthetic
+        return len(self.origins) + self.synthetic
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Image float32 (C,h,w) in 0..1 and labels uint8 (h,w), at the working size."""
@@ -50,10 +64,14 @@ class Pictures:
         """The same, but the image may be uint8, 255 standing for 1, where nothing is lost by that."""
         if index in self.cache:
             return self.cache[index]
-        if index < len(self.examples):
-            scaled, labels = read_example(self.examples[index], self.recipe.data, self.config)
+        if index < len(self.origins):
+            found = read_example(self.origins[index][0], self.recipe.data, self.config)
         else:
-            scaled, labels = self._generated(FIRST_TRAINING_SEED + index - len(self.examples))
+            found = self._generated(FIRST_TRAINING_SEED + index - len(self.origins))
+        return self._kept(index, *found)
+
+    def _kept(self, index: int, scaled: Tensor, labels: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """A picture at the working size, and in the cache if there is room."""
         image = at_working_size(scaled[None], self.config)[0]
         resized = torch.from_numpy(labels[np.ix_(*working_grid(len(labels), labels.shape[1], self.config))])
         self.sizes[index] = resized.numel()
@@ -64,6 +82,29 @@ class Pictures:
             self.room -= image.nbytes + resized.nbytes
             self.cache[index] = image, resized
         return image, resized
+
+    def _keep_slices(self, example: Example) -> None:
+        """Read a volume once: to find one of its slices again, all of them would be unpacked."""
+        beyond: dict[int, tuple[torch.Size, torch.Size]] = {}
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            path = Path(folder) / "slices"
+            with path.open("wb") as file:
+                for number, found in enumerate(read_slices(example, self.recipe.data, self.config)):
+                    index = len(self.origins)
+                    self.origins.append((example, number))
+                    image, labels = self._kept(index, *found)
+                    if index not in self.cache:
+                        beyond[index] = image.shape, labels.shape
+                        file.write(as_float(image).contiguous().numpy().tobytes())
+                        file.write(labels.numpy().tobytes() + bytes(-labels.numel() % 4))
+            if beyond:  # the file lives on, without a name, until the tensors are gone
+                mapped = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
+                for row, (index, (image_shape, labels_shape)) in zip(
+                    mapped.view(len(beyond), -1), beyond.items(), strict=True
+                ):
+                    pixels = row[: 4 * image_shape.numel()].view(torch.float32).view(image_shape)
+                    labels = row[pixels.nbytes : pixels.nbytes + labels_shape.numel()].view(labels_shape)
+                    self.cache[index] = pixels, labels
 
     def size(self, index: int) -> int:
         """How many pixels a picture has at the working size."""
@@ -132,7 +173,7 @@ class Crops(Dataset[Cut]):
     @property
     def generated(self) -> float:
         """The share of the crops that is cut from generated pictures, 0..1."""
-        return sum(index >= len(self.pictures.examples) for index in self.order) / len(self.order)
+        return sum(index >= len(self.pictures.origins) for index in self.order) / len(self.order)
 
     def size_at(self, epoch: int, step: int) -> int:
         """Pixels a side of the crops of a step: half of `crop` in coarse epochs, else as the scales in turn say."""
@@ -162,6 +203,9 @@ class Crops(Dataset[Cut]):
         return [[(epoch, i) for i in batch] for batch in whole[start:]]
 
     def name(self, i: int) -> str:
-        """The file name of the picture that crop i is taken from."""
-        index, examples = self.order[i], self.pictures.examples
-        return examples[index].image.name if index < len(examples) else f"synthetic picture {index - len(examples)}"
+        """The file name of the picture that crop i is taken from, of a volume with the slice."""
+        index, origins = self.order[i], self.pictures.origins
+        if index >= len(origins):
+            return f"synthetic picture {index - len(origins)}"
+        example, number = origins[index]
+        return example.image.name + (f", slice {number + 1}" if is_volume(example.image) else "")

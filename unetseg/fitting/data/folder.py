@@ -7,7 +7,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,25 +17,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...config import IGNORE, SegmentationConfig
-from ...formats import read_image, read_mask
-from ...prepare import scale
+from ...formats import Image, Place, Raster, read_image, read_mask
+from ...prepare import ranges, scaled
 from ..recipe import IGNORE_NAME, SPLITS, Data, Split, number_range
-from .layouts import SUFFIXES, Layout, pair, pictures_in
+from .layouts import RASTERS, SUFFIXES, Layout, ending, is_volume, pair, pictures_in, without_ending
 from .manifest import read_manifest
 
 __all__ = [
     "SPLITS",
     "Example",
     "Split",
-    "check_sizes",
     "colour_codes",
     "find_examples",
+    "in_words",
+    "known_labels",
     "pictures_by_split",
     "read_example",
     "read_labels",
+    "read_slices",
+    "read_stored",
+    "read_truth",
     "shared_pictures",
+    "telling_slice",
 ]
 
+
+MOST_JOINED = 4
+"""Of groups that are the same so many are named."""
 
 _Key = tuple[Split | None, str]
 """The folder of a split that a picture lies in, if any, and its name."""
@@ -43,7 +51,7 @@ _Key = tuple[Split | None, str]
 
 @dataclass(frozen=True)
 class Example:
-    """One image and its mask, the group it must not be parted from, and its split.
+    """One image, a volume as a whole, and its mask, the group it must not be parted from, and its split.
 
     inside: of a layout with `{folder}`, the folder that they lie in.
     """
@@ -57,7 +65,8 @@ class Example:
     @property
     def name(self) -> str:
         """The image's name without its ending, after that of its folder if there are several."""
-        return f"{self.inside}/{self.image.stem}" if self.inside else self.image.stem
+        own = without_ending(self.image)
+        return f"{self.inside}/{own}" if self.inside else own
 
 
 def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
@@ -87,7 +96,7 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
         first = min(bare, key=lambda key: key[1])
         raise ValueError(
             f"{len(bare)} of {len(found)} images have no mask, first {found[first][0].name!r}; "
-            f"expected {layout.expected_mask(first[1], first[0])} (or another picture ending)"
+            f"expected {layout.expected_mask(first[1], first[0], found[first][0])} (or another picture ending)"
         )
     groups = _joined({key: _group(key[1], data, rows) for key in found}, data.same_group)
     splits = _splits(groups, data, rows, seed)
@@ -124,23 +133,39 @@ def shared_pictures(checkpoint: Path, split: Split, examples: Sequence[Example])
 
 
 def _digest(example: Example) -> str:
-    return hashlib.sha256(example.image.read_bytes()).hexdigest()[:16]
+    digests = [_file_digest(path) for path in _files(example.image)]
+    # of a series whatever its files are called
+    whole = digests[0] if example.image.is_file() else hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    return whole[:16]
 
 
-def read_labels(path: Path, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:
-    """A mask file as a label map (H,W) of ids and IGNORE, by the recipe's `mask_values`.
+def _files(image: Path) -> list[Path]:
+    if not image.is_dir():
+        return [image]
+    return [path for path in image.rglob("*") if path.is_file() and not path.name.startswith(".")]
 
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_labels(path: Path, data: Data, config: SegmentationConfig, place: Place | None = None) -> NDArray[np.uint8]:
+    """A mask file as a label map (H,W), or (D,H,W), of ids and IGNORE, by the recipe's `mask_values`.
+
+    place: that of its image, see `formats.read_mask`.
     Raises ValueError that lists every value that the recipe doesn't name, and how often it occurs.
     """
-    raw = read_mask(path)
+    raw = read_mask(path, place=place)
+    channels = raw.ndim == 3 and not is_volume(path)
     as_colors = next(iter(data.mask_values)).startswith("#")
     if as_colors:
-        if raw.ndim == 2:
+        if not channels:
             raise ValueError(
                 f"the mask {path.name} holds numbers, but mask_values names colours; name {_common(raw)} instead"
             )
         raw = colour_codes(raw)
-    elif raw.ndim == 3:
+    elif channels:
         if not (raw == raw[..., :1]).all():
             raise ValueError(
                 f"the mask {path.name} holds colours, but mask_values names numbers; name its colours (#rrggbb)"
@@ -174,21 +199,66 @@ def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
     return codes
 
 
-def read_example(example: Example, data: Data, config: SegmentationConfig) -> tuple[Tensor, NDArray[np.uint8]]:
-    """An image, scaled to 0..1 (C,H,W), and its label map (H,W), both as stored; sizes must agree."""
-    scaled = scale(read_image(example.image), config)[0]
-    labels = read_labels(example.mask, data, config)
-    check_sizes(example, scaled.shape[1:], labels.shape)
-    return scaled, labels
+def read_stored(path: Path, value_range: Sequence[tuple[float, float]] | None) -> Image:
+    """An image, as training, scores and whoever trusts them read it.
+
+    value_range: of the config; a raster of heights or kelvins, say, is read as a picture only if it is told one.
+    """
+    try:
+        return read_image(path)
+    except ValueError as error:
+        if value_range is None or len(value_range) > 1 or ending(path) not in RASTERS:
+            raise
+        try:
+            return read_image(path, value_range=value_range[0])
+        except ValueError:  # something else is wrong, and better said without a range
+            raise error from None
 
 
-def check_sizes(example: Example, image: Sequence[int], mask: Sequence[int]) -> None:
-    """ValueError where an image (height, width) and its mask differ."""
-    if tuple(image) != tuple(mask):
+def read_truth(example: Example, image: Image, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:
+    """The labels of an image that was read (D,H,W); sizes must agree. What a raster says holds no data is IGNORE."""
+    labels = read_labels(example.mask, data, config, image.place)
+    labels = labels if labels.ndim == 3 else labels[None]
+    if labels.shape != image.pixels.shape[:3]:
+        image_size, mask_size = in_words(image.pixels.shape[:3]), in_words(labels.shape)
         raise ValueError(
-            f"{example.image.name} is {image[1]} x {image[0]} pixels, "
-            f"its mask {example.mask.name} is {mask[1]} x {mask[0]}; they must be equal"
+            f"{example.image.name} is {image_size} pixels, its mask {example.mask.name} is {mask_size}; "
+            "they must be equal"
         )
+    return known_labels(labels, image)
+
+
+def known_labels(labels: NDArray[np.uint8], image: Image) -> NDArray[np.uint8]:
+    """Labels (D,H,W), IGNORE where a raster has no data; outside of a scanner's circle there is air, and no class."""
+    if image.valid is None or not isinstance(image.place, Raster):
+        return labels
+    return np.where(image.valid, labels, np.uint8(IGNORE))
+
+
+def telling_slice(labels: NDArray[Any]) -> int:
+    """The slice in the middle of those of labels (D,H,W) that show any beside 0; of all where none does."""
+    inside = np.flatnonzero([((here > 0) & (here != IGNORE)).any() for here in labels])
+    return int(inside[len(inside) // 2]) if len(inside) else len(labels) // 2
+
+
+def in_words(shape: Sequence[int]) -> str:
+    """A size (D,H,W): `40 x 23`, of a volume `40 x 23 x 12`."""
+    depth, height, width = shape
+    return f"{width} x {height}" + (f" x {depth}" if depth > 1 else "")
+
+
+def read_slices(example: Example, data: Data, config: SegmentationConfig) -> Iterator[tuple[Tensor, NDArray[np.uint8]]]:
+    """Each slice of an image, scaled to 0..1 (C,H,W), and its label map (H,W), both as stored; sizes must agree."""
+    image = read_stored(example.image, config.value_range)
+    between = ranges(image, config)
+    labels = read_truth(example, image, data, config)
+    for index, here in enumerate(labels):
+        yield scaled(image.pixels[index : index + 1], between, config)[0], here
+
+
+def read_example(example: Example, data: Data, config: SegmentationConfig) -> tuple[Tensor, NDArray[np.uint8]]:
+    """The first of `read_slices`, of a picture the only one; whatever doesn't fit in any of them is told."""
+    return next(read_slices(example, data, config))
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -229,10 +299,16 @@ def _group(stem: str, data: Data, rows: dict[str, dict[str, str]] | None) -> str
 
 def _joined(groups: dict[_Key, str], same: Sequence[Sequence[str]]) -> dict[_Key, str]:
     """The groups by their own names, those that are the same under one: `a+b`."""
-    name_of = {name: "+".join(names) for names in same for name in names}
+    name_of = {name: _joint(names) for names in same for name in names}
     if unknown := sorted(name_of.keys() - set(groups.values())):
         raise ValueError(f"same_group names {unknown[0]!r}, and no picture is of such a group")
     return {key: name_of.get(group, group) for key, group in groups.items()}
+
+
+def _joint(names: Sequence[str]) -> str:
+    """The name of groups that are the same; the first is in no other."""
+    more = len(names) - MOST_JOINED
+    return "+".join(names) if more <= 0 else "+".join([*names[:MOST_JOINED], f"{more} more"])
 
 
 def _splits(
@@ -251,7 +327,7 @@ def _splits(
     if data.group_column is not None or data.group_pattern is not None:
         _refuse_leaks(groups, splits)
     else:  # a picture alone may share its name with one of another split
-        joined = {"+".join(names) for names in data.same_group}
+        joined = set(map(_joint, data.same_group))
         _refuse_leaks({key: group for key, group in groups.items() if group in joined}, splits)
     return splits
 

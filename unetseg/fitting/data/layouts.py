@@ -15,7 +15,8 @@ from ..recipe import FOLDER_PLACE, SPLIT_PLACE, SPLITS, Split
 
 VOLUMES = {".nii", ".nii.gz", ".nrrd", ".mha", ".dcm"}
 """Endings of what may hold several slices; a DICOM series is a folder."""
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", *VOLUMES}
+RASTERS = {".tif", ".tiff"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".pgm", ".ppm", *RASTERS, *VOLUMES}
 OTHER_PICTURES = {
     ".npy", ".npz", ".mat", ".h5", ".gz", ".mhd", ".nhdr", ".heic", ".heif", ".avif", ".jp2", ".tga", ".psd", ".exr",
     ".svs", ".czi", ".svg",
@@ -177,12 +178,12 @@ def is_series(folder: Path) -> bool:
     words = _words(folder.name) & (IMAGE_WORDS | MASK_WORDS) and not re.search(r"\d", folder.name)
     if words or folder.name.lower().rstrip("0123456789") in SPLIT_WORDS:
         return False
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    files = [path for path in folder.iterdir() if not path.name.startswith(".")]
     return any(ending(path) == ".dcm" for path in files) or any(map(_is_dicom, files[:LOOKED_AT]))
 
 
 def _is_dicom(path: Path) -> bool:
-    if ending(path) in SUFFIXES | OTHER_PICTURES:
+    if ending(path) in SUFFIXES | OTHER_PICTURES or not path.is_file():
         return False
     with path.open("rb") as file:
         return looks_like_dicom(file.read(132))

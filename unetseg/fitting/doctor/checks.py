@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..data.folder import Example
+from ..data.folder import Example, in_words
 from ..data.layouts import IMAGE_WORDS, NAME, Found, Lone, Pairing, listed, pictures_in, stem
 from ..recipe import FOLDER_PLACE, SPLIT_PLACE, number_range
 from ..words import counted, some
@@ -63,7 +63,7 @@ def unmasked(lone: Sequence[Lone], pairs: int, found: Found, folder: Path) -> li
     layout = found.layout
     if not found.paired:
         layout = replace(layout, masks=_beside(layout.images), mask_name=NAME)
-    expected = layout.expected_mask(lone[0].name, lone[0].split)
+    expected = layout.expected_mask(lone[0].name, lone[0].split, lone[0].image)
     what = (
         f"{counted(len(lone), 'image')} (of {pairs + len(lone):,}) without a mask" if pairs else "no image has a mask"
     )
@@ -120,10 +120,10 @@ def unequal(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:
     for s in examined:
         if not (isinstance(s.image, ImageFacts) and isinstance(s.mask, MaskFacts)):
             continue
-        image, mask = (s.image.width, s.image.height), (s.mask.width, s.mask.height)
+        image, mask = ((facts.slices, facts.height, facts.width) for facts in (s.image, s.mask))
         if image != mask:
-            differ.append(f"{named(s.pair.image, folder)} ({image[0]} x {image[1]}, mask {mask[0]} x {mask[1]})")
-            turned &= image == mask[::-1]
+            differ.append(f"{named(s.pair.image, folder)} ({in_words(image)}, mask {in_words(mask)})")
+            turned &= image == (1, *mask[:0:-1])
     if not differ:
         return []
     what = f"{counted(len(differ), 'mask')} of another size than the image: {some(differ, 2)}"

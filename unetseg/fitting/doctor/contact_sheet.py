@@ -16,15 +16,17 @@ from PIL.PngImagePlugin import PngInfo
 
 from ...config import IGNORE, SegmentationConfig
 from ...files import whole
-from ...formats import Image, read_image, read_mask
+from ...formats import Image, read_mask
 from ...prepare import scale
 from ...render import UNKNOWN, as_rgb, colourised, overlay
-from ..data.folder import read_labels
+from ..data.folder import in_words, known_labels, read_labels, read_stored, telling_slice
+from ..data.layouts import is_volume
 from ..recipe import IGNORE_NAME, Recipe
 from ..words import percent
 from .checks import named
 from .diagnosis import Diagnosis
 from .report import headline
+from .survey import MEASURED
 
 MOST = 12
 TROUBLED = 4
@@ -142,31 +144,54 @@ def _legend(
 def _views(
     image_file: Path, mask_file: Path | None, recipe: Recipe | None, config: SegmentationConfig | None
 ) -> tuple[list[PIL.Image.Image], str | None]:
-    """Image, mask and both, reduced, as far as they can be shown; and what went wrong, in short."""
+    """Image, mask and both, reduced, as far as they can be shown; and what went wrong, in short.
+
+    Of a volume it is the slice in the middle of those that show a class.
+    """
     views = []
     try:
-        image = read_image(image_file)
-        height, width = image.pixels.shape[1:3]
-        step = max(1, max(height, width) // (4 * CELL))  # more pixels than that change nothing on the sheet
-        picture = _as_shown(replace(image, pixels=image.pixels[:, ::step, ::step]), config)
+        image = read_stored(image_file, MEASURED if config is None else config.value_range)
+        shape = image.pixels.shape[:3]
+        step = max(1, max(shape[1:]) // (4 * CELL))  # more pixels than that change nothing on the sheet
+        masks, trouble = _masks(mask_file, recipe, config, image)
+        shown = telling_slice(masks) if masks is not None and len(masks) == shape[0] > 1 else shape[0] // 2
+        slice_ = image.alone(shown)
+        picture = _as_shown(replace(slice_, pixels=slice_.pixels[:, ::step, ::step], valid=None), config)
         views.append(_small(picture))
-        if mask_file is None:
-            return views, "no mask"
-        if recipe is None or config is None:
-            return [*views, _small(_stretched(read_mask(mask_file)))], None
-        labels = read_labels(mask_file, recipe.data, config)
     except ValueError as error:
         return views, str(error).partition(";")[0]
+    if masks is None:
+        return views, trouble
+    labels = masks[min(shown, len(masks) - 1)]
+    if recipe is None or config is None:
+        return [*views, _small(_stretched(labels))], None
     thinned = labels[::step, ::step]
     known = thinned != IGNORE
     coloured = colourised(np.where(known, thinned, 0), config)
     coloured[~known] = UNKNOWN
     views.append(_small(coloured))
-    if labels.shape != (height, width):
-        return views, f"the image is {width} x {height} pixels, its mask {labels.shape[1]} x {labels.shape[0]}"
+    if masks.shape != shape:
+        return views, f"the image is {in_words(shape)} pixels, its mask {in_words(masks.shape)}"
     both = overlay(picture, np.where(known, thinned, 0), config)
     both[~known] = UNKNOWN
     return [*views, _small(both)], None
+
+
+def _masks(
+    path: Path | None, recipe: Recipe | None, config: SegmentationConfig | None, image: Image
+) -> tuple[NDArray[Any] | None, str | None]:
+    """The labels (D,H,W) of a mask or, without a recipe, its numbers, which may be colours; or what is wrong."""
+    if path is None:
+        return None, "no mask"
+    try:
+        if recipe is None or config is None:
+            stored = read_mask(path, place=image.place)
+            return (stored if stored.ndim == 3 and is_volume(path) else stored[None]), None
+        labels = read_labels(path, recipe.data, config, image.place)
+    except ValueError as error:
+        return None, str(error).partition(";")[0]
+    labels = labels if labels.ndim == 3 else labels[None]
+    return (known_labels(labels, image) if labels.shape == image.pixels.shape[:3] else labels), None
 
 
 def _as_shown(image: Image, config: SegmentationConfig | None) -> NDArray[np.uint8]:

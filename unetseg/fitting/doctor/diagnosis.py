@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...files import whole
-from ..data.folder import Example
+from ...formats import Raster, Series, Volume
+from ..data.folder import Example, find_examples
 from ..data.layouts import Found, find_layout, pair
-from ..recipe import Recipe
+from ..recipe import Data, Recipe
 from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
 from .findings import WEIGHTS, Finding
+from .ground import same_ground
 from .grouping import Grouping, propose_groups
 from .legend import read_legend
 from .mask_values import Labels, propose_labels
-from .picture_values import propose_channels, propose_range
+from .picture_values import propose_channels, propose_range, propose_window
 from .proposal import Proposal
 from .splitting import divide
 from .survey import ImageFacts, MaskFacts, Surveyed, survey
@@ -84,14 +87,30 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         labels, about_labels = propose_labels(masks, legend)
         channels, about_channels = propose_channels(images)
         value_range, about_range = propose_range(images, len(channels))
-        findings += about_labels + about_channels + about_range
+        window, about_window = propose_window(images)
+        findings += about_labels + about_channels + about_range + about_window
         if labels is not None:
             held = {s.pair.image: names_of(s.mask, labels) for s in examined if isinstance(s.mask, MaskFacts)}
             findings += empty(dict(zip(masks, held.values(), strict=True)), labels)
             copies = copied(examined)
-            sizes = tuple((image.height, image.width) for image in images.values())
-            proposal = Proposal(folder.name, found.layout, labels, channels, value_range, grouping, sizes, legend_file)
-            data = parsed(proposal.text(training=len(pairs))).data
+            sizes = tuple((i.height, i.width) for i in images.values() for _ in range(i.slices))
+            proposal = Proposal(
+                folder.name,
+                found.layout,
+                labels,
+                channels,
+                value_range,
+                window,
+                any(isinstance(image.place, (Series, Volume)) for image in images.values()),
+                grouping,
+                sizes,
+                legend_file,
+            )
+            data = parsed(proposal.text(training=len(sizes))).data
+            grouping, about_ground = _by_ground(folder, data, grouping, examined)
+            findings += about_ground
+            proposal = replace(proposal, grouping=grouping)
+            data = data.model_copy(update={"same_group": grouping.same_group})
             seed, examples, about_split = divide(folder, data, held, copies, labels)
             # that it can't be divided may only say again what has been said
             said = bool(lone or pairing.twice) or any(finding.weight == "question" for finding in about_groups)
@@ -100,7 +119,8 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
             copies = [paths for paths in copies if not any(named(path, folder) in told for path in paths)]
             findings += repeated(examined, copies, examples, folder)
             questions = [finding.sentence for finding in findings if finding.weight == "question"]
-            training = sum(example.split == "train" for example in examples) or len(pairs)
+            slices = {s.pair.image: s.image.slices for s in examined if isinstance(s.image, ImageFacts)}
+            training = sum(slices.get(e.image, 1) for e in examples if e.split == "train") or len(sizes)
             recipe = proposal.text(training=training, seed=seed, questions=questions)
     findings.sort(key=lambda finding: WEIGHTS.index(finding.weight))
     return Diagnosis(
@@ -114,6 +134,26 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         tuple(examples),
         grouping,
     )
+
+
+def _by_ground(
+    folder: Path, data: Data, grouping: Grouping, examined: Sequence[Surveyed]
+) -> tuple[Grouping, list[Finding]]:
+    """The groups, those that overlap on the ground joined."""
+    places = {
+        s.pair.image: s.image.place
+        for s in examined
+        if isinstance(s.image, ImageFacts) and isinstance(s.image.place, Raster)
+    }
+    if not places:
+        return grouping, []
+    try:
+        examples = find_examples(data, folder)
+    except ValueError:  # as `divide` tells
+        return grouping, []
+    same, findings = same_ground(examples, places, folder)
+    why = grouping.why + "; those that overlap on the ground are one" if same else grouping.why
+    return replace(grouping, same_group=same, why=why), findings
 
 
 def parsed(text: str) -> Recipe:

@@ -45,6 +45,7 @@ class Grouping:
     group_pattern: str | None = None
     why: str = "every picture is its own group"
     listed: frozenset[str] | None = None
+    same_group: tuple[tuple[str, ...], ...] = ()
 
 
 def propose_groups(folder: Path, names: Sequence[tuple[Split | None, str]]) -> tuple[Grouping, list[Finding]]:

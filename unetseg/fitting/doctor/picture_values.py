@@ -20,6 +20,11 @@ _NOTICES: tuple[tuple[str, Weight, str, str], ...] = (
 )
 """A word of what reading an image tells, and how it is reported."""
 NEARLY_BLACK = 65536 // 8
+FEW_TONES = 65536 // 4
+"""An image of 16 bits that uses fewer is refused where no range is stated; see `prepare.ranges`."""
+SOFT_TISSUE = (-160, 240)
+"""The usual window for organs of the abdomen, in Hounsfield units."""
+UNIT_BY_LOOKS = "doesn't name its unit"
 MOST_DIFFERENT_BITS = 28
 """Of 256: slices of one scan at two windows and sizes differ in up to 27, those of two patients in 31 and more."""
 
@@ -46,26 +51,34 @@ def propose_channels(images: Mapping[str, ImageFacts]) -> tuple[tuple[str, ...],
     return ("red", "green", "blue"), found
 
 
+def propose_window(images: Mapping[str, ImageFacts]) -> tuple[tuple[float, float] | None, list[Finding]]:
+    """The window for images in Hounsfield units; None where there are none."""
+    inside = [name for name, image in images.items() if image.hounsfield]
+    if not inside:
+        return None, []
+    low, high = SOFT_TISSUE
+    what = f"{counted(len(inside), 'image')} (of {len(images):,}) in Hounsfield units"
+    advice = (
+        f"the recipe takes the window of soft tissue, {low} to {high} HU; write another for lungs (-1000 to 400, say) "
+        "or bones"
+    )
+    found = [Finding("note", what, advice)]
+    if others := tuple(name for name, image in images.items() if image.measures):
+        what = f"{counted(len(others), 'image')} with numbers unlike Hounsfield units, beside others in such: "
+        advice = "keep CT alone, in files that say so (DICOM), or that show some air and some soft tissue"
+        found.append(Finding("question", what + some(others), advice, others))
+    return SOFT_TISSUE, found
+
+
 def propose_range(
     images: Mapping[str, ImageFacts], channels: int
 ) -> tuple[tuple[tuple[float, float], ...] | None, list[Finding]]:
-    """The range that black to white stands for, per channel; None is that of the stored type."""
-    found = []
-    kinds = {image.dtype for image in images.values()}
-    low, high = min(image.low for image in images.values()), max(image.high for image in images.values())
-    boundless = [name for name, image in images.items() if image.stored_range is None]
-    integers = any(not images[name].dtype.startswith("float") for name in boundless)
-    wanted: tuple[float, float] | None = None
-    if boundless and low < high and (low < 0 or high > 1 or integers):
-        wanted = (_rounded(low, -1), _rounded(high, 1))
-        stored = ", ".join(sorted(kinds))
-        what = f"values from {low:g} to {high:g}, stored as {stored}, which have no natural black and white"
-        advice = f"the recipe takes {wanted[0]:g} to {wanted[1]:g}; give the range that the measurement can span"
-        found.append(Finding("warning", what, advice, tuple(boundless)))
-    elif kinds == {"uint16"}:
-        wanted = _bits(images, found)
-    if len(kinds) > 1:
-        most, *others = Counter(image.dtype for image in images.values()).most_common()
+    """The range that black to white stands for, per channel; None is that of the stored type, or of each file."""
+    found: list[Finding] = []
+    wanted = _wanted({name: i for name, i in images.items() if not i.hounsfield and not i.stated}, found)
+    typed = Counter(image.dtype for image in images.values() if not image.hounsfield)
+    if len(typed) > 1 and not all(image.measures or image.hounsfield for image in images.values()):
+        most, *others = typed.most_common()
         stored = ", ".join(f"{kind} ({counted(number, 'image')})" for kind, number in (most, *others))
         what = f"the images are of several stored types, {stored}, so that one number is several tones"
         names = tuple(name for name, image in images.items() if image.dtype != most[0])
@@ -76,7 +89,54 @@ def propose_range(
     for word, weight, kind, advice in _NOTICES:
         if names := tuple(n for n, image in images.items() if any(word in notice for notice in image.notices)):
             found.append(Finding(weight, f"{counted(len(names), 'image')} {kind}: {some(names)}", advice, names))
+    said = {name: notice for name, image in images.items() for notice in image.notices if not _is_known(notice)}
+    if said:
+        what = f"{counted(len(said), 'image')} read with a remark, such as: {next(iter(said.values()))}"
+        found.append(Finding("note", what, "see that they are read as they are meant", tuple(said)))
     return (None if wanted is None else (wanted,) * channels), found
+
+
+def _is_known(notice: str) -> bool:
+    return UNIT_BY_LOOKS in notice or any(word in notice for word, *_ in _NOTICES)
+
+
+def _wanted(images: Mapping[str, ImageFacts], found: list[Finding]) -> tuple[float, float] | None:
+    """One range for all images, where their files state none and that of their type doesn't do."""
+    if not images:
+        return None
+    kinds = {image.dtype for image in images.values()}
+    lows, highs = ([getattr(image, end) for image in images.values()] for end in ("low", "high"))
+    low, high = min(lows), max(highs)
+    boundless = [name for name, image in images.items() if image.measures]
+    ends = _ends(images, low, high)
+    if kinds == {"uint16"}:
+        if (bits := _bits(images, found) if 2 * ends[0] <= ends[1] else None) is not None:
+            return bits
+        few = [name for name, image in images.items() if 0 < image.high - image.low < FEW_TONES]
+        if not few and not boundless:
+            return None
+        ends = ends[0], min(65535.0, ends[1])
+        if not boundless and ends[1] - ends[0] >= FEW_TONES:
+            return 0, 65535  # what a picture of few tones alone doesn't say
+        boundless = boundless or few
+    elif low >= 0 and high <= 1 and all(images[name].dtype.startswith("float") for name in boundless):
+        return None
+    if not boundless or low == high:
+        return None
+    stored = ", ".join(sorted(kinds))
+    what = f"values from {low:g} to {high:g}, stored as {stored}, which have no natural black and white"
+    nearly = "" if ends[0] <= low and ends[1] >= high else ", between which nearly all lie"
+    advice = f"the recipe takes {ends[0]:g} to {ends[1]:g}{nearly}; give the range that the measurement can span"
+    found.append(Finding("warning", what, advice, tuple(boundless)))
+    return ends
+
+
+def _ends(images: Mapping[str, ImageFacts], low: float, high: float) -> tuple[float, float]:
+    """All values from low to high or, where a few lie far off, 98 % of them, over all images; rounded."""
+    first, last = np.percentile([image.levels for image in images.values()], (1, 99)).tolist()
+    if 0 < last - first < (high - low) / 2:
+        low, high = first, last
+    return _rounded(low, -1, high - low), _rounded(high, 1, high - low)
 
 
 def _bits(images: Mapping[str, ImageFacts], found: list[Finding]) -> tuple[float, float] | None:
@@ -148,9 +208,9 @@ def _numbered(things: Sequence[object]) -> NDArray[np.int64]:
     return np.array([numbers.setdefault(thing, len(numbers)) for thing in things], dtype=np.int64)
 
 
-def _rounded(value: float, way: int) -> float:
-    """Away from the middle, to two digits."""
+def _rounded(value: float, way: int, span: float) -> float:
+    """Away from the middle, to two digits of the value or of the span, whichever is finer."""
     if not value:
         return 0.0
-    step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    step = 10.0 ** (math.floor(math.log10(min(abs(value), span or abs(value)))) - 1)
     return float(f"{(math.floor(value / step) if way < 0 else math.ceil(value / step)) * step:.12g}")

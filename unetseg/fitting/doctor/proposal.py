@@ -87,19 +87,25 @@ def plan(sizes: Sequence[tuple[int, int]], training: int, firm: float) -> Plan:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a recipe for a folder of this name says; sizes: (height, width) of its images; legend: a file of names."""
+    """What a recipe for a folder of this name says.
+
+    volumes: whether there are any. sizes: (height, width) of its images, of volumes of each slice. legend: a file of
+    names.
+    """
 
     name: str
     layout: Layout
     labels: Labels
     channels: tuple[str, ...]
     value_range: tuple[tuple[float, float], ...] | None
+    window: tuple[float, float] | None
+    volumes: bool
     grouping: Grouping
     sizes: tuple[tuple[int, int], ...]
     legend: str | None = None
 
     def text(self, *, training: int, seed: int = 0, questions: Sequence[str] = ()) -> str:
-        """The recipe as TOML, for so many training pictures; what a person has to answer first stands above.
+        """The recipe as TOML, for so many training pictures or slices; what a person has to answer first stands above.
 
         Its last line holds a digest of all others, so that `is_edited` can tell.
         """
@@ -141,6 +147,10 @@ def _data(proposal: Proposal) -> list[str]:
     lines += [f"channels = {toml(proposal.channels)}  # {seen}"]
     if proposal.value_range is not None:
         lines += [f"value_range = {toml(proposal.value_range)}  # stored black and white, by what occurs"]
+    if proposal.window is not None:
+        lines += [f"window = {toml(proposal.window)}  # Hounsfield units that are black and white: soft tissue"]
+    if proposal.volumes:
+        lines += ['orientation = "LPS"  # as slices of volumes are turned, whatever way they are stored']
     lines += [f"images = {toml(layout.images)}", f"masks = {toml(layout.masks)}"]
     for key, template in (("image_name", layout.image_name), ("mask_name", layout.mask_name)):
         if template != NAME:
@@ -154,6 +164,8 @@ def _data(proposal: Proposal) -> list[str]:
     lines += [f"# groups: {_comment(grouping.why)}"]
     if grouping.group_pattern is not None:
         lines += [f"group_pattern = '{grouping.group_pattern}'"]
+    if grouping.same_group:
+        lines += [f"same_group = {toml(grouping.same_group)}"]
     if grouping.split_column is None and "val" not in (layout.split_folders or {}):
         lines += ['val = 0.2  # of the groups, drawn with the seed of [train]; or name groups: ["one", "other"]']
     return lines

@@ -57,9 +57,11 @@ def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     if images:
         by_area = sorted({(image.width * image.height, image.width, image.height) for image in images})
         sizes = " to ".join(f"{width} x {height}" for _, width, height in dict.fromkeys((by_area[0], by_area[-1])))
+        fewest, most = (end(image.slices for image in images) for end in (min, max))
+        slices = "" if most == 1 else f", {fewest} to {most} slices" if fewest < most else f", {most} slices each"
         kinds = Counter(("RGB" if image.coloured else "grey") + f" {image.dtype}" for image in images)
         low, high = min(image.low for image in images), max(image.high for image in images)
-        facts.append(("images", f"{sizes} pixels, {', '.join(kinds)}, values {low:g} to {high:g}"))
+        facts.append(("images", f"{sizes} pixels{slices}, {', '.join(kinds)}, values {low:g} to {high:g}"))
     if diagnosis.recipe is not None:
         facts.append(("groups", diagnosis.grouping.why))
     if diagnosis.examples:

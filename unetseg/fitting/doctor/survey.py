@@ -15,16 +15,20 @@ import PIL.Image
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...formats import mask_palette, read_image, read_mask
+from ...formats import Place, mask_palette, read_mask, some
 from ...prepare import LUMINANCE
-from ..data.folder import colour_codes
-from ..data.layouts import Pair
+from ..data.folder import colour_codes, read_stored
+from ..data.layouts import Pair, is_volume
 
 HASH_SIDE = 16
 MOST_OBJECTS = 20
 """Up to so many numbers without a gap may be classes, so it counts how they lie."""
 MOST_VALUES = 2048
 """So many of the most frequent values of a mask are kept; no label set is larger, blurred colours are."""
+MEASURED = ((-1.0, 1.0),)
+"""Told to the reader of a raster that isn't read without a range; what the recipe takes follows from all of them."""
+MOST_NUMBERS = 10_000
+"""About so many numbers of an image tell its percentiles."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,13 @@ class ImageFacts:
     """Of one image: shape, stored type, smallest and largest number, whether three channels differ anywhere.
 
     bright: of 16 bits, what all but a thousandth of the numbers reach at most, so without hot pixels; else `high`.
-    stored_range: what the type can span; None for floats. digest: of the pixels. gradients: (256,) bool, whether a
-    thumbnail gets brighter to the right (a difference hash), which survives another size, tone or compression.
+    levels: (101,), the percentiles 0 to 100 of some numbers, evenly spread. Where there is no data, no number counts.
+    stored_range: what the type can span; None for floats. stated: whether it is its metadata that says so.
+    place: where it lies. digest: of the pixels. gradients: (256,) bool, whether a thumbnail (of a volume's middle
+    slice) gets brighter to the right (a difference hash), which survives another size, tone or compression.
     """
 
+    slices: int
     height: int
     width: int
     channels: int
@@ -44,10 +51,19 @@ class ImageFacts:
     low: float
     high: float
     bright: float
+    levels: NDArray[np.float64]
     coloured: bool
+    hounsfield: bool
+    stated: bool
+    place: Place | None
     digest: bytes
     gradients: NDArray[np.bool_]
     notices: tuple[str, ...]
+
+    @property
+    def measures(self) -> bool:
+        """Whether neither its file nor its type says what is black and white."""
+        return not self.hounsfield and self.stored_range is None
 
 
 @dataclass(frozen=True)
@@ -57,10 +73,12 @@ class MaskFacts:
     channels: 1 or 3; then values are 0xRRGGBB. A pixel is firm when its right and its lower neighbour have its value:
     regions consist of such pixels, blurred borders and specks don't. Of the values the most frequent are kept.
     between: how many runs of a value, along the rows, lie between a lower and a higher one, less those that don't:
-    on blurred borders most do. objects: whether 1 to n, of 2 to 20 numbers, lie as numbered objects do.
+    on blurred borders most do. objects: whether 1 to n, of 2 to 20 numbers, lie as numbered objects do; not of a
+    volume. All is counted slice by slice.
     palette: of a file with one, the colour of each number that occurs.
     """
 
+    slices: int
     height: int
     width: int
     channels: int
@@ -105,12 +123,14 @@ def _as_numbers(mask: MaskFacts) -> MaskFacts:
 def _surveyed(pair: Pair) -> Surveyed:
     image: ImageFacts | str
     mask: MaskFacts | str
+    place = None
     try:
         image = image_facts(pair.image)
+        place = image.place
     except ValueError as error:
         image = str(error)
     try:
-        mask = mask_facts(pair.mask)
+        mask = mask_facts(pair.mask, place)
     except ValueError as error:
         mask = str(error)
     return Surveyed(pair, image, mask)
@@ -118,34 +138,68 @@ def _surveyed(pair: Pair) -> Surveyed:
 
 def image_facts(path: Path) -> ImageFacts:
     """Read an image; ValueError where it can't be."""
-    image = read_image(path)
-    pixels = image.pixels[0]  # (H,W,C)
-    height, width, channels = pixels.shape
-    high = float(pixels.max())
-    most = int(0.999 * (pixels.size - 1))
+    image = read_stored(path, MEASURED)
+    if image.value_range == MEASURED[0]:
+        image = replace(image, value_range=None, stated=False)
+    slices, height, width, channels = image.pixels.shape
+    middle = image.pixels[slices // 2]  # (H,W,C)
+    # a scanner fills what it didn't see with air, a raster with any number
+    numbers = image.pixels[image.valid] if image.valid is not None and slices == 1 else image.pixels
+    high = float(numbers.max())
+    most = int(0.999 * (numbers.size - 1))
     return ImageFacts(
+        slices=slices,
         height=height,
         width=width,
         channels=channels,
-        dtype=str(pixels.dtype),
+        dtype=str(numbers.dtype),
         stored_range=image.value_range,
-        low=float(pixels.min()),
+        low=float(numbers.min()),
         high=high,
-        bright=float(np.partition(pixels, most, axis=None)[most]) if pixels.dtype == np.uint16 else high,
-        coloured=channels == 3 and _has_colour(pixels),
-        digest=_digest(pixels),
-        gradients=_gradients(pixels),
+        bright=float(np.partition(numbers, most, axis=None)[most]) if numbers.dtype == np.uint16 else high,
+        levels=np.percentile(some(image, MOST_NUMBERS), np.arange(101)),
+        coloured=channels == 3 and _has_colour(middle),
+        hounsfield=image.hounsfield,
+        stated=image.stated,
+        place=image.place,
+        digest=_digest(image.pixels),
+        gradients=_gradients(middle),
         notices=image.notices,
     )
 
 
-def mask_facts(path: Path) -> MaskFacts:
-    """Read a mask; ValueError where it can't be, or holds negative numbers."""
-    raw = read_mask(path)
-    height, width = raw.shape[:2]
-    codes = colour_codes(raw) if raw.ndim == 3 else raw
-    if codes.min() < 0:
-        raise ValueError(f"{path.name} holds the number {codes.min()}; labels are numbers from 0 on")
+def mask_facts(path: Path, place: Place | None = None) -> MaskFacts:
+    """Read a mask; ValueError where it can't be, or holds negative numbers. place: that of its image."""
+    raw = read_mask(path, place=place)
+    channels = 3 if raw.ndim == 3 and not is_volume(path) else 1
+    codes = colour_codes(raw) if channels == 3 else raw
+    stack = codes if codes.ndim == 3 else codes[None]  # (D,H,W)
+    slices, height, width = stack.shape
+    if stack.min() < 0:
+        raise ValueError(f"{path.name} holds the number {stack.min()}; labels are numbers from 0 on")
+    values, *counts = (np.concatenate(parts) for parts in zip(*map(_counts, stack), strict=True))
+    values, places = np.unique(values, return_inverse=True)
+    pixels, firm, between = (np.bincount(places, count).astype(np.int64) for count in counts)
+    coloured = channels == 3 and _has_colour(raw)
+    palette = {} if is_volume(path) else mask_palette(path) or {}
+    kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
+    return MaskFacts(
+        slices=slices,
+        height=height,
+        width=width,
+        channels=channels,
+        coloured=coloured,
+        pixels=dict(zip(values[kept].tolist(), pixels[kept].tolist(), strict=True)),
+        firm=dict(zip(values[kept].tolist(), firm[kept].tolist(), strict=True)),
+        between=dict(zip(values[kept].tolist(), between[kept].tolist(), strict=True)),
+        objects=slices == 1 and not coloured and _holds_objects(stack[0] if channels == 1 else raw[..., 0]),
+        palette={value: palette[value] for value in values.tolist() if value in palette},
+        digest=_digest(raw),
+    )
+
+
+def _counts(codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The values of a slice (H,W), and of each its pixels, those that are firm, and how often it lies between."""
     firm = np.zeros(codes.shape, dtype=np.uint8)
     firm[:-1, :-1] = (codes[:-1, :-1] == codes[:-1, 1:]) & (codes[:-1, :-1] == codes[1:, :-1])
     # runs of equal values instead of pixels: sorting them costs little
@@ -159,22 +213,7 @@ def mask_facts(path: Path) -> MaskFacts:
     rises = levels[1:] > levels[:-1]
     between = np.full(starts.size, -1)
     between[1:-1][rises[1:] == rises[:-1]] = 1
-    between_runs = np.bincount(runs, between).astype(np.int64)
-    coloured = raw.ndim == 3 and _has_colour(raw)
-    palette = mask_palette(path) or {}
-    kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
-    return MaskFacts(
-        height=height,
-        width=width,
-        channels=1 if raw.ndim == 2 else 3,
-        coloured=coloured,
-        pixels=dict(zip(values[kept].tolist(), pixels[kept].tolist(), strict=True)),
-        firm=dict(zip(values[kept].tolist(), firm_pixels[kept].tolist(), strict=True)),
-        between=dict(zip(values[kept].tolist(), between_runs[kept].tolist(), strict=True)),
-        objects=not coloured and _holds_objects(raw if raw.ndim == 2 else raw[..., 0]),
-        palette={value: palette[value] for value in values.tolist() if value in palette},
-        digest=_digest(raw),
-    )
+    return values, pixels, firm_pixels, np.bincount(runs, between).astype(np.int64)
 
 
 def _holds_objects(labels: NDArray[Any]) -> bool:
@@ -205,13 +244,16 @@ def _has_colour(pixels: NDArray[Any]) -> bool:
 
 
 def _digest(array: NDArray[Any]) -> bytes:
-    return blake2b(repr((array.shape, array.dtype.str)).encode() + array.tobytes(), digest_size=16).digest()
+    digest = blake2b(repr((array.shape, array.dtype.str)).encode(), digest_size=16)
+    for part in array:  # a turned volume has no bytes in a row
+        digest.update(part.tobytes())
+    return digest.digest()
 
 
 def _gradients(pixels: NDArray[Any]) -> NDArray[np.bool_]:
     step = max(1, min(pixels.shape[:2]) // (8 * HASH_SIDE))
-    some = pixels[::step, ::step].astype(np.float32)
-    grey = some @ np.array(LUMINANCE, dtype=np.float32) if some.shape[2] == 3 else some[..., 0]
+    few = pixels[::step, ::step].astype(np.float32)
+    grey = few @ np.array(LUMINANCE, dtype=np.float32) if few.shape[2] == 3 else few[..., 0]
     thumbnail = PIL.Image.fromarray(grey).resize((HASH_SIDE + 1, HASH_SIDE), PIL.Image.Resampling.BOX)
     small = np.asarray(thumbnail)  # (16,17)
     return (small[:, 1:] > small[:, :-1]).ravel()

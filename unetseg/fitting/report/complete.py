@@ -15,12 +15,11 @@ import numpy as np
 from ... import hub
 from ...config import SegmentationConfig
 from ...files import README, WEIGHTS, whole
-from ...formats import read_image
 from ...hub.seal import MARKDOWN, is_edited
 from ...predictor import Predictor
-from ...prepare import scale
+from ...prepare import ranges, scaled
 from ...scores.calibration import BINS, NEAR, calibrated, curves, trust, uncalibrated
-from ..data.folder import SPLITS, Example, pictures_by_split
+from ..data.folder import SPLITS, Example, pictures_by_split, read_stored
 from ..recipe import Recipe
 from .card import Facts, card_text, views_picture
 from .evaluation import Worst, assess, cases, collect, synthetic_cases
@@ -136,8 +135,11 @@ def intensities(examples: Sequence[Example], config: SegmentationConfig) -> dict
     chosen = [examples[i * len(examples) // count] for i in range(count)]
     levels = np.zeros((len(config.channels), 256))
     for example in chosen:
-        for channel, values in enumerate(scale(read_image(example.image), config)[0]):
-            levels[channel] += np.bincount((values * 255).round().byte().flatten().numpy(), minlength=256)
+        image = read_stored(example.image, config.value_range)
+        between = ranges(image, config)
+        for index in range(len(image.pixels)):
+            for channel, values in enumerate(scaled(image.pixels[index : index + 1], between, config)[0]):
+                levels[channel] += np.bincount((values * 255).round().byte().flatten().numpy(), minlength=256)
     result: dict[str, Any] = {"pictures": count}
     values = np.arange(256) / 255
     for name, counts in zip(config.channels, levels, strict=True):
@@ -172,13 +174,17 @@ def count_look(checkpoint: Path, config: SegmentationConfig) -> int:
 def write_worst(path: Path, worst: dict[str, list[Worst]], config: SegmentationConfig) -> None:
     """Write the worst pictures of each split as a PNG; nothing where there are none."""
     rows = [
-        panel_row(f"{split}: {w.name}, Dice {w.dice:.3f}", w.picture, w.truth, w.labels, config)
+        panel_row(f"{split}: {w.name}, Dice {w.dice:.3f}{_shown(w)}", w.picture, w.truth, w.labels, config)
         for split, some in worst.items()
         for w in some
     ]
     if rows:
         with whole(path) as temporary:
             panel(rows, config).save(temporary, format="PNG")
+
+
+def _shown(worst: Worst) -> str:
+    return "" if worst.slice_number is None else f" (slice {worst.slice_number} is shown)"
 
 
 def json_text(value: Any) -> str:  # noqa: ANN401, anything that JSON holds

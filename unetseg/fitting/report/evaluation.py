@@ -18,7 +18,7 @@ from ...samples import SampleKind, draw_sample
 from ...scores.calibration import PIXELS, Sample, Trust, joined, sample, trust, uncalibrated
 from ...scores.metrics import ConfusionMatrix, mean
 from ...scores.surface import SurfaceScores
-from ..data.folder import Example, check_sizes, read_labels
+from ..data.folder import Example, read_stored, read_truth
 from ..recipe import Data
 from .panel import thinned
 
@@ -30,12 +30,17 @@ LOGITS_IN_MEMORY = 2**24
 
 @dataclass(frozen=True)
 class Case:
-    """A picture that was segmented, and its true labels (H,W)."""
+    """A picture, or a volume as a whole, that was segmented, and its true labels: (H,W), or (D,H,W)."""
 
     name: str
     group: str
     segmentation: Segmentation
     truth: NDArray[np.uint8]
+
+    def slices(self) -> Iterator[Case]:
+        """Each slice as a case of its own: logits of all of them at the stored size would be many times the volume."""
+        for index, truth in enumerate(self.truth.reshape(self.segmentation.shape)):
+            yield replace(self, segmentation=self.segmentation.alone(index), truth=truth[None])
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Worst:
     """A picture that went badly: its Dice, mean over the classes it has, and what to look at.
 
     picture (h,w,3), truth and labels (h,w): as `panel.thinned` leaves of them; Dice and wrong_pixels are of all pixels.
+    slice_number: of a volume the slice that these show, one with the most wrong pixels; the first is 1.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Worst:
     picture: NDArray[np.uint8]
     truth: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    slice_number: int | None = None
 
 
 @dataclass
@@ -61,7 +68,8 @@ class Assessment:
     uncalibrated: as groups, with labels of temperatures of 1 and thresholds of 0.5.
     before, after: reliability with temperatures of 1 and with those of the config. without_class: pictures in which
     the truth has no class, only the background; false_alarms: those of them with more than FALSE_PIXELS predicted
-    pixels, none where there is no background. worst: WORST pictures, the worst first.
+    pixels, none where there is no background. worst: WORST pictures, the worst first. A volume counts as one picture;
+    outlines are compared slice by slice.
     """
 
     config: SegmentationConfig
@@ -77,44 +85,54 @@ class Assessment:
 
     def update(self, case: Case) -> None:
         """Count one picture."""
-        labels = case.segmentation.labels()[0]
-        matrix = ConfusionMatrix(self.config)
-        matrix.update(case.truth, labels)
-        surface = SurfaceScores(self.config)
-        surface.update(case.truth, labels)
+        matrix, plain, surface = ConfusionMatrix(self.config), ConfusionMatrix(self.config), SurfaceScores(self.config)
         bare = uncalibrated(self.config)
-        plain = matrix
-        if not self.config.exclusive and bare != self.config:
-            plain = ConfusionMatrix(self.config)
-            plain.update(case.truth, replace(case.segmentation, config=bare).labels()[0])
+        predicted, limit = 0, _share(PIXELS, case)
+        wrong: list[int] = []  # pixels of each slice
+        for part in case.slices():
+            truth, labels = part.truth[0], part.segmentation.labels()[0]
+            matrix.update(truth, labels)
+            wrong.append(int(matrix.counts.sum() - np.trace(matrix.counts)) - sum(wrong))
+            if wrong[-1] == max(wrong):
+                shown, found = part, labels
+            surface.update(truth, labels)
+            if not self.config.exclusive and bare != self.config:
+                plain.update(truth, replace(part.segmentation, config=bare).labels()[0])
+            pixels = sample(part.segmentation.logits[0], truth, self.config, limit)
+            before, after = trust(pixels, bare), trust(pixels, self.config)
+            self.before = before if self.before is None else self.before + before
+            self.after = after if self.after is None else self.after + after
+            height, width = labels.shape
+            grid = np.ix_(*working_grid(height, width, self.config))
+            predicted += int(((labels > 0) & (truth != IGNORE))[grid].sum())
+        if self.config.exclusive or bare == self.config:
+            plain = matrix
         for tables, table in ((self.groups, matrix), (self.uncalibrated, plain)):
             tables[case.group] = tables.get(case.group, ConfusionMatrix(self.config)) + table
         self.surfaces[case.group] = self.surfaces.get(case.group, SurfaceScores(self.config)) + surface
         self.pictures[case.group] = self.pictures.get(case.group, 0) + 1
-        pixels = sample(case.segmentation.logits[0], case.truth, self.config)
-        before, after = trust(pixels, bare), trust(pixels, self.config)
-        self.before = before if self.before is None else self.before + before
-        self.after = after if self.after is None else self.after + after
         if self.config.background is not None and matrix.counts[0].any() and not matrix.counts[1:].any():
             self.without_class += 1
-            height, width = labels.shape
-            grid = np.ix_(*working_grid(height, width, self.config))
-            self.false_alarms += int(((labels > 0) & (case.truth != IGNORE))[grid].sum() > FALSE_PIXELS)
+            self.false_alarms += int(predicted > FALSE_PIXELS)
         dice = mean(list(matrix.dice.values()))
         if dice is not None:
-            wrong = int(matrix.counts.sum() - np.trace(matrix.counts))
-            seen = (thinned(pixels) for pixels in (case.segmentation.picture[0], case.truth, labels))
-            self.worst.append(Worst(case.name, case.group, dice, wrong, *seen))
+            picture, truth, labels = (thinned(p) for p in (shown.segmentation.picture[0], shown.truth[0], found))
+            number = len(wrong) - wrong[::-1].index(max(wrong)) if len(wrong) > 1 else None
+            self.worst.append(Worst(case.name, case.group, dice, sum(wrong), picture, truth, labels, number))
             self.worst = sorted(self.worst, key=lambda w: (w.dice, -w.wrong_pixels, w.name))[:WORST]
+
+
+def _share(limit: int, case: Case) -> int:
+    """How many pixels to take of each slice, for so many of a picture."""
+    return max(1, limit // case.segmentation.shape[0])
 
 
 def cases(predictor: Predictor, examples: Sequence[Example], data: Data, *, progress: bool = False) -> Iterator[Case]:
     """Segment each picture and read its mask, both at the size the picture is stored in."""
     for example in tqdm(examples, desc="evaluating", unit="picture", disable=not progress, leave=False):
-        segmentation = predictor(example.image)
-        truth = read_labels(example.mask, data, predictor.config)
-        check_sizes(example, segmentation.shape[1:], truth.shape)
-        yield Case(example.name, example.group, segmentation, truth)
+        image = read_stored(example.image, predictor.config.value_range)
+        segmentation = predictor(image)
+        yield Case(example.name, example.group, segmentation, read_truth(example, image, data, predictor.config))
 
 
 def synthetic_cases(predictor: Predictor, kind: SampleKind, count: int = 40) -> Iterator[Case]:
@@ -131,7 +149,8 @@ def evaluate(
     groups: dict[str, ConfusionMatrix] = {}
     for case in cases(predictor, examples, data, progress=progress):
         matrix = groups.setdefault(case.group, ConfusionMatrix(predictor.config))
-        matrix.update(case.truth, case.segmentation.labels()[0])
+        for part in case.slices():
+            matrix.update(part.truth, part.segmentation.labels())
     return groups
 
 
@@ -150,9 +169,10 @@ def collect(predictors: Sequence[tuple[Predictor, Sequence[Example]]], data: Dat
     limit = min(PIXELS, max(1, LOGITS_IN_MEMORY // (channels * max(1, pictures))))
     return joined(
         [
-            sample(case.segmentation.logits[0], case.truth, predictor.config, limit)
+            sample(part.segmentation.logits[0], part.truth[0], predictor.config, _share(limit, case))
             for predictor, examples in predictors
             for case in cases(predictor, examples, data, progress=progress)
+            for part in case.slices()
         ]
     )
 

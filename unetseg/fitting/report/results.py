@@ -24,9 +24,10 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
         and all); group_dice, mean_group_dice: see `metrics.scores`.
     uncalibrated: mean_group_dice, miou and accuracy of the labels that temperatures of 1 and thresholds of 0.5 give;
         what a network is worth on pictures that its thresholds were fitted on. Those of a softmax are the same.
-    pictures: how many. intervals: of three scores, see `metrics.intervals`.
+    pictures: how many; a volume is one. intervals: of three scores, see `metrics.intervals`.
     confusion: labels, and counts of pixels with a row for each true label and a column for each predicted one.
-    surface: by class, distances between outlines in pixels at stored size, slice by slice (a slice is one picture):
+    surface: by class, distances between outlines in pixels at stored size, slice by slice (a slice is one picture, or
+        one of a volume, which lies apart from the next: no distance runs through a volume):
         surface_dice_2_pixels, the share of the outlines, all slices pooled, at most 2 pixels apart;
         hd95_pixels_median, _mean and _worst: over the `slices` in which truth and prediction have the class, of
         the larger of the two directed 95th percentiles; empty_predictions: slices where only the truth has it;
