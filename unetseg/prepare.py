@@ -83,6 +83,8 @@ def ranges(image: Image, config: SegmentationConfig) -> Ranges:
                 f"{list(config.value_range)}; give a picture of the same kind"
             )
         return config.value_range
+    if image.doubt is not None:
+        raise ValueError(image.doubt)
     kind, lowest, highest = image.pixels.dtype.kind, image.pixels.min(), image.pixels.max()
     if kind == "f" and image.value_range is None:
         if lowest < 0 or highest > 1:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
-from configs import PALETTE
+from configs import PALETTE, config_for
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from rasterio.control import GroundControlPoint
@@ -24,6 +24,7 @@ from unetseg.formats.geo import read_raster, read_raster_numbers
 from unetseg.formats.geo_writer import write_labels_raster, write_probabilities_raster
 from unetseg.formats.ground import Raster
 from unetseg.formats.raster import is_simple_tiff, read_picture
+from unetseg.prepare import ranges
 
 UTM = {"crs": "EPSG:32633", "transform": Affine(5, 0, 500_000, 0, -5, 5_000_000)}
 TURNED = Affine(1.732, 1.5, 500_000, 1, -2.598, 5_000_000)
@@ -31,6 +32,7 @@ GRADIENT = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 COLOUR = np.stack([GRADIENT, GRADIENT[::-1], 255 - GRADIENT])  # (C,H,W)
 NOISE = np.random.default_rng(0).integers(1, 255, (6, 8), dtype=np.uint8)
 NAMES = tuple("abcd")
+GRAY = config_for("binary")
 
 
 def written(path: Path, bands: NDArray[Any], after: dict[str, Any] | None = None, **profile: object) -> Path:
@@ -391,9 +393,13 @@ def test_a_measurement_is_no_picture_unless_it_is_given_a_range(
     path = written(tmp_path / "a.tif", stored, after, **profile)
     low = 8 if "nodata" in profile else 3
     message = rf"^a\.tif looks like an elevation model .* of {low} to 238, not a picture; --value-range {low} 238 makes"
+    image = read_raster(path)
+    assert re.match(message, image.doubt or "")
     with pytest.raises(ValueError, match=message):
-        read_raster(path)
-    assert read_raster(path, value_range=(0, 238)).value_range == (0, 238)
+        ranges(image, GRAY)
+    assert ranges(image, GRAY.model_copy(update={"value_range": ((0.0, 300.0),)})) == ((0, 300),)
+    told = read_raster(path, value_range=(0, 238))
+    assert (told.value_range, told.doubt) == ((0, 238), None)
 
 
 def test_grey_of_8_bits_with_nodata_is_a_picture(tmp_path: Path) -> None:
@@ -700,5 +706,6 @@ def test_real_rasters_of_four_bands_are_read_as_colour(real_data: Path, name: st
 
 
 def test_a_real_elevation_model_is_refused(real_data: Path) -> None:
+    image = read_raster(real_data / "uploads" / "dsm_float32_nodata.tif")
     with pytest.raises(ValueError, match=r"looks like an elevation model .* of 6\.9\d* to 39\.05\d*, not a picture"):
-        read_raster(real_data / "uploads" / "dsm_float32_nodata.tif")
+        ranges(image, GRAY)

@@ -71,16 +71,16 @@ def read_raster(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
         wanted, notices = reading.get("bands"), list(_place_notices(header, name))
         alpha = header.interpretations.index("alpha") + 1 if "alpha" in header.interpretations else None
         shown: NDArray[np.bool_] | None = None
-        doubt = ""
+        seen = ""
         if alpha is not None and alpha not in (wanted or ()):
             with _explained(name):
                 opacity = dataset.read(alpha)
-            shown, doubt = _shown(opacity, alpha)
+            shown, seen = _shown(opacity, alpha)
         bands = _chosen(header, name, wanted, transparent=shown is not None)
         if wanted is None and header.count > len(bands) + (shown is not None):
             colours = "red, green and blue" if len(bands) == 3 else "grey"
             notices.append(
-                f"{name} has {header.count} bands{doubt}; {_listed(bands)} are taken as {colours} (--bands for others)"
+                f"{name} has {header.count} bands{seen}; {_listed(bands)} are taken as {colours} (--bands for others)"
             )
         with _explained(name):
             pixels = np.moveaxis(dataset.read(list(bands)), 0, -1)  # (H,W,C)
@@ -101,8 +101,7 @@ def read_raster(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
     values = pixels if valid is None else pixels[valid]
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError(f"{name}: holds values that are not finite; declare them as nodata, or replace them")
-    if value_range is None:
-        _refuse_measurements(header, values, name)
+    doubt = _doubt(header, values, name) if value_range is None else None
     if valid is not None:
         pixels[~valid] = 0
     pixels, place = _turned(pixels, header), _turned_place(header, bands)
@@ -119,6 +118,7 @@ def read_raster(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
         facts=(*facts, *_ground(place)),
         place=place,
         valid=None if valid is None else valid[None],
+        doubt=doubt,
     )
 
 
@@ -352,17 +352,19 @@ def _narrowed(pixels: NDArray[Any]) -> NDArray[Any]:
     return pixels.astype(np.int32 if fits else np.float32)
 
 
-def _refuse_measurements(header: _Header, values: NDArray[Any], name: str) -> None:
+def _doubt(header: _Header, values: NDArray[Any], name: str) -> str | None:
+    """Why one band is rather a measurement than a picture; None for no reason."""
     if header.count > 1 or header.dtype == "uint8":
-        return
+        return None
     metres = header.units[0].lower() in ("m", "metre", "metres", "meter", "meters")
     low, high = values.min(), values.max()
     heights = values.dtype.kind == "f" and header.place.transform is not None and (low < 0 or high > 1)
     if metres or heights or header.fill or header.place.nodata is not None:
-        raise ValueError(
+        return (
             f"{name} looks like an elevation model or another measurement, of {low:g} to {high:g}, not a picture; "
             f"--value-range {low:g} {high:g} makes one of it"
         )
+    return None
 
 
 def _turned(array: NDArray[Any], header: _Header) -> NDArray[Any]:

@@ -58,6 +58,7 @@ class Image:
     modality: of DICOM: CT, MR, PT, US, ...
     facts: what was read and how, a few words each: series, bands, spacing, orientation.
     place: where it lies in the patient or on the ground, if its file says so.
+    doubt: why it may be no picture, and what makes one of it; a model that knows its own range takes it.
     valid: (D,H,W), False where a file says that there is nothing: nodata, outside of a scanner's circle; None: all is.
     """
 
@@ -71,6 +72,7 @@ class Image:
     facts: tuple[str, ...] = ()
     place: Place | None = None
     valid: NDArray[np.bool_] | None = None
+    doubt: str | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or 0 in self.pixels.shape:

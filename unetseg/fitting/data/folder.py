@@ -20,7 +20,7 @@ from ...config import IGNORE, SegmentationConfig
 from ...formats import Image, Place, Raster, read_image, read_mask
 from ...prepare import ranges, scaled
 from ..recipe import IGNORE_NAME, SPLITS, Data, Split, number_range
-from .layouts import RASTERS, SUFFIXES, Layout, ending, is_volume, pair, pictures_in, without_ending
+from .layouts import SUFFIXES, Layout, is_volume, pair, pictures_in, without_ending
 from .manifest import read_manifest
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "read_example",
     "read_labels",
     "read_slices",
-    "read_stored",
     "read_truth",
     "shared_pictures",
     "telling_slice",
@@ -199,22 +198,6 @@ def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
     return codes
 
 
-def read_stored(path: Path, value_range: Sequence[tuple[float, float]] | None) -> Image:
-    """An image, as training, scores and whoever trusts them read it.
-
-    value_range: of the config; a raster of heights or kelvins, say, is read as a picture only if it is told one.
-    """
-    try:
-        return read_image(path)
-    except ValueError as error:
-        if value_range is None or len(value_range) > 1 or ending(path) not in RASTERS:
-            raise
-        try:
-            return read_image(path, value_range=value_range[0])
-        except ValueError:  # something else is wrong, and better said without a range
-            raise error from None
-
-
 def read_truth(example: Example, image: Image, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:
     """The labels of an image that was read (D,H,W); sizes must agree. What a raster says holds no data is IGNORE."""
     labels = read_labels(example.mask, data, config, image.place)
@@ -249,7 +232,7 @@ def in_words(shape: Sequence[int]) -> str:
 
 def read_slices(example: Example, data: Data, config: SegmentationConfig) -> Iterator[tuple[Tensor, NDArray[np.uint8]]]:
     """Each slice of an image, scaled to 0..1 (C,H,W), and its label map (H,W), both as stored; sizes must agree."""
-    image = read_stored(example.image, config.value_range)
+    image = read_image(example.image)
     between = ranges(image, config)
     labels = read_truth(example, image, data, config)
     for index, here in enumerate(labels):

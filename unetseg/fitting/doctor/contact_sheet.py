@@ -16,17 +16,16 @@ from PIL.PngImagePlugin import PngInfo
 
 from ...config import IGNORE, SegmentationConfig
 from ...files import whole
-from ...formats import Image, read_mask
+from ...formats import Image, read_image, read_mask
 from ...prepare import scale
 from ...render import UNKNOWN, as_rgb, colourised, overlay
-from ..data.folder import in_words, known_labels, read_labels, read_stored, telling_slice
+from ..data.folder import in_words, known_labels, read_labels, telling_slice
 from ..data.layouts import is_volume
 from ..recipe import IGNORE_NAME, Recipe
 from ..words import percent
 from .checks import named
 from .diagnosis import Diagnosis
 from .report import headline
-from .survey import MEASURED
 
 MOST = 12
 TROUBLED = 4
@@ -150,7 +149,7 @@ def _views(
     """
     views = []
     try:
-        image = read_stored(image_file, MEASURED if config is None else config.value_range)
+        image = read_image(image_file)
         shape = image.pixels.shape[:3]
         step = max(1, max(shape[1:]) // (4 * CELL))  # more pixels than that change nothing on the sheet
         masks, trouble = _masks(mask_file, recipe, config, image)

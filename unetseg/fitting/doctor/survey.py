@@ -15,9 +15,9 @@ import PIL.Image
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...formats import Place, mask_palette, read_mask, some
+from ...formats import Place, mask_palette, read_image, read_mask, some
 from ...prepare import LUMINANCE
-from ..data.folder import colour_codes, read_stored
+from ..data.folder import colour_codes
 from ..data.layouts import Pair, is_volume
 
 HASH_SIDE = 16
@@ -25,8 +25,6 @@ MOST_OBJECTS = 20
 """Up to so many numbers without a gap may be classes, so it counts how they lie."""
 MOST_VALUES = 2048
 """So many of the most frequent values of a mask are kept; no label set is larger, blurred colours are."""
-MEASURED = ((-1.0, 1.0),)
-"""Told to the reader of a raster that isn't read without a range; what the recipe takes follows from all of them."""
 MOST_NUMBERS = 10_000
 """About so many numbers of an image tell its percentiles."""
 
@@ -138,9 +136,7 @@ def _surveyed(pair: Pair) -> Surveyed:
 
 def image_facts(path: Path) -> ImageFacts:
     """Read an image; ValueError where it can't be."""
-    image = read_stored(path, MEASURED)
-    if image.value_range == MEASURED[0]:
-        image = replace(image, value_range=None, stated=False)
+    image = read_image(path)
     slices, height, width, channels = image.pixels.shape
     middle = image.pixels[slices // 2]  # (H,W,C)
     # a scanner fills what it didn't see with air, a raster with any number

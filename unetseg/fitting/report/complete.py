@@ -15,11 +15,12 @@ import numpy as np
 from ... import hub
 from ...config import SegmentationConfig
 from ...files import README, WEIGHTS, whole
+from ...formats import read_image
 from ...hub.seal import MARKDOWN, is_edited
 from ...predictor import Predictor
 from ...prepare import ranges, scaled
 from ...scores.calibration import BINS, NEAR, calibrated, curves, trust, uncalibrated
-from ..data.folder import SPLITS, Example, pictures_by_split, read_stored
+from ..data.folder import SPLITS, Example, pictures_by_split
 from ..recipe import Recipe
 from .card import Facts, card_text, views_picture
 from .evaluation import Worst, assess, cases, collect, synthetic_cases
@@ -135,7 +136,7 @@ def intensities(examples: Sequence[Example], config: SegmentationConfig) -> dict
     chosen = [examples[i * len(examples) // count] for i in range(count)]
     levels = np.zeros((len(config.channels), 256))
     for example in chosen:
-        image = read_stored(example.image, config.value_range)
+        image = read_image(example.image)
         between = ranges(image, config)
         for index in range(len(image.pixels)):
             for channel, values in enumerate(scaled(image.pixels[index : index + 1], between, config)[0]):

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ...config import IGNORE, SegmentationConfig
-from ...formats import as_image
+from ...formats import as_image, read_image
 from ...predictor import Predictor, Segmentation
 from ...prepare import working_grid
 from ...samples import SampleKind, draw_sample
 from ...scores.calibration import PIXELS, Sample, Trust, joined, sample, trust, uncalibrated
 from ...scores.metrics import ConfusionMatrix, mean
 from ...scores.surface import SurfaceScores
-from ..data.folder import Example, read_stored, read_truth
+from ..data.folder import Example, read_truth
 from ..recipe import Data
 from .panel import thinned
 
@@ -130,7 +130,7 @@ def _share(limit: int, case: Case) -> int:
 def cases(predictor: Predictor, examples: Sequence[Example], data: Data, *, progress: bool = False) -> Iterator[Case]:
     """Segment each picture and read its mask, both at the size the picture is stored in."""
     for example in tqdm(examples, desc="evaluating", unit="picture", disable=not progress, leave=False):
-        image = read_stored(example.image, predictor.config.value_range)
+        image = read_image(example.image)
         segmentation = predictor(image)
         yield Case(example.name, example.group, segmentation, read_truth(example, image, data, predictor.config))
 
