@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import SegmentationConfig
-from .formats import Image
+from .formats import Image, imported
 
 Labels = NDArray[np.uint8]
 
@@ -44,7 +43,7 @@ def cleaned(labels: Labels, config: SegmentationConfig, cleaning: Cleaning) -> L
         return labels
     if config.background is None:
         raise ValueError("labels without a background can't be cleaned: what goes would have no label; leave it out")
-    ndimage = _ndimage()
+    ndimage = imported("scipy.ndimage", "what counts pieces and fills holes", extra="report")
     result = labels.copy()
     for label in range(1, len(config.labels)):
         box = _box(labels, label)
@@ -75,7 +74,7 @@ def measured(
     probability_sums: of each label, its probability summed over its own pixels; None where it has no output.
     Only pixels that are valid count.
     """
-    ndimage = _ndimage()
+    ndimage = imported("scipy.ndimage", "what counts pieces and fills holes", extra="report")
     # slice by slice: a count of all at once would need eight times their room
     counts = np.zeros(len(config.labels), dtype=np.int64)
     for index, slice_ in enumerate(labels):
@@ -138,10 +137,3 @@ def _box(labels: Labels, label: int, valid: NDArray[np.bool_] | None = None) -> 
         found[0][index] = mask.any()
     ends = [np.flatnonzero(here) for here in found]
     return tuple(slice(int(e[0]), int(e[-1]) + 1) for e in ends) if ends[0].size else None
-
-
-def _ndimage() -> Any:  # noqa: ANN401, a module
-    try:
-        return importlib.import_module("scipy.ndimage")
-    except ImportError:
-        raise ValueError("pieces and holes need scipy: pip install 'unetseg[report]'") from None

@@ -3,6 +3,7 @@
 from .dicom import Found, Series, looks_like_dicom, series_in
 from .ground import Raster
 from .image import MAX_PIXELS, Image, Place, Reading, as_image
+from .libraries import imported
 from .raster import mask_palette, write_labels
 from .reader import proposed_range, read_image, read_mask, some
 from .volume import Volume, looks_hounsfield
@@ -21,6 +22,7 @@ __all__ = [
     "Series",
     "Volume",
     "as_image",
+    "imported",
     "looks_hounsfield",
     "looks_like_dicom",
     "mask_palette",

@@ -14,8 +14,9 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from .ground import Raster, imported, quiet_gdal
+from .ground import Raster, quiet_gdal
 from .image import MAX_PIXELS, Image, Reading
+from .libraries import imported
 from .raster import ORIENTATION, is_wide_png, tiff_tags
 
 RED_GREEN_BLUE = ("red|r|b0?4", "green|g|b0?3", "blue|b|b0?2")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..config import IGNORE, hex_to_rgb
 from ..files import whole
-from .ground import Raster, imported, quiet_gdal
+from .ground import Raster, quiet_gdal
+from .libraries import imported
 
 
 def write_labels_raster(

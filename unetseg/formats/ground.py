@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from .libraries import imported
 from .quiet import quiet
 
 WGS84 = 6378137.0, 0.00669437999014
@@ -85,15 +84,6 @@ class Raster:
         except Exception:  # a CRS that no program knows, or one of an engineer's own
             return None
         return places if np.isfinite(places).all() else None
-
-
-def imported(module: str, name: str) -> Any:  # noqa: ANN401, a module
-    """A library of the extra `geo`; ValueError with the command that installs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        library = module.partition(".")[0]
-        raise ValueError(f"{name} needs {library}; pip install 'unetseg[geo]'") from None
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..config import IGNORE
 from ..files import whole
-from .ground import Raster, imported, quiet_gdal
+from .ground import Raster, quiet_gdal
+from .libraries import imported
 
 ENDINGS = (".gpkg", ".geojson", ".json", ".parquet")
 

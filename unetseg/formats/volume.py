@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..files import whole
 from .grid import LPS_FROM_RAS, STEEPEST, Grid
 from .image import MAX_PIXELS, MAX_VOXELS, Image, Reading
+from .libraries import imported
 from .quiet import quiet
 
 MILLIMETRES = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 0.001}
@@ -135,7 +136,7 @@ def _read(path: Path, name: str, kind: str, max_pixels: int) -> tuple[NDArray[An
 
 
 def _nifti(path: Path, name: str, max_pixels: int) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
-    nibabel = _imported("nibabel", name)
+    nibabel = imported("nibabel", name, extra="medical")
     notices: list[str] = []
     with _explained(name):
         # a file whose name says less than its content is read too
@@ -200,7 +201,7 @@ def _is_nifti2(path: Path) -> bool:
 
 
 def _by_itk(path: Path, name: str, max_pixels: int) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
-    itk = _imported("SimpleITK", name, extra="itk")
+    itk = imported("SimpleITK", name, extra="itk")
     _refuse_paths(path, name)
     itk.ProcessObject.SetGlobalWarningDisplay(False)
     with _explained(name):
@@ -235,7 +236,7 @@ def _refuse_paths(path: Path, name: str) -> None:
 
 
 def _write_nifti(path: Path, stored: NDArray[Any], grid: Grid) -> None:
-    nibabel = _imported("nibabel", path.name)
+    nibabel = imported("nibabel", path.name, extra="medical")
     image = nibabel.Nifti1Image(stored, grid.affine)  # a header of its own: one that is reused brings its slope
     image.set_sform(grid.affine, code="scanner")
     # a quaternion can't shear; readers that know only it would show another place, so there is none
@@ -247,7 +248,7 @@ def _write_nifti(path: Path, stored: NDArray[Any], grid: Grid) -> None:
 def _write_by_itk(path: Path, stored: NDArray[Any], grid: Grid) -> None:
     if grid.sheared:
         raise ValueError(f"{path.suffix} can't hold a tilted grid; write .nii.gz")
-    itk = _imported("SimpleITK", path.name, extra="itk")
+    itk = imported("SimpleITK", path.name, extra="itk")
     image = itk.GetImageFromArray(np.ascontiguousarray(stored.transpose(2, 1, 0)))
     lps = LPS_FROM_RAS @ grid.affine
     image.SetSpacing(grid.spacing.tolist())
@@ -269,15 +270,6 @@ def _check_shape(shape: tuple[int, ...], name: str, max_pixels: int) -> None:
             f"{name} ({' x '.join(map(str, shape))}) is larger than the limit of {max_pixels / 1e6:.0f} megapixels a "
             f"slice and {MAX_VOXELS / 1e6:.0f} million voxels; cut it into parts"
         )
-
-
-def _imported(module: str, name: str, extra: str = "medical") -> Any:  # noqa: ANN401, a module
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ValueError(f"{name} needs {module}: pip install 'unetseg[{extra}]'") from None
 
 
 @contextmanager
