@@ -539,9 +539,9 @@ def test_a_virtual_raster_that_calls_itself_tiff_is_refused(tmp_path: Path) -> N
 def test_without_rasterio_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "a.tif", COLOUR)
     monkeypatch.setitem(sys.modules, "rasterio", None)
-    with pytest.raises(ValueError, match=r"^a\.tif needs rasterio; pip install 'unetseg\[geo\]'$"):
+    with pytest.raises(ValueError, match=r"^a\.tif needs rasterio: pip install 'unetseg\[geo\]'$"):
         read_raster(path)
-    with pytest.raises(ValueError, match=r"^b\.tif needs rasterio; pip install 'unetseg\[geo\]'$"):
+    with pytest.raises(ValueError, match=r"^b\.tif needs rasterio: pip install 'unetseg\[geo\]'$"):
         write_labels_raster(tmp_path / "b.tif", GRADIENT // 80, place_of((6, 8)), palette=PALETTE, names=NAMES)
 
 

@@ -176,7 +176,7 @@ def test_without_a_library_the_error_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, ending: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ValueError, match=rf"^a\{ending} needs {module}; pip install 'unetseg\[geo\]'$"):
+    with pytest.raises(ValueError, match=rf"^a\{ending} needs {module}: pip install 'unetseg\[geo\]'$"):
         write_polygons(tmp_path / f"a{ending}", LABELS, None, place_of(LABELS), names=NAMES, background=True)
 
 
