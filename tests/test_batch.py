@@ -19,7 +19,7 @@ from configs import RGB, config_for, network_for
 
 from unetseg import Predictor, read_image
 from unetseg.__main__ import main
-from unetseg.formats import read_mask
+from unetseg.formats import read_mask, series_in
 from unetseg.formats.dicom_seg import read_seg
 from unetseg.samples import draw_sample
 
@@ -284,3 +284,129 @@ def test_a_series_and_its_slices_as_pictures_get_the_same_labels(real_data: Path
     each = np.stack([predictor(picture).labels()[0] for picture in pictures]) > 0
     whole = predictor(image).labels()[10:34:4] > 0
     assert 2 * (each & whole).sum() / (each.sum() + whole.sum()) > 0.98
+
+
+# --- what a second pair of eyes found ---------------------------------------------------------------------------
+
+
+def test_a_slice_that_can_not_be_a_segmentation_becomes_a_picture(models: Path, tmp_path: Path) -> None:
+    """Its thickness may be empty by the standard."""
+    (dataset,) = dicom_files.slices(1, shape=(20, 24))
+    dataset.SliceThickness = None
+    dicom_files.save(tmp_path / "thin.dcm", dataset)
+    assert predict(models / "ct", tmp_path / "thin.dcm", "--out", tmp_path / "o") == 0
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["thin_labels.png"]
+    series = dicom_files.slices(3, shape=(20, 24))
+    for dataset in series:
+        del dataset.FrameOfReferenceUID
+    dicom_files.written(tmp_path / "loose", series)
+    assert predict(models / "ct", tmp_path / "loose", "--out", tmp_path / "o2") == 0
+    assert [path.name for path in (tmp_path / "o2").iterdir()] == ["loose_labels.nii.gz"]
+
+
+def test_files_that_are_named_by_uid_keep_their_last_number(models: Path, tmp_path: Path) -> None:
+    one, two = dicom_files.slices(2, shape=(20, 24))
+    paths = [dicom_files.save(tmp_path / f"1.2.840.{n}", dataset) for n, dataset in ((10, one), (11, two))]
+    assert predict(models / "ct", *paths, "--out", tmp_path / "o") == 0
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == [
+        "1.2.840.10_labels.dcm",
+        "1.2.840.11_labels.dcm",
+    ]
+
+
+def test_a_result_that_can_not_be_written_is_a_failure_also_of_one_of_several_series(
+    models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, uid in (("a", "1.2.3.44"), ("b", "1.2.3.55")):
+        dicom_files.written(tmp_path / "study" / name, dicom_files.slices(2, shape=(20, 22), SeriesInstanceUID=uid))
+    assert predict(models / "ct", tmp_path / "study", "--out", tmp_path / "o", "--as", "geotiff") == 1
+    assert caplog.text.count("error: study has 2 slices, and .tif holds one") == 2
+
+
+def test_where_a_raster_has_no_data_no_result_has_any(models: Path, tmp_path: Path) -> None:
+    source = scene(tmp_path / "a.tif", nodata=0)
+    with rasterio.open(source, "r+") as dataset:
+        pixels = dataset.read()
+        pixels[:, :10] = 0
+        dataset.write(pixels)
+    assert predict(models / "land", source, "--out", tmp_path, "--as", "geotiff", "png", "probabilities") == 0
+    for name in ("a_labels.tif", "a_labels.png"):
+        labels = read_mask(tmp_path / name)
+        assert (labels[:10] == 255).all()
+        assert (labels[10:] < 3).all()
+    with rasterio.open(tmp_path / "a_probabilities.tif") as dataset:
+        assert np.isnan(dataset.read()[:, :10]).all()
+        assert np.isfinite(dataset.read()[:, 10:]).all()
+
+
+def test_areas_in_degrees_are_those_of_the_polygons(models: Path, tmp_path: Path) -> None:
+    """Rows get smaller to the north: the one in the middle doesn't stand for all."""
+    place = {"crs": "EPSG:4326", "transform": Affine(0.05, 0, 10, 0, -0.05, 72)}
+    source = scene(tmp_path / "a.tif", **place)
+    assert predict(models / "land", source, "--out", tmp_path, "--as", "geoparquet", "--report") == 0
+    table = pandas.read_parquet(tmp_path / "a_labels.parquet", columns=["class", "area_m2"])
+    for row in json.loads((tmp_path / "a_report.json").read_text())["labels"]:
+        polygons = table[table["class"] == row["name"]]["area_m2"].sum() / 1e4
+        assert row["area_ha"] == pytest.approx(polygons, rel=5e-3, abs=1e-3)
+
+
+def test_volumes_are_known_by_their_content_whatever_they_are_called(models: Path, tmp_path: Path) -> None:
+    plain, packed = volume(tmp_path / "a.nii"), volume(tmp_path / "b.nii.gz")
+    expected = read_image(plain).pixels
+    for source, name in ((packed, "c.nii"), (packed, "D.NII.GZ"), (packed, "e"), (plain, "f.nii.gz")):
+        assert (read_image(shutil.copy(source, tmp_path / name)).pixels == expected).all()
+    nibabel.Nifti1Pair(np.zeros((4, 4, 2), np.int16), AFFINE).to_filename(tmp_path / "pair.hdr")
+    with pytest.raises(ValueError, match=r"pair\.hdr is one of two files \(\.hdr, \.img\), expected one"):
+        read_image(tmp_path / "pair.hdr")
+
+
+def test_several_probabilities_of_a_volume_are_one_file_in_four_dimensions(tmp_path: Path) -> None:
+    network = network_for(config_for("multiclass"))
+    found = Predictor(network, device="cpu")(volume(tmp_path / "ct.nii"), value_range=(-200, 300))
+    written = nibabel.load(found.save_probabilities(tmp_path / "p.nii.gz"))
+    assert written.shape == (32, 32, 4, 3)
+    stored = np.moveaxis(np.asarray(written.dataobj), (2, 3), (0, 1)).swapaxes(2, 3)  # (K,outputs,J,I)
+    np.testing.assert_allclose(stored, found.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--hounsfield", "--value-range", "0", "100"], "leave out hounsfield or the value range"),
+        (["--simplify", "2"], "--simplify does nothing without polygons"),
+        (["--as", "gpkg", "--simplify", "-1"], "outlines are simplified by 0 pixels or more, got -1"),
+        (["--minimum", "-3"], "pieces have at least 0 pixels, got a minimum of -3"),
+        (["--hounsfield"], "holds 8 bits, which are too few for Hounsfield units"),
+    ],
+)
+def test_options_that_contradict_themselves_or_the_file_are_refused(
+    models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, words: list[str], message: str
+) -> None:
+    assert predict(models / "land", scene(tmp_path / "a.tif"), "--out", tmp_path / "o", *words) == 1
+    assert message in caplog.text
+
+
+def test_bands_of_a_plain_picture_are_taken_as_typed_too(tmp_path: Path) -> None:
+    pixels = draw_sample("aerial", 1, 32)[0]
+    PIL.Image.fromarray(pixels).save(tmp_path / "a.tif")
+    assert (read_image(tmp_path / "a.tif", bands=(3, 2, 1)).pixels[0] == pixels[..., ::-1]).all()
+
+
+def test_nobody_is_named_by_folders_or_descriptions(tmp_path: Path) -> None:
+    source = volume(tmp_path / "DOE_JOHN.nii")
+    folder = tmp_path / "Doe John"
+    folder.mkdir()
+    (folder / "cut.nii").write_bytes(source.read_bytes()[:400])
+    with pytest.raises(ValueError, match=r"cut\.nii is damaged") as refused:
+        read_image(folder / "cut.nii")
+    assert "Doe" not in str(refused.value)
+    name = dicom_files.PATIENT["PatientName"].replace("^", " ")
+    for number, uid in enumerate(("1.2.3.44", "1.2.3.55")):
+        made = dicom_files.slices(2, SeriesInstanceUID=uid, SeriesDescription=f"{name} abdomen")
+        dicom_files.written(tmp_path / "study" / str(number), made)
+    assert [series.description for series in series_in(tmp_path / "study")] == ["abdomen"] * 2
+
+
+def test_the_window_or_range_that_the_network_saw_is_told(models: Path, tmp_path: Path) -> None:
+    predictor = Predictor.from_pretrained(models / "ct", device="cpu")
+    assert predictor(volume(tmp_path / "ct.nii")).description().endswith(", window -200 to 200")

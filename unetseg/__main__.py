@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         log.error("error: %s", error)
         return 1
+    except KeyboardInterrupt:
+        log.error("stopped; what was written is whole")
+        return 130
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -119,22 +122,29 @@ def _predict(options: argparse.Namespace) -> int:
     for job in jobs:
         try:
             segmentation = predictor(job.image(reading))
-            written = output.write(segmentation, options.out / job.name)
         except (ValueError, OSError) as error:  # one bad input leaves the others their turn
-            if job.one_of > 1 and isinstance(error, ValueError):
-                log.warning("note: series %s is left out: %s", job.name.rpartition("series")[2], error)
+            if job.number is not None:
+                log.warning("note: series %d is left out: %s", job.number, error)
             else:
                 log.error("error: %s", error)
                 failed += 1
             continue
+        try:
+            written = output.write(segmentation, options.out / job.name)
+        except (ValueError, OSError) as error:
+            log.error("error: %s", error)
+            failed += 1
+            continue
         done.add(job.path)
         if options.verbose:
-            log.info("%s", segmentation.image.description())
+            log.info("%s", segmentation.description())
         for notice in segmentation.notices:
             log.warning("note: %s", notice)
         for path in written:
             log.info("%s", path)
-    for path in {job.path for job in jobs if job.one_of > 1} - done:
+            if path.suffix == ".dcm":
+                log.info("it names the patient as its source does, for the standard wants it")
+    for path in {job.path for job in jobs if job.number is not None} - done:
         log.error("error: none of the series in %s can be segmented; see the notes above", path)
         failed += 1
     return 1 if failed else 0
@@ -143,6 +153,8 @@ def _predict(options: argparse.Namespace) -> int:
 def _refuse_what_does_nothing(options: argparse.Namespace, config: SegmentationConfig, cleaning: bool) -> None:
     if options.kinds is not None and options.view != "labels":
         raise ValueError(f"--as does nothing to --view {options.view}, which is drawn as PNG; leave it out")
+    if options.simplify and not {"gpkg", "geojson", "geoparquet"} & set(options.kinds or ()):
+        raise ValueError("--simplify does nothing without polygons; leave it out, or take --as gpkg")
     if cleaning and options.view != "labels" and not options.report:
         raise ValueError(f"--largest, --minimum and --fill-holes do nothing to --view {options.view}; leave them out")
     if options.class_name is not None and options.view not in ("probability", "thresholded"):

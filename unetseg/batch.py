@@ -26,13 +26,13 @@ AUTO = ["auto"]
 class Job:
     """One picture or volume, or one DICOM series of a place.
 
-    name: of its results, without an ending. one_of: how many series the place holds; one that does not fit is left out.
+    name: of its results, without an ending. number: of several series; one that does not fit is left out.
     """
 
     path: Path
     name: str
     series: str | None = None
-    one_of: int = 1
+    number: int | None = None
 
     def image(self, reading: Reading) -> Image:
         """Read it, told what `reading` says; its own series."""
@@ -48,12 +48,12 @@ def jobs_in(inputs: Sequence[Path], series: str | None) -> list[Job]:
     """
     jobs = []
     for path in inputs:
-        name = _stem(path)
+        name = stem_of(path)
         found = _series(path) if series is None else []
         if len(found) < 2:
             jobs.append(Job(path, name, series))
             continue
-        jobs += [Job(path, f"{name}_series{n}", one.uid, len(found)) for n, one in enumerate(found, 1)]
+        jobs += [Job(path, f"{name}_series{n}", one.uid, n) for n, one in enumerate(found, 1)]
     names = [job.name for job in jobs]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(
@@ -84,7 +84,7 @@ def with_common_range(jobs: Sequence[Job], reading: Reading) -> Reading:
     """The reading with the value range in which 98 % of the pixels of all inputs lie; ValueError if they are alike."""
     values = []
     told = reading.copy()
-    told["value_range"] = (0, 1)  # so that nothing is taken for a measurement or for Hounsfield units
+    told["hounsfield"] = False
     for job in jobs:
         try:
             values.append(some(job.image(told)))
@@ -165,7 +165,10 @@ def _series(path: Path) -> list[Found]:
         return []
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
+    """The name of an input without its ending; one of digits is none, but the last number of a UID."""
     if path.is_dir():
         return path.resolve().name
-    return path.name[:-7] if path.name.lower().endswith(".nii.gz") else path.stem
+    if path.name.lower().endswith(".nii.gz"):
+        return path.name[:-7]
+    return path.name if path.suffix[1:].isdigit() else path.stem

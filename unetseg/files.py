@@ -29,9 +29,11 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def explained(error: OSError, path: Path) -> OSError:
-    """An error of writing `path`; that there is no room left becomes a sentence that says what to do."""
+    """An error of writing `path` as a sentence that says what to do."""
+    if error.errno is None:
+        return error  # a sentence already
     if error.errno not in FULL:
-        return error
+        return OSError(f"{path} can't be written ({error.strerror}); name another file or folder")
     return OSError(f"no room to write {path} ({error.strerror}); what was there is untouched: free some space, go on")
 
 

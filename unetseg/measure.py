@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import SegmentationConfig
-from .formats import Image, imported
+from .formats import Image, Raster, imported
 
 Labels = NDArray[np.uint8]
 
@@ -28,12 +28,20 @@ class Cleaning:
     minimum: int = 0
     holes: bool = False
 
+    def __post_init__(self) -> None:
+        if self.minimum < 0:
+            raise ValueError(f"pieces have at least 0 pixels, got a minimum of {self.minimum}")
+
     def __bool__(self) -> bool:
         return self != Cleaning()
 
 
-def cleaned(labels: Labels, config: SegmentationConfig, cleaning: Cleaning) -> Labels:
+def cleaned(
+    labels: Labels, config: SegmentationConfig, cleaning: Cleaning, valid: NDArray[np.bool_] | None = None
+) -> Labels:
     """Labels (D,H,W) with pieces removed to the background and holes filled; ValueError without a background.
+
+    Where nothing is `valid`, no piece is.
 
     >>> spots = np.array([[[1, 0, 1, 1], [0, 0, 1, 1]]], dtype=np.uint8)
     >>> cleaned(spots, liver, Cleaning(minimum=2)).tolist()
@@ -45,6 +53,8 @@ def cleaned(labels: Labels, config: SegmentationConfig, cleaning: Cleaning) -> L
         raise ValueError("labels without a background can't be cleaned: what goes would have no label; leave it out")
     ndimage = imported("scipy.ndimage", "what counts pieces and fills holes", extra="report")
     result = labels.copy()
+    if valid is not None:
+        labels = np.where(valid, labels, np.uint8(0))
     for label in range(1, len(config.labels)):
         box = _box(labels, label)
         if box is None:
@@ -81,12 +91,17 @@ def measured(
         seen = slice_ if image.valid is None else slice_[image.valid[index]]
         counts += np.bincount(seen.ravel(), minlength=len(config.labels))
     unit = None if image.place is None else image.place.unit
+    by_row = image.place.row_units if isinstance(image.place, Raster) else None
     found = []
     for label, (name, count) in enumerate(zip(config.labels, counts.tolist(), strict=True)):
         row: dict[str, Any] = {"name": name, "label": label, "pixels": count}
         row["share"] = round(count / max(1, int(counts.sum())), 6)
         if unit is not None:
-            row[{"mL": "volume_ml", "ha": "area_ha"}[unit[0]]] = round(count * unit[1], 4)
+            total = count * unit[1]
+            if by_row is not None:
+                here = labels[0] == label
+                total = float(by_row @ (here if image.valid is None else here & image.valid[0]).sum(axis=1))
+            row[{"mL": "volume_ml", "ha": "area_ha"}[unit[0]]] = round(total, 4)
         if label > 0 or config.background is None:
             box = _box(labels, label, image.valid)
             mask = None if box is None else labels[box] == label
@@ -95,8 +110,8 @@ def measured(
             row["pieces"] = 0 if mask is None else int(ndimage.label(mask, np.ones((3, 3, 3)))[1])
             if len(labels) > 1:
                 row["slices"] = None if box is None else [box[0].start + 1, box[0].stop]
-        total = probability_sums[label]
-        row["mean_probability"] = None if total is None or count == 0 else round(total / count, 4)
+        likely = probability_sums[label]
+        row["mean_probability"] = None if likely is None or count == 0 else round(likely / count, 4)
         found.append(row)
     return found
 
@@ -110,13 +125,14 @@ def report(
     thresholds: Sequence[float],
     cleaning: Cleaning,
     model: str,
+    read: str,
     notices: Sequence[str],
 ) -> dict[str, Any]:
     """All that `report.json` says of one input: what was read and how, what decided, what was found."""
     by_threshold = not config.exclusive and config.background is not None
     return {
         "name": image.name,
-        "read": image.description(),
+        "read": read,
         "notices": list(notices),
         "model": model,
         "decided_by": dict(zip(config.outputs, thresholds, strict=True)) if by_threshold else "argmax",

@@ -71,6 +71,14 @@ class Segmentation:
         """The picture (D,H,W,3) as the network was given it, drawn at each access."""
         return np.concatenate(list(map(self._picture, range(len(self.network_logits)))))
 
+    def description(self) -> str:
+        """What was read and how, and between which values the network saw it; see `Image.description`."""
+        between = self._ranges
+        if between is None or (self.image.value_range is not None and not self.image.hounsfield):
+            return self.image.description()
+        pairs = dict.fromkeys(f"{low:g} to {high:g}" for low, high in between)
+        return f"{self.image.description()}, {'window' if self.image.hounsfield else 'values'} {', '.join(pairs)}"
+
     def labels(self, thresholds: Sequence[float] | None = None, *, index: int | None = None) -> NDArray[np.uint8]:
         """The decision as label ids (D,H,W), or (H,W) of the slice `index`; see `task.decode`."""
         if index is not None:
@@ -153,7 +161,7 @@ class Segmentation:
         series. .tif: GeoTIFF of a raster. .gpkg, .geojson, .parquet: polygons of a raster with a place on the ground,
         simplified by a `tolerance` in pixels.
         """
-        labels = cleaned(self.labels(thresholds), self.config, cleaning)
+        labels = cleaned(self.labels(thresholds), self.config, cleaning, self.image.valid)
 
         def probabilities() -> NDArray[np.float32]:
             return self._probabilities(0)[0].numpy()
@@ -178,7 +186,7 @@ class Segmentation:
         """What was read and how, and what was found: for each label its pixels, share, area or volume, pieces."""
         config = self.config
         limits = task.checked_thresholds(thresholds, config)
-        labels = cleaned(self.labels(limits), config, cleaning)
+        labels = cleaned(self.labels(limits), config, cleaning, self.image.valid)
         first = len(config.labels) - len(config.outputs)  # a background without an output has no probability
         sums: list[float | None] = [None] * first + [0.0] * len(config.outputs)
         for index, slice_ in enumerate(labels):
@@ -196,6 +204,7 @@ class Segmentation:
             thresholds=limits,
             cleaning=cleaning,
             model=self.model,
+            read=self.description(),
             notices=self.notices,
         )
 

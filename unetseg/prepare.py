@@ -110,8 +110,11 @@ def _proposal(image: Image, config: SegmentationConfig) -> str:
                     f"its air and soft tissue look like Hounsfield units + {offset}: give value_range "
                     f"(--value-range {low:g} {high:g}), the window of this model"
                 )
+    hounsfield = ""
+    if config.window is not None and image.pixels.min() < 0:
+        hounsfield = "say hounsfield (--hounsfield) if these are Hounsfield units, or "
     low, high = proposed_range(image) or (float(image.pixels.min()), float(image.pixels.max()) + 1)
-    return f"give value_range, its low and high: nearly all lie within --value-range {low:.6g} {high:.6g}"
+    return f"{hounsfield}give value_range, its low and high: nearly all lie within --value-range {low:.6g} {high:.6g}"
 
 
 def doubts(image: Image, config: SegmentationConfig) -> tuple[str, ...]:

@@ -184,7 +184,7 @@ def test_a_single_slice_without_a_position_is_read_and_that_is_said(tmp_path: Pa
     dataset = with_pixels(blank("CR"), np.arange(42).reshape(6, 7))
     image = read_series(save(tmp_path / "a.dcm", dataset))
     assert (image.pixels[0, ..., 0] == np.arange(42).reshape(6, 7)).all()
-    assert image.notices == ("a.dcm doesn't say where it lies in the patient; sizes in mm are not known",)
+    assert image.notices == ("a.dcm doesn't say where it lies or how thick it is; volumes are not known",)
     assert image.place is not None
     assert image.place.unit is None
 

@@ -187,7 +187,9 @@ def test_what_can_not_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^the label map holds the id 4, but the names end at 3"):
         write(path, labels + 1, image)
     nowhere = dataclasses.replace(image, place=dataclasses.replace(place_of(image), measured=False))
-    with pytest.raises(ValueError, match=r"^a doesn't say where it lies in the patient, which a DICOM-SEG must; write"):
+    with pytest.raises(
+        ValueError, match=r"^a doesn't say where it lies or how thick it is, as a DICOM-SEG must; write"
+    ):
         write(path, labels, nowhere)
     bare = slices(2)
     for dataset in bare:

@@ -14,6 +14,7 @@ import tifffile
 from configs import PALETTE, config_for
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from pyproj import Geod
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
@@ -179,6 +180,16 @@ def test_planes_that_pillow_scrambles_are_read(tmp_path: Path) -> None:
         (5, {"descriptions": ("Blue", "Green", "Red", "Red edge", "NIR")}, (3, 2, 1)),
         (5, {"descriptions": ("B01", "B02", "B03", "B04", "B8A")}, (4, 3, 2)),
         (3, {"colorinterp": [ColorInterp.blue, ColorInterp.green, ColorInterp.red]}, (3, 2, 1)),
+        (3, {"descriptions": ("B02", "B03", "B04")}, (3, 2, 1)),
+        (4, {"descriptions": ("Blue (490 nm)", "Green (560 nm)", "Red (665 nm)", "Redness")}, (3, 2, 1)),
+        (
+            3,
+            {
+                "descriptions": ("blue", "green", "red"),  # against what is there by default
+                "colorinterp": [ColorInterp.red, ColorInterp.green, ColorInterp.blue],
+            },
+            (3, 2, 1),
+        ),
     ],
 )
 def test_bands_are_chosen_by_what_the_file_says(
@@ -190,8 +201,9 @@ def test_bands_are_chosen_by_what_the_file_says(
     assert isinstance(image.place, Raster)
     assert image.place.bands == taken
     which = ", ".join(map(str, taken))
-    expected = f"a.tif has 5 bands; bands {which} are taken as red, green and blue (--bands for others)"
-    assert image.notices == ((expected,) if count > 3 else ())
+    expected = f"a.tif has {count} bands; bands {which} are taken as red, green and blue (--bands for others)"
+    told = count > 3 or taken == (3, 2, 1)
+    assert image.notices == ((expected,) if told else ())
 
 
 def test_bands_can_be_chosen(tmp_path: Path) -> None:
@@ -381,6 +393,8 @@ def test_the_largest_value_of_the_header_ends_the_range(tmp_path: Path) -> None:
         ("float32", {"nodata": -9999}, {}),
         ("int16", {"nodata": -32768}, {}),
         ("int16", {}, {"units": ("metre",)}),
+        ("int16", {}, {"scales": (0.1,)}),
+        ("float32", {}, {"offsets": (-273.15,)}),
         ("float32", {}, {}),
     ],
 )
@@ -420,7 +434,7 @@ def test_grey_of_8_bits_with_nodata_is_a_picture(tmp_path: Path) -> None:
     ],
 )
 def test_the_unit_is_the_area_on_the_ground(crs: str, transform: Affine) -> None:
-    from pyproj import Geod, Transformer
+    from pyproj import Transformer
 
     place = place_of((7, 9), crs, transform)
     a, b, c, d, e, f = list(transform)[:6]
@@ -435,6 +449,22 @@ def test_the_unit_is_the_area_on_the_ground(crs: str, transform: Affine) -> None
 
 
 SITE = 'LOCAL_CS["site",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+
+
+def test_each_row_has_its_own_unit_in_degrees() -> None:
+    height, step = 40, 0.5
+    place = place_of((height, 6), "EPSG:4326", Affine(step, 0, 10, 0, -step, 75))
+    assert place.row_units is not None
+    geod = Geod(ellps="WGS84")
+    for row in (0, 13, height - 1):
+        north = 75 - row * step
+        # finely along the parallels, which are no geodesics
+        east = np.linspace(10, 10 + step, 50)
+        longitudes, latitudes = [*east, *east[::-1]], [north] * 50 + [north - step] * 50
+        area, _ = geod.polygon_area_perimeter(longitudes, latitudes)
+        assert place.row_units[row] * 1e4 == pytest.approx(abs(area), rel=0.02)
+    assert place.row_units[-1] > 1.8 * place.row_units[0]
+    assert place.unit == ("ha", place.row_units[20])
 
 
 def test_a_raster_in_a_crs_of_its_own_is_read(tmp_path: Path) -> None:

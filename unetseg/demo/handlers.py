@@ -21,7 +21,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from .. import task
-from ..batch import AUTO, Job, reading_of, with_common_range
+from ..batch import AUTO, Job, reading_of, stem_of, with_common_range
 from ..config import SegmentationConfig
 from ..files import whole
 from ..formats import Reading, looks_like_dicom, own_suffix, series_in
@@ -134,13 +134,15 @@ class Page:
             shown = full.reduced(SHOWN_SIDE) if full.shape[0] == 1 else full
             source = self.predictors[model].source
             commit = f" ({source})" if source and source.commit else ""
-            notes = [f"{full.image.description()}.", f"{config.task} model {model}{commit}, {seconds:.1f} s."]
+            notes = [f"{full.description()}.", f"{config.task} model {model}{commit}, {seconds:.1f} s."]
             if source and source.notice:
                 notes.append(f"Note: {source.notice}.")
             if shown is not full:
                 notes.append(f"Shown at {shown.shape[2]} x {shown.shape[1]} pixels; the download has the full size.")
             notes += [f"Note: {notice}." for notice in full.notices]
             self.store.put(key, full, shown)
+        if own_suffix(full.image) == ".dcm":
+            notes.append("The DICOM-SEG names the patient as its source does, for the standard wants it.")
         shares = self._shares(full, config.thresholds)
         found_at = shares[:, 1:] if config.background is not None else shares
         first = int(found_at.sum(axis=1).argmax())
@@ -199,7 +201,7 @@ class Page:
     def download(self, key: str, thresholds: Sequence[float]) -> tuple[str, str]:
         """The labels at full size in the family of the input, and the report; their paths."""
         full, _ = self.store.get(key)
-        stem = Path(full.name.removesuffix(".gz")).stem
+        stem = stem_of(Path(full.name))
         base = self.folder / key
         labels = full.save(base / f"{stem}_labels{own_suffix(full.image)}", thresholds)
         report = base / f"{stem}_report.json"

@@ -82,9 +82,9 @@ def read_series(path: Path, **reading: Unpack[Reading]) -> Image:
             pixels, valid = _volume(files, headers, series, hounsfield)
     header = headers[0]
     if not series.measured:
-        notices.append(f"{name} doesn't say where it lies in the patient; sizes in mm are not known")
+        notices.append(f"{name} doesn't say where it lies or how thick it is; volumes are not known")
     if spread > 1.01:
-        notices.append(f"{name} has slices at uneven steps (up to {spread:.2g} times one another); taken as even")
+        notices.append(f"{name} has slices at uneven steps (up to {spread:.3g} times one another); taken as even")
     if header.samples == 1 and _is_inverted(header):
         notices.append(f"{name} stores white as its lowest value (MONOCHROME1); it was inverted")
     value_range = reading.get("value_range")
@@ -303,7 +303,7 @@ def _series(
     header: Header, path: Path, grid: Grid, placed: Sequence[tuple[Header, Frame]], *, measured: bool
 ) -> Series:
     slices = tuple(Slice(each.file, frame.number, each.instance, frame.position or ()) for each, frame in placed)
-    return Series(path, header.series, header.modality, grid, slices, measured)
+    return Series(path, header.series, header.modality, grid, slices, measured, referable=bool(header.reference))
 
 
 # --- what the numbers are ---------------------------------------------------------------------------------------

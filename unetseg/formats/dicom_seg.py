@@ -182,7 +182,7 @@ def write_segmentation(
         raise ValueError(f"the label map holds the id {labels.max()}, but the names end at {len(names) - 1}")
     if not place.measured:
         raise ValueError(
-            f"{place.path.name} doesn't say where it lies in the patient, which a DICOM-SEG must; write .png or .nii.gz"
+            f"{place.path.name} doesn't say where it lies or how thick it is, as a DICOM-SEG must; write .png"
         )
     version = version or _installed_version()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -32,8 +33,9 @@ MAPS = (
     "1.2.840.10008.5.1.4.1.1.66.7",
     "1.2.840.10008.5.1.4.1.1.30",
 )
-# all that is looked at; what names the patient isn't among them
+# all that is looked at; what names the patient, so that it is taken out of the description
 TAGS = [
+    *("PatientName", "PatientID", "SpecificCharacterSet", "FrameOfReferenceUID"),
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality"),
     *("ImageType", "DirectoryRecordSequence", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
     *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
@@ -164,6 +166,7 @@ class Header:
     columns: int
     samples: int
     photometric: str
+    reference: str
     bits: tuple[int, int, int]
     signed: bool
     padding: tuple[int, int] | None
@@ -238,13 +241,14 @@ def _parsed(name: str, dataset: Dataset) -> Header:
         series=text("SeriesInstanceUID"),
         series_number=number("SeriesNumber"),
         modality=text("Modality") or "no modality",
-        description="".join(letter for letter in text("SeriesDescription")[:64] if letter.isprintable()),
+        description=_without_patient(text("SeriesDescription")[:64], text("PatientName"), text("PatientID")),
         localizer="LOCALIZER" in (dataset.get("ImageType") or ()),
         syntax=str(meta.get("TransferSyntaxUID", guessed)),
         rows=number("Rows"),
         columns=number("Columns"),
         samples=number("SamplesPerPixel", 1),
         photometric=text("PhotometricInterpretation"),
+        reference=text("FrameOfReferenceUID"),
         bits=(allocated, number("BitsStored", allocated), number("HighBit", number("BitsStored", allocated) - 1)),
         signed=signed,
         padding=padding,
@@ -252,6 +256,13 @@ def _parsed(name: str, dataset: Dataset) -> Header:
         thickness=thickness[0] if thickness and thickness[0] > 0 else None,
         frames=tuple(_frames(dataset, number("NumberOfFrames", 1))),
     )
+
+
+def _without_patient(description: str, *private: str) -> str:
+    """Free text without the words of a patient's name and id, which some write into it."""
+    words = {word.casefold() for text in private for word in re.split(r"[\s^=,]+", text) if word}
+    kept = (word for word in description.split() if word.strip(",.;:()").casefold() not in words)
+    return "".join(letter for letter in " ".join(kept) if letter.isprintable())
 
 
 def _frames(dataset: Dataset, count: int) -> Iterator[Frame]:
@@ -308,7 +319,8 @@ class Series:
     path: a file, a folder or a zip.
     slices: in stored order, which is K of `grid`: along the normal of the slices, whatever the files are called.
     grid: stored arrays are (columns, rows, slices).
-    measured: False where a single slice says nothing of its position; its grid is made up then.
+    measured: False where a single slice doesn't say its position or its thickness; what is missing is made up then.
+    referable: whether it names the frame of reference that a DICOM-SEG must repeat.
     """
 
     path: Path
@@ -317,10 +329,14 @@ class Series:
     grid: Grid
     slices: tuple[Slice, ...]
     measured: bool = True
+    referable: bool = True
 
     @property
     def suffix(self) -> str:
-        return ".dcm"
+        """Of results in the same family, or the nearest that can hold them."""
+        if not self.measured:
+            return ".png"
+        return ".dcm" if self.referable else ".nii.gz"
 
     @property
     def unit(self) -> tuple[str, float] | None:

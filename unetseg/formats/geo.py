@@ -19,8 +19,8 @@ from .image import MAX_PIXELS, Image, Reading
 from .libraries import imported
 from .raster import ORIENTATION, is_wide_png, tiff_tags
 
-RED_GREEN_BLUE = ("red|r|b0?4", "green|g|b0?3", "blue|b|b0?2")
-"""Names of bands: words, or the numbers of Sentinel-2."""
+RED_GREEN_BLUE = tuple(rf"(?:{names})(?![a-z0-9])" for names in ("red|r|b0?4", "green|g|b0?3", "blue|b|b0?2"))
+"""How names of bands begin: words, or the numbers of Sentinel-2."""
 MAX_BLOCK = 2**31
 """Bytes, of 8 for each number; a header may ask for any."""
 TRANSPARENT = 0.9
@@ -78,7 +78,8 @@ def read_raster(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
                 opacity = dataset.read(alpha)
             shown, seen = _shown(opacity, alpha)
         bands = _chosen(header, name, wanted, transparent=shown is not None)
-        if wanted is None and header.count > len(bands) + (shown is not None):
+        in_order = bands == tuple(range(1, len(bands) + 1))
+        if wanted is None and (header.count > len(bands) + (shown is not None) or not in_order):
             colours = "red, green and blue" if len(bands) == 3 else "grey"
             notices.append(
                 f"{name} has {header.count} bands{seen}; {_listed(bands)} are taken as {colours} (--bands for others)"
@@ -261,6 +262,12 @@ def _chosen(header: _Header, name: str, wanted: tuple[int, ...] | None, *, trans
                 f"choose from 1 to {header.count} (--bands)"
             )
         return wanted
+    named = [
+        [band for band, text in enumerate(header.place.descriptions, 1) if re.match(pattern, text.strip(), re.I)]
+        for pattern in RED_GREEN_BLUE
+    ]
+    if all(named):  # before the interpretation, which writers give by default
+        return tuple(bands[0] for bands in named)
     colours = ("red", "green", "blue")
     if set(colours) <= set(header.interpretations):
         return tuple(header.interpretations.index(colour) + 1 for colour in colours)
@@ -269,17 +276,6 @@ def _chosen(header: _Header, name: str, wanted: tuple[int, ...] | None, *, trans
         return (1,)
     if channels == 2:
         raise ValueError(f"{name} has {header.count} bands, which are no picture; choose one or three (--bands)")
-    if channels > 3:
-        named = [
-            [
-                band
-                for band, text in enumerate(header.place.descriptions, 1)
-                if re.fullmatch(pattern, text.strip(), re.I)
-            ]
-            for pattern in RED_GREEN_BLUE
-        ]
-        if all(named):
-            return tuple(bands[0] for bands in named)
     return (1, 2, 3)
 
 
@@ -314,9 +310,10 @@ def _stated_range(header: _Header, bands: tuple[int, ...]) -> tuple[tuple[float,
     if header.top is not None:
         return (0, header.top), f"values end at {header.top} by its header"
     scales = {(header.scales[band - 1], header.offsets[band - 1]) for band in bands}
-    if len(scales) == 1 and (pair := scales.pop()) != (1, 0) and pair[0] > 0:
+    # a single band with a scale is rather a height or a temperature
+    if len(bands) > 1 and len(scales) == 1 and (pair := scales.pop()) != (1, 0) and pair[0] > 0:
         scale, offset = pair
-        return (-offset / scale, (1 - offset) / scale), f"reflectance by scale {scale:g} and offset {offset:g}"
+        return (0.0 - offset / scale, (1 - offset) / scale), f"reflectance by scale {scale:g} and offset {offset:g}"
     # TIFF 6.0: zero is white, and the largest number of so many bits is black
     return ((0, 65535), "") if header.white_is_zero and header.dtype == "uint16" else (None, "")
 
@@ -360,7 +357,8 @@ def _doubt(header: _Header, values: NDArray[Any], name: str) -> str | None:
     metres = header.units[0].lower() in ("m", "metre", "metres", "meter", "meters")
     low, high = values.min(), values.max()
     heights = values.dtype.kind == "f" and header.place.transform is not None and (low < 0 or high > 1)
-    if metres or heights or header.fill or header.place.nodata is not None:
+    scaled = (header.scales[0], header.offsets[0]) != (1, 0)
+    if metres or heights or scaled or header.fill or header.place.nodata is not None:
         return (
             f"{name} looks like an elevation model or another measurement, of {low:g} to {high:g}, not a picture; "
             f"--value-range {low:g} {high:g} makes one of it"
@@ -405,5 +403,5 @@ def _explained(name: str) -> Iterator[None]:
             yield
     except Exception as error:
         reason = " ".join(str(error.__cause__ or error).split())
-        reason = re.sub(r"'?(/vsimem/)?[0-9a-f]{8}-[0-9a-f-]{27}\S*?\.tif'?", "it", reason)[:200]
+        reason = re.sub(r"\S*[/\\]\S*|'?[0-9a-f]{8}-[0-9a-f-]{27}\S*", "it", reason)[:200]  # paths may hold names
         raise ValueError(f"{name} is damaged or cut off ({reason}); save or download it again") from None

@@ -57,17 +57,26 @@ def write_labels_raster(
 
 
 def write_probabilities_raster(
-    path: Path, probabilities: NDArray[np.float32], place: Raster, names: Sequence[str]
+    path: Path,
+    probabilities: NDArray[np.float32],
+    place: Raster,
+    names: Sequence[str],
+    valid: NDArray[np.bool_] | None = None,
 ) -> Path:
-    """Write probabilities (K,H,W) as a GeoTIFF on the grid of the image: a band of half floats for each name."""
+    """Write probabilities (K,H,W) as a GeoTIFF on the grid of the image: a band of half floats for each name.
+
+    They are NaN, which is declared as nodata, where not `valid`.
+    """
     profile = _profile(path, place, probabilities) | {"nbits": 16, "interleave": "band", "bigtiff": "if_safer"}
+    profile["nodata"] = np.nan
     rasterio = imported("rasterio", path.name)
     with quiet_gdal(), rasterio.MemoryFile() as memory:
         with memory.open(**profile) as dataset:
             dataset.descriptions = tuple(names)
             for band, probability in enumerate(probabilities, 1):
                 # rounded here: GDAL cuts the last bits off, twice the error
-                dataset.write(probability.astype(np.float16).astype(np.float32), band)
+                rounded = probability.astype(np.float16).astype(np.float32)
+                dataset.write(rounded if valid is None else np.where(valid, rounded, np.float32(np.nan)), band)
         _keep(path, memory)
     return path
 

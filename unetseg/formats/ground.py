@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .libraries import imported
 from .quiet import quiet
@@ -45,17 +45,28 @@ class Raster:
 
         By the ellipsoid, whatever the CRS: a square metre of web Mercator is half of one on the ground at 45 degrees.
         """
-        row, column = (side // 2 for side in self.shape)
-        corners = self._in_degrees([(column, row), (column + 1, row), (column, row + 1)])
+        found = self._hectares(range(self.shape[0] // 2, self.shape[0] // 2 + 1))
+        return None if found is None else ("ha", float(found[0]))
+
+    @property
+    def row_units(self) -> NDArray[np.float64] | None:
+        """The hectares of a pixel in each row (H,), in its middle: in degrees, northern rows are smaller."""
+        return self._hectares(range(self.shape[0]))
+
+    def _hectares(self, rows: Sequence[int]) -> NDArray[np.float64] | None:
+        column = self.shape[1] // 2
+        corners = self._in_degrees([(column + x, row + y) for row in rows for x, y in ((0, 0), (1, 0), (0, 1))])
         if corners is None:
             return None
-        (east, north), *others = corners
-        (x1, y1), (x2, y2) = ((math.radians(x - east), math.radians(y - north)) for x, y in others)
+        places = np.radians(np.array(corners).reshape(-1, 3, 2))  # (H, corner, longitude and latitude)
+        (x1, y1), (x2, y2) = ((places[:, corner] - places[:, 0]).T for corner in (1, 2))
         axis, flat = WGS84
-        squeezed = 1 - flat * math.sin(math.radians(north)) ** 2
+        north = places[:, 0, 1]
+        squeezed = 1 - flat * np.sin(north) ** 2
         # the radii of curvature along the meridian and along the parallel, multiplied
-        radii = axis**2 * (1 - flat) / squeezed**2 * math.cos(math.radians(north))
-        return "ha", abs(x1 * y2 - x2 * y1) * radii / 10_000
+        radii = axis**2 * (1 - flat) / squeezed**2 * np.cos(north)
+        hectares: NDArray[np.float64] = np.abs(x1 * y2 - x2 * y1) * radii / 10_000
+        return hectares
 
     @property
     def bounds84(self) -> tuple[float, float, float, float] | None:

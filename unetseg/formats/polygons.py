@@ -39,6 +39,8 @@ def write_polygons(
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise ValueError(f"polygons are written as {', '.join(ENDINGS)}, got {path.name!r}; choose such a name")
+    if not 0 <= tolerance < np.inf:
+        raise ValueError(f"outlines are simplified by 0 pixels or more, got {tolerance}")
     if place.crs is None or place.transform is None:
         raise ValueError(f"{path.name} needs a place on the ground, which the image doesn't have; write .tif or .png")
     assert labels.shape == place.shape, f"{labels.shape} on a grid of {place.shape}"

@@ -16,7 +16,7 @@ from PIL import ImageOps
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from ..config import hex_to_rgb
+from ..config import IGNORE, hex_to_rgb
 from ..files import whole
 from .image import MAX_PIXELS, Image, Reading, as_image
 from .quiet import quiet
@@ -24,6 +24,8 @@ from .quiet import quiet
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 # modes that hold the values as stored; any other mode is converted to RGB
 AS_STORED = ("1", "L", "I;16", "I;16B", "I", "F", "RGB")
+NOTHING = (150, 150, 150)
+"""The colour of pixels that hold no data."""
 SPREAD = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies grey PNG of 2 and 4 bits with, so that they reach 255."""
 NEW_SUBFILE_TYPE = 254  # of TIFF 6.0; bit 0: a smaller copy of another picture of the file
@@ -178,14 +180,20 @@ def _only_transparency_differs(picture: PIL.Image.Image) -> bool:
     return alpha[0] != alpha[1] and all(low == high for low, high in channels)
 
 
-def write_labels(path: Path, labels: NDArray[np.uint8], palette: Sequence[str]) -> Path:
-    """Write a label map (H,W) as an indexed PNG: pixel values are ids, colours are the palette's."""
+def write_labels(
+    path: Path, labels: NDArray[np.uint8], palette: Sequence[str], valid: NDArray[np.bool_] | None = None
+) -> Path:
+    """Write a label map (H,W) as an indexed PNG: pixel values are ids, colours are the palette's; 255 if not valid."""
     if path.suffix.lower() != ".png":
         raise ValueError(f"label maps are written as .png, got {path.name!r}; choose a name that ends in .png")
     if labels.max() >= len(palette):
         raise ValueError(f"the label map holds the id {labels.max()}, but the palette ends at {len(palette) - 1}")
+    colours = [hex_to_rgb(color) for color in palette]
+    if valid is not None and not valid.all():
+        labels = np.where(valid, labels, np.uint8(IGNORE))
+        colours += [NOTHING] * (256 - len(colours))  # by their number Pillow chooses how many bits it writes
     picture = PIL.Image.fromarray(labels)
-    picture.putpalette([part for color in palette for part in hex_to_rgb(color)])
+    picture.putpalette([part for color in colours for part in color])
     with whole(path) as temporary:
         picture.save(temporary, format="PNG")
     return path

@@ -28,32 +28,41 @@ def read_image(source: str | Path | bytes, **reading: Unpack[Reading]) -> Image:
     reading: what the file may not say; see `Reading`.
     Raises ValueError in one sentence for what can't be read, or not without being told more.
     """
+    if reading.get("hounsfield") and reading.get("value_range") is not None:
+        raise ValueError("Hounsfield units go through the model's window; leave out hounsfield or the value range")
     if isinstance(source, bytes):
         name = reading.get("name") or "picture"
-        head, suffix = source[:HEAD], Path(name).suffix
+        head = source[:HEAD]
     else:
         source = Path(source)
-        name = reading.get("name") or source.name
-        head, suffix = _head(source, name), source.suffix
+        name = reading.get("name") or source.name or source.resolve().name
+        head = _head(source, name)
     reading["name"] = name
     if isinstance(source, Path):
         if source.is_dir() or looks_like_dicom(head) or head[:4] == b"PK\3\4":
             _refuse(reading, name, "bands", "a DICOM series")
             return read_series(source, **reading)
-        if kind := kind_of(head, suffix):
+        if kind := kind_of(head):
             _refuse(reading, name, "bands", "a volume")
             _refuse(reading, name, "series", "a volume")
             return read_volume(source, kind, **reading)
-    elif looks_like_dicom(head) or kind_of(head, suffix):
+    elif looks_like_dicom(head) or kind_of(head):
         raise ValueError(f"{name} is a medical file, which is read from a path, not from bytes")
     _refuse(reading, name, "series", "a picture")
-    tiff = head[:4] in TIFF and not is_simple_tiff(source if isinstance(source, bytes) else source.read_bytes())
+    tiff = head[:4] in TIFF and (
+        reading.get("bands") is not None
+        or not is_simple_tiff(source if isinstance(source, bytes) else source.read_bytes())
+    )
     if tiff or is_wide_png(head):
         image = read_raster(source, **reading)
     else:
         _refuse(reading, name, "bands", "a picture")
         image = read_picture(source, **reading)
-    return dataclasses.replace(image, hounsfield=True, value_range=None) if reading.get("hounsfield") else image
+    if not reading.get("hounsfield"):
+        return image
+    if image.pixels.dtype == np.uint8:
+        raise ValueError(f"{name} holds 8 bits, which are too few for Hounsfield units; leave hounsfield out")
+    return dataclasses.replace(image, hounsfield=True, value_range=None)
 
 
 def read_mask(path: Path, *, place: Place | None = None, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
@@ -69,7 +78,7 @@ def read_mask(path: Path, *, place: Place | None = None, max_pixels: int = MAX_P
         if not isinstance(place, Series):
             raise ValueError(f"{path.name} is DICOM, and so must its image be; give the series that it was drawn on")
         return read_seg(path, place)
-    if kind := kind_of(head, path.suffix):
+    if kind := kind_of(head):
         if isinstance(place, Volume) or (isinstance(place, Series) and place.measured):
             return read_label_volume(path, kind, place.grid)
         return read_label_volume(path, kind)

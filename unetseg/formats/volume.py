@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import re
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -42,10 +44,11 @@ class Volume:
         return self.grid.unit
 
 
-def kind_of(data: bytes, suffix: str) -> str | None:
-    """`nifti`, `nrrd`, `metaimage` or None, by the first 600 bytes of a file; of a packed one also by its suffix."""
+def kind_of(data: bytes) -> str | None:
+    """`nifti`, `nrrd`, `metaimage` or None, by the first 600 bytes of a file."""
     if data[:2] == b"\x1f\x8b":
-        return "nifti" if suffix == ".gz" else None
+        with contextlib.suppress(zlib.error):
+            data = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, 600)
     if data[344:347] in (b"n+1", b"ni1") or data[4:8] in (b"n+2\0", b"ni2\0"):
         return "nifti"
     if data[:4] == b"NRRD":
@@ -138,12 +141,27 @@ def _read(path: Path, name: str, kind: str, max_pixels: int) -> tuple[NDArray[An
 def _nifti(path: Path, name: str, max_pixels: int) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
     nibabel = imported("nibabel", name, extra="medical")
     notices: list[str] = []
-    with _explained(name):
-        # a file whose name says less than its content is read too
-        opened = nibabel.Nifti2Image if _is_nifti2(path) else nibabel.Nifti1Image
-        kinds = {"header": str(path), "image": str(path)} if path.suffix not in (".hdr", ".img") else None
-        image = opened.from_file_map(opened.make_file_map(kinds)) if kinds else opened.from_filename(str(path))
-        header, shape = image.header, image.shape
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"  # whatever its name says
+    with contextlib.closing(gzip.open(path) if packed else path.open("rb")) as file:
+        with _explained(name):
+            start = file.read(348)
+        if start[344:347] == b"ni1" or start[4:7] == b"ni2":
+            raise ValueError(f"{name} is one of two files (.hdr, .img), expected one; save it as .nii or .nii.gz")
+        with _explained(name):
+            holder = nibabel.FileHolder(fileobj=file)
+            opened = nibabel.Nifti2Image if start[4:7] == b"n+2" else nibabel.Nifti1Image
+            image = opened.from_file_map({"header": holder, "image": holder})
+        return _stored_nifti(image, name, max_pixels, notices)
+
+
+def _stored_nifti(
+    image: Any,  # noqa: ANN401, nibabel's
+    name: str,
+    max_pixels: int,
+    notices: list[str],
+) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
+    header, shape = image.header, image.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     _check_shape(shape, name, max_pixels)
@@ -187,17 +205,6 @@ def rescaled(raw: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
                 result[..., index] = raw[..., index].astype(np.int64) * int(slope) + int(intercept)
             return result
     return (raw.astype(np.float32) * np.float32(slope) + np.float32(intercept)).astype(np.float32)
-
-
-def _is_nifti2(path: Path) -> bool:
-    import gzip
-
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start[:2] == b"\x1f\x8b":
-        with gzip.open(path) as file:
-            start = file.read(8)
-    return start[4:8] in (b"n+2\0", b"ni2\0")
 
 
 def _by_itk(path: Path, name: str, max_pixels: int) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
@@ -272,12 +279,12 @@ def _check_shape(shape: tuple[int, ...], name: str, max_pixels: int) -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _explained(name: str) -> Iterator[None]:
     """Both libraries raise almost anything on a damaged file, and warn of what is handled here."""
     try:
         with quiet():
             yield
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = re.sub(r"\S*[/\\]\S*", "it", " ".join(str(error).split()))[:200]  # paths may hold names
         raise ValueError(f"{name} is damaged or cut off ({reason}); save or download it again") from None

@@ -86,13 +86,14 @@ def save_labels(
             background=hidden,
             palette=config.palette,
             model=model,
+            version=model.partition(" at ")[2] or None,  # the commit
             labelmap=kind == "dicom-labelmap",
         )
     if len(labels) > 1:
         raise ValueError(f"{image.name} has {len(labels)} slices, and {path.suffix} holds one; write .nii.gz or .dcm")
     valid = None if image.valid is None else image.valid[0]
     if kind == "png":
-        return write_labels(path, labels[0], config.palette)
+        return write_labels(path, labels[0], config.palette, valid)
     if not isinstance(place, Raster):
         raise ValueError(f"{image.name} has no place on the ground; write its labels as .png")
     if kind in ("geotiff", "cog"):
@@ -109,24 +110,26 @@ def save_probabilities(
     path: Path, probabilities: Iterator[NDArray[np.float32]], image: Image, config: SegmentationConfig
 ) -> Path:
     """Write what comes slice by slice, (K,H,W) each: .npz as float16 (D,K,H,W); .tif in half floats, a band for each
-    output; .nii and .nii.gz, which have no half floats, as float32 (I,J,K) of a single output, or one file for each.
+    output; .nii and .nii.gz, which have no half floats, as float32 (I,J,K), of several outputs (I,J,K,outputs).
     """
     name = path.name.lower()
     if name.endswith(".npz"):
-        array = np.stack([one.astype(np.float16) for one in probabilities])  # (D,K,H,W)
+        array = np.empty((*image.pixels.shape[:1], len(config.outputs), *image.pixels.shape[1:3]), np.float16)
+        for index, one in enumerate(probabilities):
+            array[index] = one  # (D,K,H,W)
         with whole(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, probabilities=array, outputs=np.array(config.outputs))
         return path
     if name.endswith((".nii", ".nii.gz")):
         if not isinstance(image.place, (Volume, Series)):
             raise ValueError(f"{image.name} is no volume with a place in a patient; write its probabilities as .npz")
-        array = np.stack(list(probabilities))  # (D,K,H,W)
-        for channel, output in enumerate(config.outputs):
-            target = path if len(config.outputs) == 1 else path.with_name(f"{output}_{path.name}")
-            write_volume(target, array[:, channel], image.place.grid)
-        return path
+        volume = np.empty((*image.pixels.shape[:3], len(config.outputs)), np.float32)
+        for index, one in enumerate(probabilities):
+            volume[index] = np.moveaxis(one, 0, -1)  # (D,H,W,K)
+        return write_volume(path, volume[..., 0] if len(config.outputs) == 1 else volume, image.place.grid)
     if name.endswith((".tif", ".tiff")):
         if not isinstance(image.place, Raster):
             raise ValueError(f"{image.name} has no place on the ground; write its probabilities as .npz")
-        return write_probabilities_raster(path, next(probabilities), image.place, config.outputs)
+        valid = None if image.valid is None else image.valid[0]
+        return write_probabilities_raster(path, next(probabilities), image.place, config.outputs, valid)
     raise ValueError(f"probabilities are written as {', '.join(PROBABILITIES)}, got {path.name!r}")
