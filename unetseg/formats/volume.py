@@ -47,8 +47,10 @@ class Volume:
 def kind_of(data: bytes) -> str | None:
     """`nifti`, `nrrd`, `metaimage` or None, by the first 600 bytes of a file."""
     if data[:2] == b"\x1f\x8b":
-        with contextlib.suppress(zlib.error):
+        try:
             data = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, 600)
+        except zlib.error:
+            return "nifti"  # nothing else comes packed so: its reader says what is wrong
     if data[344:347] in (b"n+1", b"ni1") or data[4:8] in (b"n+2\0", b"ni2\0"):
         return "nifti"
     if data[:4] == b"NRRD":
