@@ -14,10 +14,11 @@ import PIL.Image
 import pydicom
 import pytest
 import rasterio
+import SimpleITK
 from affine import Affine
 from configs import RGB, config_for, network_for
 
-from unetseg import Predictor, read_image
+from unetseg import Image, Predictor, read_image
 from unetseg.__main__ import main
 from unetseg.formats import read_mask, series_in
 from unetseg.formats.dicom_seg import read_seg
@@ -376,6 +377,7 @@ def test_several_probabilities_of_a_volume_are_one_file_in_four_dimensions(tmp_p
         (["--simplify", "2"], "--simplify does nothing without polygons"),
         (["--as", "gpkg", "--simplify", "-1"], "outlines are simplified by 0 pixels or more, got -1"),
         (["--minimum", "-3"], "pieces have at least 0 pixels, got a minimum of -3"),
+        (["--hounsfield", "--value-range", "auto"], "leave out hounsfield or the value range"),
         (["--hounsfield"], "holds 8 bits, which are too few for Hounsfield units"),
     ],
 )
@@ -410,3 +412,47 @@ def test_nobody_is_named_by_folders_or_descriptions(tmp_path: Path) -> None:
 def test_the_window_or_range_that_the_network_saw_is_told(models: Path, tmp_path: Path) -> None:
     predictor = Predictor.from_pretrained(models / "ct", device="cpu")
     assert predictor(volume(tmp_path / "ct.nii")).description().endswith(", window -200 to 200")
+
+
+def test_copies_of_a_slice_count_once(tmp_path: Path) -> None:
+    made = dicom_files.slices(3, shape=(20, 22))
+    for folder in ("a", "copy"):
+        dicom_files.written(tmp_path / "series" / folder, made)
+    image = read_image(tmp_path / "series")
+    assert image.pixels.shape[0] == 3
+    assert "3 other files passed over" in image.description()
+
+
+@pytest.mark.parametrize("uneven", [0.0, 0.001])
+def test_steps_that_itk_gives_up_are_told(models: Path, tmp_path: Path, uneven: float) -> None:
+    """SimpleITK 2.5.7 shows a DICOM-SEG of such a series with voxels of 1 mm."""
+    made = dicom_files.slices(8, shape=(20, 22), spacing=(1.5, 2))
+    for number, dataset in enumerate(made):
+        dataset.ImagePositionPatient[2] += uneven * (number % 2)
+    found = Predictor.from_pretrained(models / "ct", device="cpu")(dicom_files.written(tmp_path / "series", made))
+    seen = SimpleITK.ReadImage(str(found.save(tmp_path / "seg.dcm"))).GetSpacing()
+    assert any("has uneven steps, which viewers built on ITK don't show" in notice for notice in found.notices) == (
+        seen == (1, 1, 1)
+    )
+    assert (seen == (1, 1, 1)) == bool(uneven)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_volumes_of_itk_are_known_by_their_content_too(tmp_path: Path, ending: str) -> None:
+    SimpleITK.WriteImage(SimpleITK.Image(4, 5, 3, SimpleITK.sitkUInt8), str(tmp_path / f"a{ending}"))
+    assert read_image((tmp_path / f"a{ending}").rename(tmp_path / "a.dat")).pixels.shape == (3, 5, 4, 1)
+
+
+def test_a_volume_of_8_bits_is_doubted_by_a_model_of_ct(models: Path, tmp_path: Path) -> None:
+    nibabel.Nifti1Image(np.ones((8, 8, 3), np.uint8), AFFINE).to_filename(tmp_path / "a.nii")
+    found = Predictor.from_pretrained(models / "ct", device="cpu")(tmp_path / "a.nii")
+    assert found.notices == ("a.nii is a volume of 8 bits, which are no Hounsfield units; it may be labels, not a CT",)
+
+
+def test_a_slice_alone_is_drawn_by_the_scale_of_all(tmp_path: Path) -> None:
+    """Alone it would be refused: it uses few of its 65,536 tones."""
+    pixels = np.linspace(0, 60_000, 3 * 64).astype(np.uint16).reshape(3, 8, 8, 1)
+    found = Predictor(network_for(config_for("binary")), device="cpu")(Image(pixels, (0, 65535)))
+    for index in range(3):
+        assert (found.alone(index).picture[0] == found.picture[index]).all()
+        assert (found.alone(index).view("overlay") == found.view("overlay", index=index)).all()

@@ -121,3 +121,10 @@ def test_only_what_is_valid_counts() -> None:
     assert (background["pixels"], liver["pixels"]) == (2, 1)
     assert liver["share"] == pytest.approx(1 / 3, abs=1e-5)
     assert liver["mean_probability"] == 0.9
+
+
+def test_more_pieces_than_16_bits_can_number_are_counted() -> None:
+    labels = np.zeros((1, 600, 600), dtype=np.uint8)
+    labels[0, ::2, ::2] = 1  # 90,000 spots
+    assert measured(labels, [None, 0.0], image_of(labels), BINARY)[1]["pieces"] == 90_000
+    assert (cleaned(labels, BINARY, Cleaning(minimum=2)) == 0).all()

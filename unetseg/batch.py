@@ -64,6 +64,8 @@ def jobs_in(inputs: Sequence[Path], series: str | None) -> list[Job]:
 
 def reading_of(value_range: Sequence[str] | None, bands: str | None, hounsfield: bool | None) -> Reading:
     """What is said of the inputs, in words: LOW HIGH or auto; 4,3,2. ValueError for what is neither."""
+    if hounsfield and value_range:
+        raise ValueError("Hounsfield units go through the model's window; leave out hounsfield or the value range")
     limits, chosen = None, None
     if value_range and list(value_range) != AUTO:
         try:

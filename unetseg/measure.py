@@ -51,7 +51,6 @@ def cleaned(
         return labels
     if config.background is None:
         raise ValueError("labels without a background can't be cleaned: what goes would have no label; leave it out")
-    ndimage = imported("scipy.ndimage", "what counts pieces and fills holes", extra="report")
     result = labels.copy()
     if valid is not None:
         labels = np.where(valid, labels, np.uint8(0))
@@ -61,7 +60,7 @@ def cleaned(
             continue
         mask = labels[box] == label
         if cleaning.largest or cleaning.minimum > 1:
-            pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
+            pieces, count = _pieces(mask)
             sizes = np.bincount(pieces.ravel(), minlength=count + 1)
             stays = sizes >= cleaning.minimum
             if cleaning.largest:
@@ -71,7 +70,7 @@ def cleaned(
             result[box][mask & ~kept] = 0
             mask = kept
         if cleaning.holes:
-            filled = ndimage.binary_fill_holes(mask if len(labels) > 1 else mask[0])
+            filled = _ndimage().binary_fill_holes(mask if len(labels) > 1 else mask[0])
             result[box][filled.reshape(mask.shape) & (labels[box] == 0)] = label
     return result
 
@@ -84,7 +83,6 @@ def measured(
     probability_sums: of each label, its probability summed over its own pixels; None where it has no output.
     Only pixels that are valid count.
     """
-    ndimage = imported("scipy.ndimage", "what counts pieces and fills holes", extra="report")
     # slice by slice: a count of all at once would need eight times their room
     counts = np.zeros(len(config.labels), dtype=np.int64)
     for index, slice_ in enumerate(labels):
@@ -107,7 +105,7 @@ def measured(
             mask = None if box is None else labels[box] == label
             if mask is not None and image.valid is not None:
                 mask &= image.valid[box]
-            row["pieces"] = 0 if mask is None else int(ndimage.label(mask, np.ones((3, 3, 3)))[1])
+            row["pieces"] = 0 if mask is None else _pieces(mask)[1]
             if len(labels) > 1:
                 row["slices"] = None if box is None else [box[0].start + 1, box[0].stop]
         likely = probability_sums[label]
@@ -153,3 +151,18 @@ def _box(labels: Labels, label: int, valid: NDArray[np.bool_] | None = None) -> 
         found[0][index] = mask.any()
     ends = [np.flatnonzero(here) for here in found]
     return tuple(slice(int(e[0]), int(e[-1]) + 1) for e in ends) if ends[0].size else None
+
+
+def _pieces(mask: NDArray[np.bool_]) -> tuple[NDArray[Any], int]:
+    """Numbered pieces (D,H,W) and how many, in half the room as long as their numbers fit in 16 bits."""
+    touching = np.ones((3, 3, 3))
+    pieces = np.empty(mask.shape, np.uint16)
+    try:
+        return pieces, int(_ndimage().label(mask, touching, output=pieces))
+    except RuntimeError:
+        found, count = _ndimage().label(mask, touching)
+        return found, int(count)
+
+
+def _ndimage() -> Any:  # noqa: ANN401, a module
+    return imported("scipy.ndimage", "what counts pieces and fills holes", extra="report")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -35,6 +34,7 @@ class Segmentation:
     network_logits: float32 (D,K,h,w); D slices (1 for a picture), K output channels.
     image: what was segmented, (D,H,W,C) as stored.
     notices: what a reader of the result should know.
+    between: what was black and white to the network, as `prepare.ranges` says of all slices.
     drawn: uint8 (D,H,W,3), the picture where it is not drawn from the image.
     model: what found it, as `Predictor.model` says.
     """
@@ -43,6 +43,7 @@ class Segmentation:
     image: Image
     config: SegmentationConfig
     notices: tuple[str, ...] = ()
+    between: Ranges = None
     drawn: NDArray[np.uint8] | None = None
     model: str = ""
 
@@ -73,10 +74,9 @@ class Segmentation:
 
     def description(self) -> str:
         """What was read and how, and between which values the network saw it; see `Image.description`."""
-        between = self._ranges
-        if between is None or (self.image.value_range is not None and not self.image.hounsfield):
+        if self.between is None or (self.image.value_range is not None and not self.image.hounsfield):
             return self.image.description()
-        pairs = dict.fromkeys(f"{low:g} to {high:g}" for low, high in between)
+        pairs = dict.fromkeys(f"{low:g} to {high:g}" for low, high in self.between)
         return f"{self.image.description()}, {'window' if self.image.hounsfield else 'values'} {', '.join(pairs)}"
 
     def labels(self, thresholds: Sequence[float] | None = None, *, index: int | None = None) -> NDArray[np.uint8]:
@@ -208,10 +208,6 @@ class Segmentation:
             notices=self.notices,
         )
 
-    @cached_property
-    def _ranges(self) -> Ranges:
-        return ranges(self.image, self.config)
-
     def _restored(self, index: int) -> Tensor:
         return restore(self.network_logits[index][None], *self.shape[1:])  # (1,K,H,W)
 
@@ -222,7 +218,7 @@ class Segmentation:
         part = slice(index, None if index == -1 else index + 1)
         if self.drawn is not None:
             return self.drawn[part]
-        return render.as_rgb(scaled(self.image.pixels[part], self._ranges, self.config))
+        return render.as_rgb(scaled(self.image.pixels[part], self.between, self.config))
 
 
 class Predictor:
@@ -288,7 +284,7 @@ class Predictor:
                 logits[index] = found[0]
         assert logits is not None, "an Image has at least one slice"
         notices = (*image.notices, *doubts(image, self.config))
-        return Segmentation(logits, image, self.config, notices, model=self.model)
+        return Segmentation(logits, image, self.config, notices, between, model=self.model)
 
     @property
     def model(self) -> str:

@@ -20,6 +20,8 @@ from .formats import Image, looks_hounsfield, proposed_range
 
 Ranges = Sequence[tuple[float, float]] | None
 """(low, high) of each channel, or None for numbers that are scaled already."""
+FEW_TONES = 65536 // 4
+"""An image of 16 bits that spans fewer is nearly of one tone as it is."""
 OFFSETS = (1024, 8192, 32768)
 """What is added to Hounsfield units so that none is negative, as DICOM stores them and as PNG of 16 bits must."""
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -93,7 +95,7 @@ def ranges(image: Image, config: SegmentationConfig) -> Ranges:
                 f"if it is a picture and no measurement, {_proposal(image, config)}"
             )
         return None
-    if image.value_range is None or (image.value_range == (0, 65535) and 0 < highest - lowest < 65536 // 4):
+    if image.value_range is None or (image.value_range == (0, 65535) and 0 < highest - lowest < FEW_TONES):
         raise ValueError(
             f"{image.name}: {image.pixels.dtype} values from {lowest} to {highest} have no natural black and white; "
             f"{_proposal(image, config)}"
@@ -124,6 +126,8 @@ def doubts(image: Image, config: SegmentationConfig) -> tuple[str, ...]:
     'a.png is in colour'
     """
     found = []
+    if config.window is not None and len(image.pixels) > 1 and image.pixels.dtype == np.uint8 and not image.stated:
+        found.append(f"{image.name} is a volume of 8 bits, which are no Hounsfield units; it may be labels, not a CT")
     grey = "is grey and this model was trained on colour; another model may be meant for it"
     if image.pixels.shape[-1] == 1:
         if config.channels == ("red", "green", "blue"):

@@ -21,7 +21,8 @@ def dicom(folder: Path) -> Path:
 
 
 def nifti(folder: Path) -> Path:
-    nibabel.Nifti1Image(np.zeros((16, 16, 2), np.uint8), np.eye(4)).to_filename(folder / "a.nii")
+    values = np.arange(512).reshape(16, 16, 2).astype(np.uint8)
+    nibabel.Nifti1Image(values, np.eye(4)).to_filename(folder / "a.nii")
     return folder / "a.nii"
 
 
@@ -78,6 +79,7 @@ def test_a_result_is_answered_with_the_command_that_brings_its_writer(
 ) -> None:
     config = config_for("binary", window=(-200, 200)) if make is dicom else config_for("binary")
     found = Predictor(network_for(config), device="cpu")(make(tmp_path))
+    assert found.labels().any()
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match=rf"pip install 'unetseg\[{extra}\]'$"):

@@ -29,9 +29,12 @@ from .quiet import quiet
 
 __all__ = ["Found", "Series", "looks_like_dicom", "read_series", "series_in"]
 
+EVEN = 1.0001
+"""ITK gives up the spacing of a DICOM-SEG whose steps differ by more: SimpleITK 2.5.7 shows 1 mm each way."""
 GAP = 1.5
 """Steps between slices may differ by this factor; beyond it a slice is missing."""
-AIR = -1000
+OUTSIDE = -1000
+"""Air, in Hounsfield units: where a scanner saw nothing."""
 MEASURED = ("CT", "PT")
 """Modalities whose numbers measure something, however they are shown."""
 
@@ -85,6 +88,11 @@ def read_series(path: Path, **reading: Unpack[Reading]) -> Image:
         notices.append(f"{name} doesn't say where it lies or how thick it is; volumes are not known")
     if spread > 1.01:
         notices.append(f"{name} has slices at uneven steps (up to {spread:.3g} times one another); taken as even")
+    if spread > EVEN or series.grid.sheared:
+        what = "a tilted gantry" if series.grid.sheared else "uneven steps"
+        notices.append(
+            f"{name} has {what}, which viewers built on ITK don't show of a DICOM-SEG; NIfTI has the voxels in place"
+        )
     if header.samples == 1 and _is_inverted(header):
         notices.append(f"{name} stores white as its lowest value (MONOCHROME1); it was inverted")
     value_range = reading.get("value_range")
@@ -134,13 +142,20 @@ def _found(headers: Sequence[Header]) -> Found:
 
 
 def _all_series(files: Files) -> tuple[list[list[Header]], int, int]:
-    """The series of a place, how many files are none of their images, and how many are localizers."""
+    """The series of a place, how many files are none of their images, and how many are localizers.
+
+    Of copies of an instance the first counts.
+    """
     if len(files.names) == 1:
         with files.open(files.names[0]) as file:
             if not file.read(1):
                 raise ValueError(f"{files.title(files.names[0])} is empty (0 bytes); give a DICOM file")
     headers = [header for name in files.names if (header := read_header(files, name))]
-    images = [header for header in headers if header.is_image]
+    first: dict[str, Header] = {}
+    for header in headers:
+        if header.is_image:
+            first.setdefault(header.instance or header.file, header)
+    images = list(first.values())
     slices = [header for header in images if not header.localizer]
     if not slices:
         raise ValueError(f"{files.name} {_what_else(files, headers, images)}")
@@ -358,7 +373,7 @@ def _volume(
                 stored = sum(header.stored_range()) - stored.astype(np.int64)
             numbers = stored.astype(np.float64) * slope + intercept
             if hounsfield:
-                numbers[padded] = AIR
+                numbers[padded] = OUTSIDE
             if volume.dtype == np.int16 and not -32768 <= numbers.min() <= numbers.max() <= 32767:
                 volume = volume.astype(np.float32)
             volume[k] = numbers

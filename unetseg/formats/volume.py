@@ -137,7 +137,7 @@ def looks_hounsfield(stored: NDArray[Any], offset: int = 0) -> bool:
 
 def _read(path: Path, name: str, kind: str, max_pixels: int) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
     """Stored numbers (I,J,K), rescaled; the affine to RAS in millimetres; notices."""
-    return (_nifti if kind == "nifti" else _by_itk)(path, name, max_pixels)
+    return _nifti(path, name, max_pixels) if kind == "nifti" else _by_itk(path, name, max_pixels, kind)
 
 
 def _nifti(path: Path, name: str, max_pixels: int) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
@@ -209,12 +209,13 @@ def rescaled(raw: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
     return (raw.astype(np.float32) * np.float32(slope) + np.float32(intercept)).astype(np.float32)
 
 
-def _by_itk(path: Path, name: str, max_pixels: int) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
+def _by_itk(path: Path, name: str, max_pixels: int, kind: str) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
     itk = imported("SimpleITK", name, extra="itk")
     _refuse_paths(path, name)
     itk.ProcessObject.SetGlobalWarningDisplay(False)
     with _explained(name):
         reader = itk.ImageFileReader()
+        reader.SetImageIO({"nrrd": "NrrdImageIO", "metaimage": "MetaImageIO"}[kind])  # whatever its name says
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
         size, channels = reader.GetSize(), reader.GetNumberOfComponents()

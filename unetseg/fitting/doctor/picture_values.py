@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ...prepare import FEW_TONES
 from ..words import counted, some
 from .findings import Finding, Weight
 from .survey import ImageFacts
@@ -20,8 +21,6 @@ _NOTICES: tuple[tuple[str, Weight, str, str], ...] = (
 )
 """A word of what reading an image tells, and how it is reported."""
 NEARLY_BLACK = 65536 // 8
-FEW_TONES = 65536 // 4
-"""An image of 16 bits that uses fewer is refused where no range is stated; see `prepare.ranges`."""
 SOFT_TISSUE = (-160, 240)
 """The usual window for organs of the abdomen, in Hounsfield units."""
 UNIT_BY_LOOKS = "doesn't name its unit"
