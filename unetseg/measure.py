@@ -61,12 +61,13 @@ def cleaned(
         mask = labels[box] == label
         if cleaning.largest or cleaning.minimum > 1:
             pieces, count = _pieces(mask)
-            sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+            sizes = np.bincount(pieces[mask], minlength=count + 1)
             stays = sizes >= cleaning.minimum
             if cleaning.largest:
                 stays &= np.arange(count + 1) == 1 + sizes[1:].argmax()
             stays[0] = False
             kept = stays[pieces]
+            del pieces
             result[box][mask & ~kept] = 0
             mask = kept
         if cleaning.holes:
