@@ -179,6 +179,12 @@ def test_bands_are_taken_as_typed(models: Path, tmp_path: Path) -> None:
         (["--as", "nifti"], "a.tif is no volume with a place in a patient; write its labels as .png"),
         (["--series", "1"], "a.tif is a picture and has no series to choose from; leave series out"),
         (["--largest"], "labels without a background can't be cleaned"),
+        (["--minimum", "-3"], "pieces have at least 0 pixels, got a minimum of -3"),
+        (["--simplify", "2"], "--simplify does nothing without polygons"),
+        (["--as", "gpkg", "--simplify", "-1"], "outlines are simplified by 0 pixels or more, got -1"),
+        (["--hounsfield"], "holds 8 bits, which are too few for Hounsfield units"),
+        (["--hounsfield", "--value-range", "0", "100"], "leave out hounsfield or the value range"),
+        (["--hounsfield", "--value-range", "auto"], "leave out hounsfield or the value range"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(
@@ -370,24 +376,6 @@ def test_several_probabilities_of_a_volume_are_one_file_in_four_dimensions(tmp_p
     np.testing.assert_allclose(stored, found.probabilities, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--hounsfield", "--value-range", "0", "100"], "leave out hounsfield or the value range"),
-        (["--simplify", "2"], "--simplify does nothing without polygons"),
-        (["--as", "gpkg", "--simplify", "-1"], "outlines are simplified by 0 pixels or more, got -1"),
-        (["--minimum", "-3"], "pieces have at least 0 pixels, got a minimum of -3"),
-        (["--hounsfield", "--value-range", "auto"], "leave out hounsfield or the value range"),
-        (["--hounsfield"], "holds 8 bits, which are too few for Hounsfield units"),
-    ],
-)
-def test_options_that_contradict_themselves_or_the_file_are_refused(
-    models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, words: list[str], message: str
-) -> None:
-    assert predict(models / "land", scene(tmp_path / "a.tif"), "--out", tmp_path / "o", *words) == 1
-    assert message in caplog.text
-
-
 def test_bands_of_a_plain_picture_are_taken_as_typed_too(tmp_path: Path) -> None:
     pixels = draw_sample("aerial", 1, 32)[0]
     PIL.Image.fromarray(pixels).save(tmp_path / "a.tif")
@@ -456,3 +444,17 @@ def test_a_slice_alone_is_drawn_by_the_scale_of_all(tmp_path: Path) -> None:
     for index in range(3):
         assert (found.alone(index).picture[0] == found.picture[index]).all()
         assert (found.alone(index).view("overlay") == found.view("overlay", index=index)).all()
+
+
+def test_a_damaged_file_is_left_out_of_a_folder_and_named(models: Path, tmp_path: Path) -> None:
+    folder = dicom_files.written(tmp_path / "series", dicom_files.slices(4, shape=(20, 22)))
+    first, *_, last = sorted(folder.iterdir())
+    last.write_bytes(last.read_bytes()[:300])
+    image = read_image(folder)
+    assert image.pixels.shape[0] == 3
+    assert "series: 1 file with a damaged header left out, first 003.dcm" in image.notices
+    for path in sorted(folder.iterdir())[1:3]:
+        path.write_bytes(first.read_bytes()[:300])
+    first.write_bytes(first.read_bytes()[:300])
+    with pytest.raises(ValueError, match=r"^000\.dcm in series has a damaged header; save or download it again"):
+        read_image(folder)

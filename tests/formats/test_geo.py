@@ -20,7 +20,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.transform import Affine
 
-from unetseg.formats import Image
+from unetseg.formats import Image, read_mask
 from unetseg.formats.geo import read_raster, read_raster_numbers
 from unetseg.formats.geo_writer import write_labels_raster, write_probabilities_raster
 from unetseg.formats.ground import Raster
@@ -651,6 +651,21 @@ def test_of_a_palette_mask_the_indices_are_read_and_of_colours_the_colours(tmp_p
 def test_masks_that_would_lose_something_are_refused(tmp_path: Path, bands: NDArray[Any], message: str) -> None:
     with pytest.raises(ValueError, match=rf"^a\.tif {message}"):
         read_raster_numbers(written(tmp_path / "a.tif", bands), "a.tif")
+
+
+def test_a_mask_that_lies_elsewhere_than_its_image_is_refused(tmp_path: Path) -> None:
+    image = read_raster(written(tmp_path / "image.tif", COLOUR, **UTM)).place
+    for shift, refused in ((0, False), (2, False), (50, True)):
+        moved = Affine(5, 0, 500_000 + shift, 0, -5, 5_000_000)
+        path = written(tmp_path / "mask.tif", GRADIENT[None], crs=UTM["crs"], transform=moved)
+        if refused:
+            with pytest.raises(
+                ValueError, match=r"^mask\.tif lies elsewhere than its image, by up to 10 pixels; "
+            ):
+                read_mask(path, place=image)
+        else:
+            assert (read_mask(path, place=image) == GRADIENT).all()
+        assert (read_mask(path) == GRADIENT).all()
 
 
 def test_a_mask_of_several_pages_is_refused(tmp_path: Path) -> None:

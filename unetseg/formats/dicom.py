@@ -73,9 +73,8 @@ def read_series(path: Path, **reading: Unpack[Reading]) -> Image:
     name = reading.get("name") or path.name
     _check_library(name)
     with quiet(), Files(path, name) as files:
-        every, passed_over, localizers = _all_series(files)
+        every, passed_over, notices = _all_series(files)
         headers = _chosen(every, reading.get("series"), name)
-        notices = [f"{name}: {localizers} localizer{'s' * (localizers > 1)} left out"] if localizers else []
         _check_alike(headers, name, reading.get("max_pixels", MAX_PIXELS))
         series, spread = _arranged(headers, path, name)
         pixels, valid = _colour(files, headers[0]), None
@@ -141,28 +140,42 @@ def _found(headers: Sequence[Header]) -> Found:
     return Found(headers[0].series, headers[0].modality, slices, headers[0].description)
 
 
-def _all_series(files: Files) -> tuple[list[list[Header]], int, int]:
-    """The series of a place, how many files are none of their images, and how many are localizers.
+def _all_series(files: Files) -> tuple[list[list[Header]], int, list[str]]:
+    """The series of a place, how many files are none of their images, and notices of what else is left out.
 
-    Of copies of an instance the first counts.
+    Of copies of an instance the first counts. A slice that is missing for a damaged file leaves a gap, which is told.
     """
     if len(files.names) == 1:
         with files.open(files.names[0]) as file:
             if not file.read(1):
                 raise ValueError(f"{files.title(files.names[0])} is empty (0 bytes); give a DICOM file")
-    headers = [header for name in files.names if (header := read_header(files, name))]
+    headers, damaged = [], []
+    for name in files.names:
+        try:
+            if header := read_header(files, name):
+                headers.append(header)
+        except ValueError as error:
+            damaged.append((name, error))
     first: dict[str, Header] = {}
     for header in headers:
         if header.is_image:
             first.setdefault(header.instance or header.file, header)
     images = list(first.values())
     slices = [header for header in images if not header.localizer]
+    if not slices and damaged:
+        raise damaged[0][1]
     if not slices:
         raise ValueError(f"{files.name} {_what_else(files, headers, images)}")
     grouped: dict[tuple[int, str], list[Header]] = {}
     for header in slices:
         grouped.setdefault((header.series_number, header.series), []).append(header)
-    return [grouped[key] for key in sorted(grouped)], len(files.names) - len(images), len(images) - len(slices)
+    left_out = []
+    if localizers := len(images) - len(slices):
+        left_out.append(f"{files.name}: {localizers} localizer{'s' * (localizers > 1)} left out")
+    if damaged:
+        number = f"{len(damaged)} file{'s' * (len(damaged) > 1)}"
+        left_out.append(f"{files.name}: {number} with a damaged header left out, first {Path(damaged[0][0]).name}")
+    return [grouped[key] for key in sorted(grouped)], len(files.names) - len(images) - len(damaged), left_out
 
 
 def _what_else(files: Files, headers: Sequence[Header], images: Sequence[Header]) -> str:

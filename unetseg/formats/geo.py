@@ -124,9 +124,12 @@ def read_raster(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
     )
 
 
-def read_raster_numbers(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+def read_raster_numbers(
+    path: Path, name: str, max_pixels: int = MAX_PIXELS, image: Raster | None = None
+) -> NDArray[Any]:
     """The numbers of a mask as stored: (H,W) integers (of a palette: the indices), or (H,W,3) RGB of 8 bits.
 
+    image: the place of its image, if known; ValueError for a mask of the same size that lies elsewhere.
     Raises ValueError as `raster.read_numbers` does: for further frames, fractions, and what transparency alone shows.
     """
     with ExitStack() as stack:
@@ -138,6 +141,10 @@ def read_raster_numbers(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> 
             raise ValueError(f"{name} has {header.frames} frames, and a mask has one; save each as a file of its own")
         with _explained(name):
             numbers = np.moveaxis(dataset.read(), 0, -1) if header.count <= 4 else None
+        if image is not None and (apart := image.apart(header.place)) > 0.5:
+            raise ValueError(
+                f"{name} lies elsewhere than its image, by up to {apart:.2g} pixels; write it with its transform"
+            )
     alpha = header.interpretations[-1] == "alpha"
     channels = header.count - alpha
     if numbers is None or channels not in (1, 3) or (channels == 3 and header.dtype != "uint8"):

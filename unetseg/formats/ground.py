@@ -68,6 +68,15 @@ class Raster:
         hectares: NDArray[np.float64] = np.abs(x1 * y2 - x2 * y1) * radii / 10_000
         return hectares
 
+    def apart(self, other: Raster) -> float:
+        """How far the corners of two rasters of one size and CRS lie apart, in pixels; 0 where that can't be told."""
+        if self.transform is None or other.transform is None or self.crs != other.crs or self.shape != other.shape:
+            return 0.0
+        corners = np.array([(x, y, 1) for x in (0, self.shape[1]) for y in (0, self.shape[0])])
+        own, its = (np.array(transform).reshape(2, 3) for transform in (self.transform, other.transform))
+        pixel = float(np.sqrt(abs(np.linalg.det(own[:, :2]))))
+        return float(np.linalg.norm(corners @ (own - its).T, axis=1).max()) / pixel
+
     @property
     def bounds84(self) -> tuple[float, float, float, float] | None:
         """(west, south, east, north) in degrees of EPSG:4326; None without a place on the ground."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .dicom import Series, looks_like_dicom, read_series
 from .dicom_seg import read_seg
 from .geo import read_raster, read_raster_numbers
+from .ground import Raster
 from .image import MAX_PIXELS, Image, Place, Reading
 from .raster import is_simple_tiff, is_wide_png, read_numbers, read_picture
 from .volume import Volume, kind_of, read_label_volume, read_volume
@@ -69,7 +70,7 @@ def read_mask(path: Path, *, place: Place | None = None, max_pixels: int = MAX_P
     """The numbers of a mask as stored: (H,W) integers (of a palette file: the indices), (H,W,3) RGB, or (D,H,W).
 
     A volume (D,H,W) is turned as the image beside it. place: that of its image, which a DICOM-SEG refers to, and where
-    a label volume must lie. Raises ValueError for what would be lost or isn't there.
+    a label volume or raster must lie. Raises ValueError for what would be lost or isn't there.
     """
     if path.is_dir():
         path = _only_dicom(path)
@@ -83,7 +84,7 @@ def read_mask(path: Path, *, place: Place | None = None, max_pixels: int = MAX_P
             return read_label_volume(path, kind, place.grid)
         return read_label_volume(path, kind)
     if head[:4] in TIFF and not is_simple_tiff(path.read_bytes()):
-        return read_raster_numbers(path, path.name, max_pixels)
+        return read_raster_numbers(path, path.name, max_pixels, place if isinstance(place, Raster) else None)
     return read_numbers(path, max_pixels=max_pixels)
 
 
