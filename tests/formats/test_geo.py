@@ -659,9 +659,7 @@ def test_a_mask_that_lies_elsewhere_than_its_image_is_refused(tmp_path: Path) ->
         moved = Affine(5, 0, 500_000 + shift, 0, -5, 5_000_000)
         path = written(tmp_path / "mask.tif", GRADIENT[None], crs=UTM["crs"], transform=moved)
         if refused:
-            with pytest.raises(
-                ValueError, match=r"^mask\.tif lies elsewhere than its image, by up to 10 pixels; "
-            ):
+            with pytest.raises(ValueError, match=r"^mask\.tif lies elsewhere than its image, by up to 10 pixels; "):
                 read_mask(path, place=image)
         else:
             assert (read_mask(path, place=image) == GRADIENT).all()
