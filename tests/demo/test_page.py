@@ -277,6 +277,7 @@ def test_a_volume_has_a_slider_over_its_slices_and_a_window_that_changes_the_pic
     expect(picture).not_to_have_attribute("src", before, timeout=SECONDS)
     np.testing.assert_array_equal(pixels_of(page, picture.get_attribute("src") or ""), own.picture[2])
     np.testing.assert_array_equal(shown(page, "probability"), own.view("probability", index=2))
+    page.locator("#level input").fill("")  # half typed, it changes nothing
     before = picture.get_attribute("src") or ""
     page.get_by_label("bone", exact=True).click()
     expect(picture).not_to_have_attribute("src", before, timeout=SECONDS)
@@ -332,6 +333,11 @@ def test_a_raster_comes_back_on_its_ground_and_what_it_does_not_say_is_asked(pag
     with rasterio.open(downloaded(page, "#download", tmp_path)) as result:
         assert (result.read(1) == own.labels()[0]).all()
         assert (result.crs, result.transform) == (place["crs"], place["transform"])
+    plain = tmp_path / "plain.png"
+    PIL.Image.fromarray(draw_sample("aerial", 8, 96)[0]).save(plain)
+    upload(page, plain)  # what was said of the raster doesn't hold for it
+    done(page, "plain.png: 96 x 96 pixels, 3 channels, uint8, values 0 to 255 from black to white")
+    expect(page.locator("#values textarea, #values input")).to_have_value("")
 
 
 def test_an_example_is_one_click(page: Page) -> None:

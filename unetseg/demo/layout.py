@@ -147,7 +147,8 @@ def build(page: Page) -> gr.Blocks:
             if not key:
                 return [None] * (1 + len(VIEWS)) + ["", text, ""]
             index = int(slice_) - 1
-            seen: Window = None if window == MODEL_WINDOW else (level, width)
+            own = window != MODEL_WINDOW and None not in (level, width)  # a number that was emptied is None
+            seen: Window = (level, width) if own else None
             with _explained():
                 views = [page.view(key, kind, chosen, limits, index, seen) for _, kind in VIEWS]
                 legend = page.legend(key, limits, index)
@@ -163,8 +164,9 @@ def build(page: Page) -> gr.Blocks:
             """The last result answers no more while the next one is made."""
             return ["", *[gr.DownloadButton(value=None, interactive=False)] * 2]
 
-        def no_series() -> gr.Radio:
-            return gr.Radio([], value=None, visible=False)
+        def ask_anew() -> list[Any]:
+            """What was said of the last file holds for it alone."""
+            return [gr.Radio([], value=None, visible=False), "", "", False]
 
         def choose_window(window: str, level: float, width: float) -> tuple[float, float]:
             return WINDOWS.get(window, (level, width))
@@ -208,7 +210,7 @@ def build(page: Page) -> gr.Blocks:
         saving: dict[str, Any] = {"fn": download, "inputs": [key, limits], "outputs": [save, report], **in_order}
         forgetting: dict[str, Any] = {"fn": forget, "outputs": [key, save, report], **quiet}
         view.input(None, view, None, js=SWITCH)
-        uploaded = upload.change(no_series, None, series, **quiet).then(**forgetting)
+        uploaded = upload.change(ask_anew, None, [series, values, bands, hounsfield], **quiet).then(**forgetting)
         uploaded.then(**segmenting).then(**showing).then(**saving)
         gr.on([again.click, values.submit, bands.submit], **forgetting).then(**segmenting).then(**showing).then(
             **saving
@@ -230,8 +232,8 @@ def build(page: Page) -> gr.Blocks:
 def _explained() -> Iterator[None]:
     try:
         yield
-    except Gone as gone:
-        raise gr.Error(str(gone), print_exception=False) from None
+    except (Gone, ValueError) as error:  # a download may find what its format can't hold
+        raise gr.Error(str(error), print_exception=False) from None
 
 
 def _image(label: str, name: str, classes: list[str] | None = None) -> gr.Image:
