@@ -376,6 +376,35 @@ def test_the_range_is_that_of_metadata_and_never_guessed(
     assert (given.value_range, given.stated) == ((5, 900), True)
 
 
+@pytest.mark.parametrize(
+    ("baseline", "offset", "value_range"),
+    [("05.09", "-1000", (1000, 11000)), ("03.01", None, (0, 10000)), ("05.09", None, None)],
+)
+@pytest.mark.parametrize(
+    ("product", "quantification", "added"),
+    [
+        ("S2MSI2A", "BOA_QUANTIFICATION_VALUE", "BOA_ADD_OFFSET"),
+        ("S2MSI1C", "QUANTIFICATION_VALUE", "RADIO_ADD_OFFSET"),
+    ],
+)
+def test_the_range_of_sentinel_2_is_that_of_its_product_as_gdal_translates_it(
+    tmp_path: Path,
+    product: str,
+    quantification: str,
+    added: str,
+    baseline: str,
+    offset: str | None,
+    value_range: tuple[float, float] | None,
+) -> None:
+    path = written(tmp_path / "a.tif", COLOUR.astype(np.uint16) * 16)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(**{"PRODUCT_TYPE": product, "PROCESSING_BASELINE": baseline, quantification: "10000"})
+        for band in dataset.indexes if offset else ():
+            dataset.update_tags(band, **{added: offset})
+    image = read_raster(path)
+    assert image.value_range == (value_range and pytest.approx(value_range))
+
+
 def test_the_largest_value_of_the_header_ends_the_range(tmp_path: Path) -> None:
     path = tiff(
         tmp_path / "a.tif",

@@ -23,6 +23,14 @@ RED_GREEN_BLUE = tuple(rf"(?:{names})(?![a-z0-9])" for names in ("red|r|b0?4", "
 """How names of bands begin: words, or the numbers of Sentinel-2."""
 MAX_BLOCK = 2**31
 """Bytes, of 8 for each number; a header may ask for any."""
+SENTINEL_2 = {
+    "S2MSI2A": ("BOA_QUANTIFICATION_VALUE", "BOA_ADD_OFFSET"),
+    "S2MSI1C": ("QUANTIFICATION_VALUE", "RADIO_ADD_OFFSET"),
+}
+"""Of a product type, what makes reflectance of its numbers: (number + offset) / quantification.
+
+Source: Sentinel-2 Products Specification Document (ESA), and the names that GDAL gives them.
+"""
 TRANSPARENT = 0.9
 """The share of a real transparency's values that are 0 or the maximum; near infrared has few of them."""
 
@@ -213,8 +221,7 @@ def _header(dataset: Any, source: Path | bytes) -> _Header:  # noqa: ANN401, ras
         math.prod(dataset.block_shapes[0]) * together * 8,
         tuple(interpretation.name for interpretation in dataset.colorinterp),
         tuple(text or "" for text in dataset.units),
-        tuple(dataset.scales),
-        tuple(dataset.offsets),
+        *_scaling(dataset, tags),
         tuple(flag.name for flag in dataset.mask_flag_enums[0]),
         dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
         top,
@@ -223,6 +230,21 @@ def _header(dataset: Any, source: Path | bytes) -> _Header:  # noqa: ANN401, ras
         points if place.transform is None else None,
         orientation if place.transform is None and points is None and orientation in range(2, 9) else 1,
     )
+
+
+def _scaling(dataset: Any, tags: dict[str, str]) -> tuple[tuple[float, ...], tuple[float, ...]]:  # noqa: ANN401
+    """Scale and offset of each band; of Sentinel-2 those of its product, which GDAL keeps as metadata alone."""
+    scales, offsets = list(dataset.scales), list(dataset.offsets)
+    names = SENTINEL_2.get(tags.get("PRODUCT_TYPE", ""), ("", ""))
+    quantification = tags.get(names[0], "")
+    if not re.fullmatch(r"[1-9]\d*(\.0*)?", quantification):
+        return tuple(scales), tuple(offsets)
+    for place, band in enumerate(dataset.indexes):
+        # an offset came with baseline 04.00; without one, a later band is no reflectance or lost its own
+        stated = dataset.tags(band).get(names[1], "0" if tags.get("PROCESSING_BASELINE", "99") < "04" else "")
+        if re.fullmatch(r"-?\d+", stated):
+            scales[place], offsets[place] = 1 / float(quantification), int(stated) / float(quantification)
+    return tuple(scales), tuple(offsets)
 
 
 def _check(header: _Header, name: str, max_pixels: int) -> None:
