@@ -65,6 +65,7 @@ def test_predict_writes_labels_and_views_and_goes_on_after_a_bad_picture(trained
     view = np.asarray(PIL.Image.open(tmp_path / "good_probability.png"))
     np.testing.assert_array_equal(view, own.view("probability", class_name="water"))
     view_before = (tmp_path / "good_probability.png").read_bytes()
+    (tmp_path / "journal.jsonl").unlink()
     again = ("predict", checkpoint, str(good), "--view", "probability", "--class", "road")
     done = run(tmp_path, *again)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
@@ -74,7 +75,8 @@ def test_predict_writes_labels_and_views_and_goes_on_after_a_bad_picture(trained
     assert (tmp_path / "good_probability.png").read_bytes() == view_before
     assert run(tmp_path, *again, "--overwrite").returncode == 0
     assert (tmp_path / "good_probability.png").read_bytes() != view_before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "good.png", "good_probability.png", "out"]
+    names = ["bad.png", "good.png", "good_probability.png", "journal.jsonl", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_evaluate_writes_the_scores_that_the_run_measured(trained: Path, tmp_path: Path) -> None:

@@ -16,11 +16,17 @@ PACKAGE = ROOT / "unetseg"
 # a room, or a module beside the rooms, imports from its own layer and from those before it
 LAYERS = {
     "unetseg": (
-        {"config", "files"},
+        {"config", "files", "threads", "version"},
         {"hub"},
         {"model", "task", "prepare", "tiling", "render", "measure", "scores", "formats", "samples"},
         {"predictor"},
         {"batch", "fitting", "demo", "__main__"},
+        {"__init__"},
+    ),
+    "unetseg.batch": (
+        {"inputs", "record", "output"},
+        {"shard", "work"},
+        {"telling", "cluster"},
         {"__init__"},
     ),
     "unetseg.fitting": (

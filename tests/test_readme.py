@@ -78,7 +78,8 @@ def test_the_commands_of_prediction_write_what_they_say(inputs: Path) -> None:
         assert main(shlex.split(command)[3:]) == 0
         promised |= set(comment.strip().split(", "))
     assert len(promised) == 5
-    assert {path.name for path in inputs.iterdir()} == promised | {"slice.png", "ct_series", "scene.tif"}
+    there = {"slice.png", "ct_series", "scene.tif", "journal.jsonl"}
+    assert {path.name for path in inputs.iterdir()} == promised | there
 
 
 def test_the_recipe_trains_on_a_plain_folder(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from .version import __version__ as __version__
+
 if TYPE_CHECKING:
     from .config import IGNORE, SegmentationConfig
     from .formats import Image, read_image
@@ -9,7 +11,6 @@ if TYPE_CHECKING:
     from .predictor import Predictor, Segmentation
     from .scores.metrics import ConfusionMatrix
 
-__version__ = "0.1.0"
 __all__ = [
     "IGNORE",
     "ConfusionMatrix",

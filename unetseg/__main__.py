@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .config import SegmentationConfig
-from .files import check_target, whole
+from .files import CONFIG, check_target, whole
 from .formats import KINDS
 from .render import VIEWS
 
@@ -54,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.description = "Pictures, GeoTIFF, NIfTI, NRRD, MetaImage; DICOM as a file, a folder or a zip."
     parser.add_argument("checkpoint", help=CHECKPOINT)
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="a file, or a folder however deep")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the results; the current one unless given")
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that the journal does not know")
     parser.add_argument(
         "--view", choices=("labels", *VIEWS), default="labels", help="labels: a label map in the family of the input"
     )
@@ -73,6 +73,16 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     _add_reading(parser)
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
     parser.add_argument("--verbose", action="store_true", help="say of each input what was read and how")
+    parser.add_argument("--shard", metavar="2/8", help="only the second eighth of the inputs, by a hash of their paths")
+    parser.add_argument(
+        "--engine", choices=("threads", "ray"), default="threads", help="ray: on a cluster, by Ray Data"
+    )
+    parser.add_argument(
+        "--ray-address", metavar="ADDRESS", help="of a running cluster; one of this machine unless given"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="of ray, each with the model; one for each GPU or core"
+    )
     parser.set_defaults(run=_predict)
 
 
@@ -91,12 +101,14 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from .batch import AUTO, Output, jobs_in, reading_of, with_common_range
+    from . import hub
+    from .batch import AUTO, Output, Shard, Task, Worker, inputs_in, reading_of, run, tell, with_common_range
     from .measure import Cleaning
-    from .predictor import Predictor
 
+    shard = Shard.parse(options.shard) if options.shard else Shard()
     reading = reading_of(options.value_range, options.bands, options.hounsfield)
-    jobs = jobs_in(options.inputs, options.series)
+    source = hub.find(options.checkpoint)
+    jobs, left_out = inputs_in(options.inputs, options.series, out=options.out)
     cleaning = Cleaning(options.largest, options.minimum, options.fill_holes)
     output = Output(
         options.view,
@@ -107,47 +119,25 @@ def _predict(options: argparse.Namespace) -> int:
         cleaning=cleaning,
         tolerance=options.simplify,
     )
-    if not options.overwrite and (there := output.there(options.out, jobs)):
-        raise ValueError(f"{there[0]} is there already; name another folder with --out, or replace it with --overwrite")
-    predictor = Predictor.from_pretrained(options.checkpoint, device=options.device)
-    if predictor.source and predictor.source.commit:
-        log.info("model: %s", predictor.source)
-    _refuse_what_does_nothing(options, predictor.config, bool(cleaning))
+    if source.commit:
+        log.info("model: %s", source)
+    _refuse_what_does_nothing(options, SegmentationConfig.from_file(source.folder / CONFIG), bool(cleaning))
     if options.value_range == AUTO:
         reading = with_common_range(jobs, reading)
         log.info("of all inputs: --value-range %g %g", *(reading["value_range"] or ()))
-    options.out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    done = set()
-    for job in jobs:
-        try:
-            segmentation = predictor(job.image(reading))
-        except (ValueError, OSError) as error:  # one bad input leaves the others their turn
-            if job.number is not None:
-                log.warning("note: series %d is left out: %s", job.number, error)
-            else:
-                log.error("error: %s", error)
-                failed += 1
-            continue
-        try:
-            written = output.write(segmentation, options.out / job.name)
-        except (ValueError, OSError) as error:
-            log.error("error: %s", error)
-            failed += 1
-            continue
-        done.add(job.path)
-        if options.verbose:
-            log.info("%s", segmentation.description())
-        for notice in segmentation.notices:
-            log.warning("note: %s", notice)
-        for path in written:
-            log.info("%s", path)
-            if path.suffix == ".dcm":
-                log.info("it names the patient as its source does, for the standard wants it")
-    for path in {job.path for job in jobs if job.number is not None} - done:
-        log.error("error: none of the series in %s can be segmented; see the notes above", path)
-        failed += 1
-    return 1 if failed else 0
+    task = Task(source, options.device, reading, output, options.out, shard.journal, options.overwrite)
+    jobs = [job for job in jobs if job in shard]
+    if options.engine == "ray":
+        from .batch.cluster import run_on_cluster
+
+        outcomes = run_on_cluster(task, jobs, options.ray_address, options.workers)
+    else:
+        outcomes = run(Worker(task), jobs)
+    states = tell(outcomes, len(jobs), left_out, options.out, verbose=options.verbose)
+    if states["left out"] and not states["done"] + states["done before"] + states["failed"] and shard.count == 1:
+        log.error("error: none of the series can be segmented; see the notes above")
+        return 1
+    return 1 if states["failed"] else 0
 
 
 def _refuse_what_does_nothing(options: argparse.Namespace, config: SegmentationConfig, cleaning: bool) -> None:
@@ -159,6 +149,10 @@ def _refuse_what_does_nothing(options: argparse.Namespace, config: SegmentationC
         raise ValueError(f"--largest, --minimum and --fill-holes do nothing to --view {options.view}; leave them out")
     if options.class_name is not None and options.view not in ("probability", "thresholded"):
         raise ValueError(f"--class does nothing to --view {options.view}, which shows all classes; leave it out")
+    if options.engine != "ray" and (options.workers or options.ray_address):
+        raise ValueError("--workers and --ray-address do nothing without --engine ray; leave them out, or take it")
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"there is at least one worker, got --workers {options.workers}")
     by_argmax = config.exclusive or config.background is None
     by_threshold = ("thresholded",) if by_argmax else ("thresholded", "labels", "overlay")
     if options.threshold is not None and options.view not in by_threshold:

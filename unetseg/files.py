@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +18,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; it becomes `path` at the end, and is removed on any error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # no other process, thread or machine that shares the disk has the same one
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         temporary.replace(path)

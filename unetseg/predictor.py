@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -16,12 +18,23 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from . import render, task
 from .config import SegmentationConfig
-from .formats import Image, Kind, Reading, as_image, read_image, save_labels, save_probabilities
+from .formats import (
+    Image,
+    Kind,
+    Reading,
+    Streamed,
+    as_image,
+    labels_by_rows,
+    read_image,
+    save_labels,
+    save_probabilities,
+    streamed,
+)
 from .hub.download import Access
 from .measure import Cleaning, cleaned, report
 from .model import UNet, fused
-from .prepare import Ranges, at_working_size, doubts, evenly, normalise, ranges, rescale, restore, scaled
-from .tiling import tiled
+from .prepare import Ranges, doubts, evenly, normalise, ranges, rescaled, restore, restored, scaled, working_shape
+from .tiling import BAND, Rows, bands, kept, resized, tiled
 
 NOTHING = Cleaning()
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -74,15 +87,13 @@ class Segmentation:
 
     def description(self) -> str:
         """What was read and how, and between which values the network saw it; see `Image.description`."""
-        if self.between is None or (self.image.value_range is not None and not self.image.hounsfield):
-            return self.image.description()
-        pairs = dict.fromkeys(f"{low:g} to {high:g}" for low, high in self.between)
-        return f"{self.image.description()}, {'window' if self.image.hounsfield else 'values'} {', '.join(pairs)}"
+        return described(self.image, self.between)
 
     def labels(self, thresholds: Sequence[float] | None = None, *, index: int | None = None) -> NDArray[np.uint8]:
         """The decision as label ids (D,H,W), or (H,W) of the slice `index`; see `task.decode`."""
         if index is not None:
-            return task.decode(self._restored(index), self.config, thresholds)[0].numpy()
+            found = restored(self.network_logits[index][None], *self.shape[1:])  # (1,K,n,W) each
+            return np.concatenate([task.decode(band, self.config, thresholds)[0].numpy() for band in found])
         labels = np.empty(self.shape, dtype=np.uint8)
         for number in range(len(labels)):
             labels[number] = self.labels(thresholds, index=number)
@@ -221,6 +232,16 @@ class Segmentation:
         return render.as_rgb(scaled(self.image.pixels[part], self.between, self.config))
 
 
+@dataclass(frozen=True)
+class Written:
+    """What `Predictor.write` wrote: the file, what was read and how, what a reader should know; shape: its (H,W)."""
+
+    path: Path
+    description: str
+    notices: tuple[str, ...]
+    shape: tuple[int, int]
+
+
 class Predictor:
     """A network ready to segment pictures of any size."""
 
@@ -230,7 +251,7 @@ class Predictor:
         *,
         device: str = "auto",
         precision: Precision = "auto",
-        tile: int = 512,
+        tile: int = 960,
         overlap: int = 128,
     ) -> None:
         """device: `auto` takes a GPU where there is one. precision: `auto` takes bfloat16 where hardware has it.
@@ -245,6 +266,8 @@ class Predictor:
             raise ValueError(f"unknown precision {precision!r}; choose auto, float32 or bfloat16")
         self.dtype = torch.float32 if precision == "float32" else torch.bfloat16
         self.tile, self.overlap, self.stride = tile, overlap, network.stride
+        # in bfloat16 a slice gives the same bits whatever runs beside it; in float32 it doesn't
+        self.together = 1 if self.dtype == torch.float32 else 4
         self.network = fused(network).to(self.device, self.dtype)
         convert_conv2d_weight_memory_format(self.network, torch.channels_last)
 
@@ -274,17 +297,55 @@ class Predictor:
         elif not isinstance(image, Image):
             image = as_image(np.asarray(image))
         between = ranges(image, self.config)
-        logits = None
-        with torch.no_grad():
-            for index, slice_ in enumerate(image.pixels):
-                x = at_working_size(scaled(slice_[None], between, self.config), self.config)  # (1,C,h,w)
-                found = self._run(normalise(x, self.config))  # (1,K,h,w)
-                if logits is None:
-                    logits = torch.empty(len(image.pixels), *found.shape[1:])
-                logits[index] = found[0]
-        assert logits is not None, "an Image has at least one slice"
+        depth, height, width = image.pixels.shape[:3]
+        logits = torch.empty(depth, len(self.config.outputs), *working_shape(height, width, self.config))
+        for first in range(0, depth, self.together):
+            some = slice(first, first + self.together)
+            rows = self._rows(partial(_scaled_rows, image.pixels[some], between, self.config), height, width)
+            for top, bottom in bands(logits.shape[2]):
+                logits[some, :, top:bottom] = rows(top, bottom)
         notices = (*image.notices, *doubts(image, self.config))
         return Segmentation(logits, image, self.config, notices, between, model=self.model)
+
+    def write(
+        self,
+        source: str | Path,
+        target: str | Path,
+        thresholds: Sequence[float] | None = None,
+        *,
+        kind: Literal["geotiff", "cog"] = "geotiff",
+        progress: Callable[[int, int], None] | None = None,
+        **reading: Unpack[Reading],
+    ) -> Written:
+        """Segment a TIFF of any size row by row, and write its labels as a GeoTIFF: those of `Segmentation.save`.
+
+        What stands in memory depends on the tile and on the width of the raster, not on its height. The file is
+        looked through once before. progress: is called now and then with the rows that are done, and all of them; what
+        it raises ends the work. Raises ValueError as a call does.
+        """
+        path = Path(target)
+        with streamed(Path(source), **reading) as raster:
+            between = ranges(raster.image, self.config)
+            size = working_shape(*raster.shape, self.config)
+            # the bands of a call: then each bit is that of a call
+            at_size = self._rows(partial(_streamed_rows, raster, between, self.config), *raster.shape)
+            logits = kept(at_size(top, bottom) for top, bottom in bands(size[0]))
+            rows = resized(logits, size, raster.shape, antialias=False)
+            masks = None if raster.complete else raster.reader()
+            with labels_by_rows(path, raster.place, self.config, kind) as write, ThreadPoolExecutor(1) as pool:
+                behind: Future[None] | None = None
+                for top, bottom in bands(raster.shape[0]):
+                    labels = task.decode(rows(top, bottom), self.config, thresholds)[0].numpy()
+                    valid = None if masks is None else masks(top, bottom)[1]
+                    if behind is not None:
+                        behind.result()
+                    behind = pool.submit(write, top, labels, None if valid is None else valid[0])
+                    if progress is not None:
+                        progress(bottom, raster.shape[0])
+                if behind is not None:
+                    behind.result()
+        notices = (*raster.image.notices, *doubts(raster.image, self.config))
+        return Written(path, described(raster.image, between, raster.shape), notices, raster.shape)
 
     @property
     def model(self) -> str:
@@ -293,23 +354,81 @@ class Predictor:
             return "unnamed"
         return str(self.source) if self.source.commit else self.source.folder.name
 
-    def _run(self, x: Tensor) -> Tensor:
-        """The mean of the logits at every scale: (1,C,h,w) -> (1,K,h,w)."""
-        height, width = x.shape[2:]
-        first, *others = self.config.scales
-        total = restore(self._tiled(rescale(x, first)), height, width)
-        for factor in others:
-            total += restore(self._tiled(rescale(x, factor)), height, width)
-        return total.div_(len(self.config.scales))
+    def _rows(self, opened: Callable[[], Rows], height: int, width: int) -> Rows:
+        """Logits (B,K,n,w) at the working size, the mean of those at every scale.
 
-    def _tiled(self, x: Tensor) -> Tensor:
-        def network(part: Tensor) -> Tensor:
-            part = part.to(self.device, self.dtype, memory_format=torch.channels_last)
-            logits: Tensor = self.network(part)
-            return logits
+        opened: gives pictures (B,C,n,W) from 0 to 1, for each scale from the top.
+        """
+        size = working_shape(height, width, self.config)
 
-        channels = len(self.config.outputs)
-        return tiled(network, x[0], channels=channels, stride=self.stride, tile=self.tile, overlap=self.overlap)[None]
+        def normalised(read: Rows) -> Rows:
+            at_size = resized(read, (height, width), size, antialias=True)
+
+            def rows(top: int, bottom: int) -> Tensor:
+                x = at_size(top, bottom)
+                return normalise(x if size == (height, width) else x.clamp_(0, 1), self.config)
+
+            return rows
+
+        found = [self._at_scale(normalised(opened()), size, factor) for factor in self.config.scales]
+
+        def mean(top: int, bottom: int) -> Tensor:
+            total, *others = (rows(top, bottom) for rows in found)
+            for other in others:
+                total = total + other
+            return total.div_(len(found)) if others else total
+
+        return torch.no_grad()(mean)
+
+    def _at_scale(self, read: Rows, size: tuple[int, int], factor: float) -> Rows:
+        own = rescaled(*size, factor)
+        pictures = resized(read, size, own, antialias=True)
+
+        def seen(top: int, bottom: int) -> Tensor:
+            if bottom - top == own[0]:
+                return pictures(top, bottom)
+            # piece by piece: rows of a wide raster in float32, and what they are made of, would fill the memory
+            x = None
+            for at in range(top, bottom, BAND):
+                piece = pictures(at, min(at + BAND, bottom))
+                if x is None:
+                    x = piece.new_empty(*piece.shape[:2], bottom - top, piece.shape[3], dtype=self.dtype)
+                x[:, :, at - top : at - top + piece.shape[2]] = piece
+            assert x is not None
+            return x
+
+        logits = tiled(
+            self._network,
+            seen,
+            *own,
+            channels=len(self.config.outputs),
+            stride=self.stride,
+            tile=self.tile,
+            overlap=self.overlap,
+        )
+        return resized(kept(logits), own, size, antialias=False)
+
+    def _network(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x.to(self.device, self.dtype, memory_format=torch.channels_last))
+        return logits
+
+
+def _scaled_rows(pixels: NDArray[Any], between: Ranges, config: SegmentationConfig) -> Rows:
+    return lambda top, bottom: scaled(pixels[:, top:bottom], between, config)
+
+
+def _streamed_rows(raster: Streamed, between: Ranges, config: SegmentationConfig) -> Rows:
+    read = raster.reader()
+    return lambda top, bottom: scaled(read(top, bottom)[0], between, config)
+
+
+def described(image: Image, between: Ranges, shape: tuple[int, int] | None = None) -> str:
+    """What was read and how, and between which values the network saw it; shape: as `Image.description` takes it."""
+    said = image.description(shape)
+    if between is None or (image.value_range is not None and not image.hounsfield):
+        return said
+    pairs = dict.fromkeys(f"{low:g} to {high:g}" for low, high in between)
+    return f"{said}, {'window' if image.hounsfield else 'values'} {', '.join(pairs)}"
 
 
 def best_device() -> str:

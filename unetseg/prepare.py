@@ -6,7 +6,8 @@ the config of a grey model (mean 0.5, std 0.25, window -100 to 100 HU), `small` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 from .config import SegmentationConfig
 from .formats import Image, looks_hounsfield, proposed_range
+from .tiling import bands, resized
 
 Ranges = Sequence[tuple[float, float]] | None
 """(low, high) of each channel, or None for numbers that are scaled already."""
@@ -47,13 +49,13 @@ def scaled(pixels: NDArray[Any], between: Ranges, config: SegmentationConfig) ->
     >>> scaled(np.array([0, 5, 20]).reshape(1, 1, 3, 1), [(0, 10)], liver).flatten().tolist()
     [0.0, 0.5, 1.0]
     """
-    # copied by NumPy: torch takes no flipped views and no foreign byte order
-    x = torch.from_numpy(pixels.astype(np.float32, order="C")).permute(0, 3, 1, 2)  # (D,C,H,W)
+    # copied by NumPy: torch takes no flipped views and no foreign byte order, and is slow where channels come last
+    x = torch.from_numpy(np.moveaxis(pixels, -1, 1).astype(np.float32, order="C"))  # (D,C,H,W)
     x = _match_channels(x, config)
     if between is None:
         return x
     lows, highs = torch.tensor(between, dtype=torch.float32).T[..., None, None].unbind()  # (C,1,1) each
-    return ((x - lows) / (highs - lows)).clamp_(0, 1)
+    return (x - lows).div_(highs - lows).clamp_(0, 1)
 
 
 def ranges(image: Image, config: SegmentationConfig) -> Ranges:
@@ -136,7 +138,8 @@ def doubts(image: Image, config: SegmentationConfig) -> tuple[str, ...]:
             )
         return tuple(found)
     highest = image.pixels.max()
-    colours = (image.pixels.max(axis=-1) - image.pixels.min(axis=-1)).mean()
+    channels = np.moveaxis(image.pixels, -1, 0)  # one by one: NumPy is slow along so short an axis
+    colours = (reduce(np.maximum, channels) - reduce(np.minimum, channels)).mean()
     # a grey picture saved as a colour JPEG, or with a coloured mark in it, stays below a hundredth
     if config.channels == ("gray",) and colours > 0.01 * highest:
         found.append(f"{image.name} is in colour and this model sees grey alone; another model may be meant for it")
@@ -210,7 +213,7 @@ def normalise(x: Tensor, config: SegmentationConfig) -> Tensor:
     """
     mean = x.new_tensor(config.mean)[:, None, None]
     std = x.new_tensor(config.std)[:, None, None]
-    return (x - mean) / std
+    return (x - mean).div_(std)
 
 
 def rescale(x: Tensor, factor: float) -> Tensor:
@@ -219,7 +222,16 @@ def rescale(x: Tensor, factor: float) -> Tensor:
     >>> rescale(torch.zeros(1, 1, 8, 6), 0.5).shape
     torch.Size([1, 1, 4, 3])
     """
-    return _resized(x, (max(1, round(x.shape[2] * factor)), max(1, round(x.shape[3] * factor))))
+    return _resized(x, rescaled(x.shape[2], x.shape[3], factor))
+
+
+def rescaled(height: int, width: int, factor: float) -> tuple[int, int]:
+    """The h x w of a picture of height x width pixels at another of `scales`.
+
+    >>> rescaled(8, 6, 0.5)
+    (4, 3)
+    """
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def restore(logits: Tensor, height: int, width: int) -> Tensor:
@@ -228,9 +240,19 @@ def restore(logits: Tensor, height: int, width: int) -> Tensor:
     >>> restore(torch.tensor([[[[0.0, 4.0]]]]), 1, 4).tolist()
     [[[[0.0, 1.0, 3.0, 4.0]]]]
     """
-    if tuple(logits.shape[2:]) == (height, width):
-        return logits
-    return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
+    found = list(restored(logits, height, width))
+    return found[0] if len(found) == 1 else torch.cat(found, dim=2)
+
+
+def restored(logits: Tensor, height: int, width: int) -> Iterator[Tensor]:
+    """What `restore` gives, in bands (D,K,n,W) from the top, as `tiling.bands` says.
+
+    >>> [band.shape[2] for band in restored(torch.zeros(1, 1, 700, 1), 1400, 1)][-3:]
+    [64, 64, 56]
+    """
+    size = (logits.shape[2], logits.shape[3])
+    rows = resized(lambda top, bottom: logits[:, :, top:bottom], size, (height, width), antialias=False)
+    return (rows(top, bottom) for top, bottom in bands(height))
 
 
 def _resized(x: Tensor, shape: tuple[int, int]) -> Tensor:

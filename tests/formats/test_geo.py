@@ -250,7 +250,7 @@ def test_infrared_that_is_marked_as_transparency_leaves_the_colours_as_they_are(
     assert image.valid is None
     assert image.notices == (
         "a.tif has 4 bands, and band 4 is marked as transparency, which it isn't "
-        f"({np.unique(NOISE).size} different values); "
+        f"({np.mean((NOISE > 0) & (NOISE < 255)):.0%} is between); "
         "bands 1, 2, 3 are taken as red, green and blue (--bands for others)",
     )
     assert read_raster(path, bands=(1, 2, 3, 4)).pixels.shape == (1, 6, 8, 4)
@@ -571,7 +571,9 @@ def test_pictures_are_turned_as_their_orientation_says(tmp_path: Path, orientati
 
 def test_large_pictures_are_refused_from_their_header(tmp_path: Path) -> None:
     path = written(tmp_path / "a.tif", COLOUR)
-    with pytest.raises(ValueError, match=r"^a\.tif \(8 x 6\) is larger than the limit of 0 megapixels; reduce it"):
+    with pytest.raises(
+        ValueError, match=r"^a\.tif \(8 x 6\) is larger than the limit of 0 megapixels in memory; Predictor.write"
+    ):
         read_raster(path, max_pixels=47)
     with pytest.raises(ValueError, match="is larger than the limit"):
         read_raster_numbers(path, "a.tif", 47)

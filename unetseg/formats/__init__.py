@@ -1,18 +1,20 @@
 """Files in, files out: a reader and a writer per family of formats."""
 
-from .dicom import Found, Series, looks_like_dicom, series_in
+from .dicom import Found, Series, grouped, looks_like_dicom, series_in
+from .geo_stream import Streamed, is_too_large, streamed
 from .ground import Raster
-from .image import MAX_PIXELS, Image, Place, Reading, as_image
+from .image import MAX_PIXELS, Damaged, Image, Place, Reading, as_image
 from .libraries import imported
 from .raster import mask_palette, write_labels
-from .reader import proposed_range, read_image, read_mask, some
+from .reader import family_of, proposed_range, read_image, read_mask, some
 from .volume import Volume, looks_hounsfield
-from .writer import ENDINGS, KINDS, Kind, own_suffix, save_labels, save_probabilities
+from .writer import ENDINGS, KINDS, Kind, labels_by_rows, own_suffix, save_labels, save_probabilities
 
 __all__ = [
     "ENDINGS",
     "KINDS",
     "MAX_PIXELS",
+    "Damaged",
     "Found",
     "Image",
     "Kind",
@@ -20,9 +22,14 @@ __all__ = [
     "Raster",
     "Reading",
     "Series",
+    "Streamed",
     "Volume",
     "as_image",
+    "family_of",
+    "grouped",
     "imported",
+    "is_too_large",
+    "labels_by_rows",
     "looks_hounsfield",
     "looks_like_dicom",
     "mask_palette",
@@ -34,5 +41,6 @@ __all__ = [
     "save_probabilities",
     "series_in",
     "some",
+    "streamed",
     "write_labels",
 ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import posixpath
+import zipfile
+import zlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +27,10 @@ from .dicom_series import (
     read_header,
 )
 from .grid import LPS_FROM_RAS, STEEPEST, Grid
-from .image import MAX_PIXELS, MAX_VOXELS, Image, Reading
+from .image import MAX_PIXELS, MAX_VOXELS, Damaged, Image, Reading
 from .quiet import quiet
 
-__all__ = ["Found", "Series", "looks_like_dicom", "read_series", "series_in"]
+__all__ = ["Found", "Grouped", "Series", "grouped", "holds_dicom", "looks_like_dicom", "read_series", "series_in"]
 
 EVEN = 1.0001
 """ITK gives up the spacing of a DICOM-SEG whose steps differ by more: SimpleITK 2.5.7 shows 1 mm each way."""
@@ -63,6 +66,46 @@ def series_in(path: Path) -> list[Found]:
         return [_found(headers) for headers in _all_series(files)[0]]
 
 
+@dataclass(frozen=True)
+class Grouped:
+    """DICOM files of a folder: those of each series of images by its UID; those without a slice; the damaged ones."""
+
+    series: dict[str, list[str]]
+    others: list[str]
+    damaged: list[str]
+
+
+def grouped(folder: Path, names: Sequence[str]) -> Grouped:
+    """What the files of a folder, by names relative to it, are by their headers.
+
+    Files that don't name their series are one with those beside them.
+    """
+    if names:
+        _check_library(names[0])
+    found = Grouped({}, [], [])
+    with quiet(), Files(folder, folder.name, names) as files:
+        for name in names:
+            try:
+                header = read_header(files, name)
+            except ValueError:
+                found.damaged.append(name)
+                continue
+            if header is None or not header.is_image or header.localizer:
+                found.others.append(name)
+            else:
+                found.series.setdefault(header.series or posixpath.dirname(name), []).append(name)
+    return found
+
+
+def holds_dicom(path: Path) -> bool:
+    """Whether a zip has a DICOM file in it, or is none that can be read, which its reader tells."""
+    try:
+        with Files(path, path.name) as files:
+            return any(looks_like_dicom(files.open(name).read(132)) for name in files.names)
+    except (ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+        return True
+
+
 def read_series(path: Path, **reading: Unpack[Reading]) -> Image:
     """A series as axial slices (D,H,W,1) from feet to head, turned to LPS by its nearest axes; nothing is resampled.
 
@@ -72,7 +115,7 @@ def read_series(path: Path, **reading: Unpack[Reading]) -> Image:
     """
     name = reading.get("name") or path.name
     _check_library(name)
-    with quiet(), Files(path, name) as files:
+    with quiet(), Files(path, name, reading.get("files")) as files:
         every, passed_over, notices = _all_series(files)
         headers = _chosen(every, reading.get("series"), name)
         _check_alike(headers, name, reading.get("max_pixels", MAX_PIXELS))
@@ -443,7 +486,7 @@ def frames_of(files: Files, header: Header, *, as_rgb: bool = False) -> Iterator
                     yield frame
     # as raster._decoded: decoders raise almost anything
     except Exception:
-        raise ValueError(f"{title} has pixels that are damaged or cut off; save or download it again") from None
+        raise Damaged(f"{title} has pixels that are damaged or cut off; save or download it again") from None
 
 
 def _has_gdcm() -> bool:

@@ -8,7 +8,7 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -61,11 +61,16 @@ def looks_like_dicom(data: bytes) -> bool:
 class Files:
     """The files of a place: a file itself, a folder's however deep, a zip's, which are only ever read in memory."""
 
-    def __init__(self, place: Path, name: str) -> None:
-        """name: what stands for the place in messages. Raises ValueError where it can't be read or holds too much."""
+    def __init__(self, place: Path, name: str, names: Sequence[str] | None = None) -> None:
+        """name: what stands for the place in messages. names: of a folder, those of its files that are meant.
+
+        Raises ValueError where it can't be read or holds too much.
+        """
         self.place, self.name, self._zip = place, name, None
         try:
-            if place.is_dir():
+            if names is not None:
+                self.names = list(names)
+            elif place.is_dir():
                 found = (path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
                 self.names = sorted(itertools.islice(found, MAX_FILES + 1))
             else:
@@ -79,7 +84,7 @@ class Files:
             ) from None
         except zipfile.BadZipFile:
             raise ValueError(f"{name} is damaged or cut off: it is no whole zip; save or download it again") from None
-        if len(self.names) > MAX_FILES:
+        if names is None and len(self.names) > MAX_FILES:
             raise ValueError(f"{name} holds more than {MAX_FILES:,} files; give the folder of one series")
 
     def _members(self) -> list[str]:
@@ -344,7 +349,6 @@ class Series:
 
     def datasets(self) -> list[Dataset]:
         """The headers of its files, without pixels, in stored order. They name the patient, as the files do."""
-        with quiet(), Files(self.path, self.path.name) as files:
-            return [
-                files.dataset(file, stop_before_pixels=True) for file in dict.fromkeys(one.file for one in self.slices)
-            ]
+        names = list(dict.fromkeys(one.file for one in self.slices))
+        with quiet(), Files(self.path, self.path.name, names if self.path.is_dir() else None) as files:
+            return [files.dataset(file, stop_before_pixels=True) for file in names]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .ground import Raster, quiet_gdal
 from .image import MAX_PIXELS, Image, Reading
 from .libraries import imported
-from .raster import ORIENTATION, is_wide_png, tiff_tags
+from .raster import BY_ROWS, ORIENTATION, is_wide_png, tiff_tags
 
 RED_GREEN_BLUE = tuple(rf"(?:{names})(?![a-z0-9])" for names in ("red|r|b0?4", "green|g|b0?3", "blue|b|b0?2"))
 """How names of bands begin: words, or the numbers of Sentinel-2."""
@@ -71,65 +71,142 @@ def read_raster(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
     `valid`. The value range comes from 8 bits or from metadata, and is None otherwise. Raises ValueError in one
     sentence for what is damaged, larger than `max_pixels`, or no picture.
     """
+    with opened(source, max_pixels=reading.get("max_pixels", MAX_PIXELS), reading=reading) as raster:
+        header = raster.header
+        pixels, valid = raster.rows(0, header.place.shape[0])
+        transparent = raster.partly_transparent
+    if valid is not None and not valid.any():
+        raise ValueError(raster.empty)
+    with np.errstate(over="ignore"):
+        pixels = pixels.astype(narrow(pixels.dtype, pixels), copy=False)
+    values = pixels if valid is None else pixels[valid]
+    if not np.isfinite(values).all():
+        raise ValueError(raster.infinite)
+    if valid is not None:
+        pixels[~valid] = 0
+    pixels = _turned(pixels, header)
+    valid = None if valid is None else _turned(valid, header)
+    place = turned_place(header, raster.bands)
+    missing = 0.0 if valid is None else float(1 - valid.mean())
+    return raster.image(
+        pixels[None],
+        values,
+        valid=None if valid is None else valid[None],
+        place=place,
+        missing=missing,
+        transparent=transparent,
+    )
+
+
+@dataclass
+class Source:
+    """A TIFF that is open: what its header says, and its rows.
+
+    bands: those that are channels. opaque: the band marked as transparency, and the number above which it shows the
+    picture; None where there is none. partly_transparent: whether any row so far was.
+    """
+
+    dataset: Any
+    header: _Header
+    name: str
+    bands: tuple[int, ...]
+    opaque: tuple[int, float] | None
+    palette: dict[int, tuple[int, ...]] | None
+    value_range: tuple[float, float] | None
+    given: bool
+    reason: str
+    notices: tuple[str, ...]
+    partly_transparent: bool = False
+
+    @property
+    def empty(self) -> str:
+        """What is said where it holds no data."""
+        return f"{self.name} holds no data: each of its pixels is nodata or transparent; give another file"
+
+    @property
+    def infinite(self) -> str:
+        """What is said of numbers without a value."""
+        return f"{self.name}: holds values that are not finite; declare them as nodata, or replace them"
+
+    def rows(self, top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Rows (n,W,C) as a picture, not yet turned, and where they are valid (n,W); None where all of them are."""
+        window = ((top, bottom), (0, self.header.place.shape[1]))
+        with _explained(self.name):
+            pixels = np.moveaxis(self.dataset.read(list(self.bands), window=window), 0, -1)  # (n,W,C)
+            valid = _valid(self.dataset, self.header, self.bands, pixels, window)
+            if self.opaque is not None:
+                band, limit = self.opaque
+                shown: NDArray[np.bool_] = self.dataset.read(band, window=window) > limit
+                if not shown.all():
+                    self.partly_transparent = True
+                    valid = shown if valid is None else valid & shown
+        if self.header.white_is_zero:
+            pixels = _inverted(pixels, self.value_range)
+        elif self.palette is not None:
+            pixels = _coloured(pixels, self.palette)
+        return pixels, valid
+
+    def image(
+        self,
+        pixels: NDArray[Any],
+        values: NDArray[Any],
+        *,
+        valid: NDArray[np.bool_] | None = None,
+        place: Raster | None = None,
+        missing: float,
+        transparent: bool,
+    ) -> Image:
+        """The Image of pixels (1,H,W,C), `values` being all that are valid; `missing` of them, a share, are not."""
+        facts = [f"{_listed(self.bands)} of {self.header.count}"] if self.header.count > 1 else []
+        facts += [self.reason] if self.reason else []
+        facts += [f"{missing:.1%} without data"] if missing else []
+        partly = f"{self.name} is partly transparent; what is transparent is read as black"
+        return Image(
+            pixels,
+            self.value_range,
+            name=self.name,
+            notices=(*self.notices, *([partly] if transparent else [])),
+            stated=self.given or bool(self.reason),
+            facts=(*facts, *_ground(self.header.place)),
+            place=place,
+            valid=valid,
+            doubt=_doubt(self.header, values, self.name) if self.value_range is None else None,
+        )
+
+
+@contextmanager
+def opened(source: Path | bytes, *, max_pixels: int, reading: Reading) -> Iterator[Source]:
+    """A TIFF, open for reading rows; ValueError as `read_raster` raises."""
     name = reading.get("name") or ("picture" if isinstance(source, bytes) else source.name)
     with ExitStack() as stack:
         with _explained(name):
             dataset = stack.enter_context(_dataset(source, name))
             header = _header(dataset, source)
-        _check(header, name, reading.get("max_pixels", MAX_PIXELS))
+        _check(header, name, max_pixels)
         wanted, notices = reading.get("bands"), list(_place_notices(header, name))
         alpha = header.interpretations.index("alpha") + 1 if "alpha" in header.interpretations else None
-        shown: NDArray[np.bool_] | None = None
-        seen = ""
+        opaque, seen = None, ""
         if alpha is not None and alpha not in (wanted or ()):
             with _explained(name):
-                opacity = dataset.read(alpha)
-            shown, seen = _shown(opacity, alpha)
-        bands = _chosen(header, name, wanted, transparent=shown is not None)
+                limit, seen = _opaque(_each(dataset, alpha), alpha)
+            opaque = None if limit is None else (alpha, limit)
+        bands = _chosen(header, name, wanted, transparent=opaque is not None)
         in_order = bands == tuple(range(1, len(bands) + 1))
-        if wanted is None and (header.count > len(bands) + (shown is not None) or not in_order):
+        if wanted is None and (header.count > len(bands) + (opaque is not None) or not in_order):
             colours = "red, green and blue" if len(bands) == 3 else "grey"
             notices.append(
                 f"{name} has {header.count} bands{seen}; {_listed(bands)} are taken as {colours} (--bands for others)"
             )
-        with _explained(name):
-            pixels = np.moveaxis(dataset.read(list(bands)), 0, -1)  # (H,W,C)
-            valid = _valid(dataset, header, bands, pixels)
-            palette = dataset.colormap(1) if header.interpretations[0] == "palette" else None
-    if shown is not None and not shown.all():
-        notices.append(f"{name} is partly transparent; what is transparent is read as black")
-        valid = shown if valid is None else valid & shown
-    if valid is not None and not valid.any():
-        raise ValueError(f"{name} holds no data: each of its pixels is nodata or transparent; give another file")
-    given = reading.get("value_range")
-    value_range, reason = (given, "") if given is not None else _stated_range(header, bands)
-    if header.white_is_zero:
-        pixels = _inverted(pixels, value_range)
-    elif palette is not None and bands == (1,):
-        pixels, header, value_range = _coloured(pixels, palette), replace(header, dtype="uint8"), given or (0, 255)
-    pixels = _narrowed(pixels)
-    values = pixels if valid is None else pixels[valid]
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError(f"{name}: holds values that are not finite; declare them as nodata, or replace them")
-    doubt = _doubt(header, values, name) if value_range is None else None
-    if valid is not None:
-        pixels[~valid] = 0
-    pixels, place = _turned(pixels, header), _turned_place(header, bands)
-    valid = None if valid is None else _turned(valid, header)
-    facts = [f"{_listed(bands)} of {header.count}"] if header.count > 1 else []
-    facts += [reason] if reason else []
-    facts += [f"{1 - valid.mean():.1%} without data"] if valid is not None else []
-    return Image(
-        pixels[None],
-        value_range,
-        name=name,
-        notices=tuple(notices),
-        stated=given is not None or bool(reason),
-        facts=(*facts, *_ground(place)),
-        place=place,
-        valid=None if valid is None else valid[None],
-        doubt=doubt,
-    )
+        given = reading.get("value_range")
+        value_range, reason = (given, "") if given is not None else _stated_range(header, bands)
+        palette = None
+        if header.interpretations[0] == "palette" and bands == (1,) and not header.white_is_zero:
+            with _explained(name):
+                palette = dataset.colormap(1)
+            header, value_range = replace(header, dtype="uint8"), given or (0, 255)
+        yield Source(
+            dataset, header, name, bands, opaque, palette, value_range, given is not None, reason, tuple(notices)
+        )
 
 
 def read_raster_numbers(
@@ -170,7 +247,7 @@ def read_raster_numbers(
             found = f"{numbers.min():g} to {numbers.max():g}"
             raise ValueError(f"{name} holds fractions ({found}); save labels as whole numbers")
         numbers = whole_numbers
-    narrowed = _narrowed(numbers)
+    narrowed: NDArray[Any] = numbers.astype(narrow(numbers.dtype, numbers), copy=False)
     if narrowed.dtype.kind == "f":
         raise ValueError(f"{name} holds ids up to {numbers.max()}, more than 32 bits; save labels as small numbers")
     return narrowed
@@ -251,8 +328,7 @@ def _check(header: _Header, name: str, max_pixels: int) -> None:
     height, width = header.place.shape
     if height * width > max_pixels:
         raise ValueError(
-            f"{name} ({width} x {height}) is larger than the limit of {max_pixels / 1e6:.0f} megapixels; "
-            "reduce it or cut it into parts"
+            f"{name} ({width} x {height}) is larger than the limit of {max_pixels / 1e6:.0f} megapixels{BY_ROWS}"
         )
     if header.block > MAX_BLOCK:
         raise ValueError(
@@ -272,15 +348,27 @@ def _place_notices(header: _Header, name: str) -> Iterator[str]:
         yield f"{name} is turned or sheared against its map; its results are alike, and not every program shows that"
 
 
-def _shown(opacity: NDArray[Any], band: int) -> tuple[NDArray[np.bool_] | None, str]:
-    """Where a band marked as transparency shows the picture; None, and words, where it is none."""
-    top = np.iinfo(opacity.dtype).max if opacity.dtype.kind in "iu" else 1
-    if opacity.max() == 1:
-        top = 1
-    if np.mean((opacity == 0) | (opacity == top)) >= TRANSPARENT:
-        return opacity > top / 2, ""
-    values = np.unique(opacity).size
-    return None, f", and band {band} is marked as transparency, which it isn't ({values} different values)"
+def _each(dataset: Any, band: int) -> Iterator[NDArray[Any]]:  # noqa: ANN401
+    """A band in rows of its blocks."""
+    step = max(dataset.block_shapes[band - 1][0], 256)
+    for top in range(0, dataset.height, step):
+        yield dataset.read(band, window=((top, min(top + step, dataset.height)), (0, dataset.width)))
+
+
+def _opaque(opacities: Iterator[NDArray[Any]], band: int) -> tuple[float | None, str]:
+    """The number above which a band marked as transparency shows the picture; None, and words, where it is none."""
+    highest, none, ones, full, size, top = 0.0, 0, 0, 0, 0, 1.0
+    for opacity in opacities:
+        top = float(np.iinfo(opacity.dtype).max) if opacity.dtype.kind in "iu" else 1.0
+        highest, size = max(highest, float(opacity.max())), size + opacity.size
+        none, ones, full = (n + int((opacity == x).sum()) for n, x in ((none, 0), (ones, 1), (full, top)))
+    top, full = (1.0, ones) if highest == 1 else (top, full)
+    if none + full >= TRANSPARENT * size:
+        return top / 2, ""
+    return (
+        None,
+        f", and band {band} is marked as transparency, which it isn't ({1 - (none + full) / size:.0%} is between)",
+    )
 
 
 def _chosen(header: _Header, name: str, wanted: tuple[int, ...] | None, *, transparent: bool) -> tuple[int, ...]:
@@ -312,21 +400,27 @@ def _listed(bands: tuple[int, ...]) -> str:
     return f"band{'s' * (len(bands) > 1)} {', '.join(map(str, bands))}"
 
 
-def _valid(dataset: Any, header: _Header, bands: tuple[int, ...], pixels: NDArray[Any]) -> NDArray[np.bool_] | None:  # noqa: ANN401
-    """(H,W), where there is data; None where it is everywhere."""
+def _valid(
+    dataset: Any,  # noqa: ANN401
+    header: _Header,
+    bands: tuple[int, ...],
+    pixels: NDArray[Any],
+    window: tuple[tuple[int, int], tuple[int, int]],
+) -> NDArray[np.bool_] | None:
+    """Where there is data in a window (n,W); None where it is everywhere."""
     if "nodata" in header.masks:
         if pixels.dtype.kind in "if":  # a number that no picture holds: it spoils a colour by being in one band of it
-            valid = np.all(dataset.read_masks(list(bands)), axis=0)
+            valid = np.all(dataset.read_masks(list(bands), window=window), axis=0)
             if pixels.dtype.kind == "f":
                 valid &= ~np.isnan(pixels).any(axis=-1)
         else:  # 0 and 255 are also those of pictures: there is nothing where all bands say so
             valid = np.zeros(pixels.shape[:2], dtype=bool)
             for band in sorted(dataset.indexes, key=lambda band: band not in bands):
-                valid |= dataset.read_masks(band) > 0
+                valid |= dataset.read_masks(band, window=window) > 0
                 if valid.all():
                     break
     elif "per_dataset" in header.masks and "alpha" not in header.masks:
-        valid = dataset.read_masks(1) > 0
+        valid = dataset.read_masks(1, window=window) > 0
     else:
         return None
     return None if valid.all() else valid
@@ -367,16 +461,13 @@ def _coloured(pixels: NDArray[Any], palette: dict[int, tuple[int, ...]]) -> NDAr
     return coloured
 
 
-def _narrowed(pixels: NDArray[Any]) -> NDArray[Any]:
-    """At most 32 bits: float32, or int32 where wider integers fit, else float32."""
-    if pixels.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return pixels.astype(np.float32, copy=False)
-    if pixels.dtype.itemsize <= 2 or pixels.dtype == np.int32:
-        return pixels
-    limits = np.iinfo(np.int32)
-    fits = pixels.min() >= limits.min and pixels.max() <= limits.max
-    return pixels.astype(np.int32 if fits else np.float32)
+def narrow(dtype: np.dtype[Any], limits: NDArray[Any]) -> np.dtype[Any]:
+    """The type of at most 32 bits for numbers: float32, or int32 where `limits`, or all of them, fit, else float32."""
+    if dtype.kind in "iu" and (dtype.itemsize <= 2 or dtype == np.int32):
+        return dtype
+    ends = np.iinfo(np.int32)
+    fits = dtype.kind in "iu" and limits.min() >= ends.min and limits.max() <= ends.max
+    return np.dtype(np.int32 if fits else np.float32)
 
 
 def _doubt(header: _Header, values: NDArray[Any], name: str) -> str | None:
@@ -404,7 +495,7 @@ def _turned(array: NDArray[Any], header: _Header) -> NDArray[Any]:
     return array[::down, ::right]
 
 
-def _turned_place(header: _Header, bands: tuple[int, ...]) -> Raster:
+def turned_place(header: _Header, bands: tuple[int, ...]) -> Raster:
     height, width = header.place.shape
     return replace(
         header.place,

@@ -15,6 +15,9 @@ from .quiet import quiet
 WGS84 = 6378137.0, 0.00669437999014
 """The ellipsoid: semi-major axis in metres, and the square of its eccentricity."""
 
+CACHE = 2**25
+"""Bytes of blocks that GDAL keeps, which would be a twentieth of the machine's memory: some rows of tiles."""
+
 
 @dataclass(frozen=True)
 class Raster:
@@ -109,5 +112,5 @@ class Raster:
 @contextmanager
 def quiet_gdal() -> Iterator[None]:
     """GDAL writes nothing to the terminal and warns of nothing: what matters is handled here."""
-    with quiet(), imported("rasterio", "a GeoTIFF").Env():
+    with quiet(), imported("rasterio", "a GeoTIFF").Env(GDAL_CACHEMAX=CACHE):
         yield

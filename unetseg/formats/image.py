@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypedDict
 
@@ -14,12 +15,17 @@ MAX_VOXELS = 1_000_000_000
 """Of a volume; it has two bytes for each."""
 
 
+class Damaged(ValueError):  # noqa: N818, what it is
+    """A file is what it should be, but not whole."""
+
+
 class Reading(TypedDict, total=False):
     """What a file may not say of itself, and a reader is told.
 
     value_range: (low, high) of the stored numbers that are black and white, e.g. 12 bits in 16.
     bands: which bands of a raster are the channels, in order; the first is 1.
     series: which of several DICOM series: its UID, or its number in the list that the error shows.
+    files: of a folder, by their names relative to it, those that are looked at; all unless given.
     hounsfield: whether the numbers are Hounsfield units, where a file can't say so.
     name: what it is called in messages; the name of its file unless given.
     max_pixels: of one slice; larger ones are refused from their header.
@@ -28,6 +34,7 @@ class Reading(TypedDict, total=False):
     value_range: tuple[float, float] | None
     bands: tuple[int, ...] | None
     series: str | None
+    files: Sequence[str] | None
     hounsfield: bool | None
     name: str | None
     max_pixels: int
@@ -90,13 +97,16 @@ class Image:
         place = self.place if len(self.pixels) == 1 else None
         return replace(self, pixels=self.pixels[part], valid=valid, place=place)
 
-    def description(self) -> str:
+    def description(self, shape: tuple[int, int] | None = None) -> str:
         """What was read and how, in a few words: size, channels, type and range, and what its file says of its place.
+
+        shape: (H,W) of all of it, where these pixels are but some.
 
         >>> as_image(np.zeros((2, 3), dtype=np.uint8), name="a.png").description()
         'a.png: 3 x 2 pixels, 1 channel, uint8, values 0 to 255 from black to white'
         """
         slices, height, width, channels = self.pixels.shape
+        height, width = shape or (height, width)
         several = f"{slices} slices of " if slices > 1 else ""
         facts = [f"{several}{width} x {height} pixels", f"{channels} channel{'s' * (channels != 1)}"]
         facts.append(str(self.pixels.dtype))

@@ -29,11 +29,16 @@ NOTHING = (150, 150, 150)
 SPREAD = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies grey PNG of 2 and 4 bits with, so that they reach 255."""
 NEW_SUBFILE_TYPE = 254  # of TIFF 6.0; bit 0: a smaller copy of another picture of the file
-ORIENTATION = 274
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BY_ROWS = (
+    " in memory; Predictor.write, and the predict command, segment it row by row; else reduce it or cut it into parts"
+)
+"""What to do with a TIFF that is too large."""
+WIDTH, HEIGHT, ORIENTATION = 256, 257, 274
 GREY, PALETTE = 1, 3  # of PhotometricInterpretation
 COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # none, fax, LZW, JPEG, deflate, PackBits
 PLACED = {33550, 33922, 34264, 34735, 42113}  # GeoTIFF, and GDAL's nodata
-TAGS = {258, 259, 262, 266, ORIENTATION, 277, 281, 284, 338, 339, *PLACED}
+TAGS = {WIDTH, HEIGHT, 258, 259, 262, 266, ORIENTATION, 277, 281, 284, 338, 339, *PLACED}
 
 
 def read_picture(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
@@ -99,13 +104,14 @@ def read_numbers(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     return array.astype(np.uint8) if array.dtype == np.bool_ else array // spread
 
 
-def is_simple_tiff(data: bytes) -> bool:
+def is_simple_tiff(source: Path | bytes) -> bool:
     """Whether a TIFF is a plain picture that Pillow reads as stored: grey of 1, 8 or 16 bits, or 8-bit colour.
 
     Not with further channels, zero as white, numbers of other kinds, nodata or a place on the ground. True also for
     what has no readable directory: Pillow says what is wrong with it.
     """
-    tags = tiff_tags(io.BytesIO(data))
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        tags = tiff_tags(file)
     if not tags:
         return True
     (photometric,), samples = tags.get(262, (None,)), tags.get(277, (1,))[0]
@@ -207,7 +213,8 @@ def _open(source: Path | bytes, name: str | None, max_pixels: int) -> tuple[PIL.
         raise ValueError(f"{name} can't be read: {error.strerror or error}; give the path of a picture") from None
     if not data:
         raise ValueError(f"{name} is empty (0 bytes); give a picture file")
-    too_large = f"is larger than the limit of {max_pixels / 1e6:.0f} megapixels; reduce it or cut it into parts"
+    too_large = f"is larger than the limit of {max_pixels / 1e6:.0f} megapixels"
+    too_large += BY_ROWS if data[:4] in TIFF else "; reduce it or cut it into parts"
     try:
         with quiet():
             picture = PIL.Image.open(io.BytesIO(data), formats=FORMATS)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .dicom import Series, looks_like_dicom, read_series
+from .dicom import Series, holds_dicom, looks_like_dicom, read_series
 from .dicom_seg import read_seg
 from .geo import read_raster, read_raster_numbers
 from .ground import Raster
 from .image import MAX_PIXELS, Image, Place, Reading
-from .raster import is_simple_tiff, is_wide_png, read_numbers, read_picture
+from .raster import TIFF, is_simple_tiff, is_wide_png, read_numbers, read_picture
 from .volume import Volume, kind_of, read_label_volume, read_volume
 
 HEAD = 1024
 """Bytes that tell every family."""
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PICTURE = re.compile(
+    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|BM.{4}\0{4}|II[*+]\0|MM\0[*+]|RIFF.{4}WEBP|P[1-6]\s[\s\d#]", re.DOTALL
+)
+NAMED = re.compile(
+    r".*\.(png|jpe?g|bmp|gif|webp|p[bgpn]m|tiff?|dcm|nii|nii\.gz|nrrd|nhdr|mha|mhd)", re.DOTALL | re.IGNORECASE
+)
+"""Names of files that should hold a picture: where they don't, that is a fault."""
+BESIDE = (".ovr", ".msk")
+"""Of TIFFs in which GDAL keeps smaller copies and the mask of the picture beside them."""
 
 
 def read_image(source: str | Path | bytes, **reading: Unpack[Reading]) -> Image:
@@ -50,10 +59,7 @@ def read_image(source: str | Path | bytes, **reading: Unpack[Reading]) -> Image:
     elif looks_like_dicom(head) or kind_of(head):
         raise ValueError(f"{name} is a medical file, which is read from a path, not from bytes")
     _refuse(reading, name, "series", "a picture")
-    tiff = head[:4] in TIFF and (
-        reading.get("bands") is not None
-        or not is_simple_tiff(source if isinstance(source, bytes) else source.read_bytes())
-    )
+    tiff = head[:4] in TIFF and (reading.get("bands") is not None or not is_simple_tiff(source))
     if tiff or is_wide_png(head):
         image = read_raster(source, **reading)
     else:
@@ -64,6 +70,24 @@ def read_image(source: str | Path | bytes, **reading: Unpack[Reading]) -> Image:
     if image.pixels.dtype == np.uint8:
         raise ValueError(f"{name} holds 8 bits, which are too few for Hounsfield units; leave hounsfield out")
     return dataclasses.replace(image, hounsfield=True, value_range=None)
+
+
+def family_of(path: Path) -> Literal["dicom", "zip", "picture"] | None:
+    """What a file is read as: DICOM, a zip of DICOM, or a picture or volume by itself, which may be damaged; or None.
+
+    Its content counts. What is none of them by it, but has the name of a picture, is a damaged one.
+    """
+    named = NAMED.fullmatch(path.name) is not None
+    try:
+        head = _head(path, path.name)
+    except ValueError:  # empty, or can't be read: told when its turn comes
+        return "picture" if named else None
+    if looks_like_dicom(head):
+        return "dicom"
+    if head[:4] == b"PK\3\4":
+        return "zip" if holds_dicom(path) else None
+    picture = kind_of(head) or (PICTURE.match(head) and path.suffix.lower() not in BESIDE)
+    return "picture" if picture or named else None
 
 
 def read_mask(path: Path, *, place: Place | None = None, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
@@ -83,7 +107,7 @@ def read_mask(path: Path, *, place: Place | None = None, max_pixels: int = MAX_P
         if isinstance(place, Volume) or (isinstance(place, Series) and place.measured):
             return read_label_volume(path, kind, place.grid)
         return read_label_volume(path, kind)
-    if head[:4] in TIFF and not is_simple_tiff(path.read_bytes()):
+    if head[:4] in TIFF and not is_simple_tiff(path):
         return read_raster_numbers(path, path.name, max_pixels, place if isinstance(place, Raster) else None)
     return read_numbers(path, max_pixels=max_pixels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,7 +14,7 @@ from ..config import SegmentationConfig
 from ..files import whole
 from .dicom import Series
 from .dicom_seg import write_segmentation
-from .geo_writer import write_labels_raster, write_probabilities_raster
+from .geo_writer import WriteRows, labels_raster, write_labels_raster, write_probabilities_raster
 from .ground import Raster
 from .image import Image
 from .polygons import write_polygons
@@ -68,8 +69,7 @@ def save_labels(
     place that such a file needs, or has several slices and the file holds one.
     """
     kind = kind or kind_of(path)
-    if not path.name.lower().endswith(ENDINGS[kind]):
-        raise ValueError(f"{kind} is written as {' or '.join(ENDINGS[kind])}, got {path.name!r}; choose such a name")
+    _check_ending(path, kind)
     place, names, hidden = image.place, config.labels, config.background is not None
     if kind == "nifti":
         if not isinstance(place, (Volume, Series)):
@@ -104,6 +104,19 @@ def save_labels(
     return write_polygons(
         path, labels[0], shares, place, names=names, background=hidden, tolerance=tolerance, valid=valid
     )
+
+
+def labels_by_rows(
+    path: Path, place: Raster, config: SegmentationConfig, kind: Literal["geotiff", "cog"]
+) -> AbstractContextManager[WriteRows]:
+    """A label map of a raster that is written row by row; see `geo_writer.labels_raster`."""
+    _check_ending(path, kind)
+    return labels_raster(path, place, palette=config.palette, names=config.labels, cog=kind == "cog")
+
+
+def _check_ending(path: Path, kind: Kind) -> None:
+    if not path.name.lower().endswith(ENDINGS[kind]):
+        raise ValueError(f"{kind} is written as {' or '.join(ENDINGS[kind])}, got {path.name!r}; choose such a name")
 
 
 def save_probabilities(

@@ -1,0 +1,235 @@
+"""The unit of work, a path in and files and a line of the journal out; and the threads that do many of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+
+from ..files import explained
+from ..formats import Damaged, Reading, is_too_large, own_suffix
+from ..hub.download import Source
+from ..predictor import Predictor, Written
+from ..version import __version__
+from .inputs import Job
+from .output import Output
+from .record import Entry, Journal, checkpoint_hash, file_hash, text_hash
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Inputs that the network has at most, each on its share of the cores: together they are done sooner than in turn."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done to every input, in words that can travel to another machine.
+
+    source: where the checkpoint was found. device: as `Predictor` takes it. out: the folder of the results.
+    journal: the name of that which is written to. overwrite: whether files may be replaced that no journal knows.
+    """
+
+    source: Source
+    device: str
+    reading: Reading
+    output: Output
+    out: Path
+    journal: str
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an input. why: it was left out or failed. written: relative to the folder of the results."""
+
+    state: Literal["done", "done before", "left out", "failed"]
+    why: str = ""
+    written: tuple[str, ...] = ()
+    description: str = ""
+    notices: tuple[str, ...] = ()
+    pixels: int = 0
+
+
+class Worker:
+    """Does one input after the other, or several at once in threads, which share a network."""
+
+    def __init__(self, task: Task) -> None:
+        """Load the model and read the journals; ValueError or OSError of one sentence."""
+        self.task = task
+        repo, _, _ = task.source.name.partition("@")
+        name = f"{repo}@{task.source.commit}" if task.source.commit else task.source.folder
+        self.predictor = Predictor.from_pretrained(name, device=task.device)
+        self.predictor.source = task.source  # by the name that the user knows
+        self.model = checkpoint_hash(task.source)
+        try:
+            task.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explained(error, task.out) from None
+        self.journal = Journal(task.out, task.journal)
+        told = {
+            **asdict(task.output),
+            **task.reading,
+            "device": self.predictor.device.type,
+            "precision": str(self.predictor.dtype).removeprefix("torch."),
+            "version": __version__,
+        }
+        self.options: dict[str, Any] = json.loads(json.dumps(told))  # as the journal gives them back
+        self.stopping = threading.Event()
+        self._turn = threading.Semaphore()
+
+    def share(self, count: int) -> tuple[int, int]:
+        """Get ready for so many inputs: how many of them the network has at once, and the threads of each."""
+        self.stopping.clear()
+        cores = torch.get_num_threads()
+        at_once = max(1, min(AT_ONCE, cores, count)) if self.predictor.device.type == "cpu" else 1
+        self._turn = threading.Semaphore(at_once)
+        return at_once, cores // at_once
+
+    def __call__(self, job: Job) -> Outcome:
+        """Do it, unless the journal knows it as done; what goes wrong with it is in the outcome."""
+        try:
+            return self._done(job)
+        except (ValueError, OSError) as error:
+            return Outcome("failed", str(error))
+        except (RuntimeError, MemoryError) as error:  # as torch where memory is short: the next one may be smaller
+            what = str(error).partition("\n")[0] or "no memory left"
+            return Outcome("failed", f"{job.path.name} could not be segmented ({what}); try a smaller one")
+
+    def _done(self, job: Job) -> Outcome:
+        new = Entry(job.input, job.series, text_hash(str(job.root.resolve())), job.digest(), self.model, self.options)
+        before = self.journal.find(job.input, job.series)
+        if before and before.same_result(new) and all((self.task.out / name).exists() for name in before.outputs):
+            return Outcome("done before")
+        try:
+            return self._segmented(job, before, new)
+        except FileExistsError:
+            self.journal.refresh()  # another command may have written it meanwhile
+            if self.journal.find(job.input, job.series) == before:
+                raise
+            return self._done(job)
+
+    def _segmented(self, job: Job, before: Entry | None, new: Entry) -> Outcome:
+        """Read, predict, write."""
+        if is_too_large(job.path):
+            return self._by_rows(job, before, new)
+        base = self.task.out / job.name
+        try:
+            image = job.image(self.task.reading)
+            names = self.task.output.names(base.name, own_suffix(image), len(image.pixels))
+            self._keep_others([base.with_name(name) for name in names], before, new)
+            with self._network():
+                segmentation = self.predictor(image)
+        except Damaged:
+            raise
+        except ValueError as error:
+            if not job.optional:
+                raise
+            return Outcome("left out", str(error))
+        self._write(lambda folder: self.task.output.write(segmentation, folder, base.name), base, names, new)
+        written = tuple(str(Path(job.name).with_name(name)) for name in names)
+        pixels = image.pixels[..., 0].size
+        return Outcome("done", "", written, segmentation.description(), segmentation.notices, pixels)
+
+    def _by_rows(self, job: Job, before: Entry | None, new: Entry) -> Outcome:
+        base, output = self.task.out / job.name, self.task.output
+        kinds, names = output.by_rows(job.path.name), output.names(base.name, ".tif", 1)
+        self._keep_others([base.with_name(name) for name in names], before, new)
+        written: list[Written] = []
+
+        def write(folder: Path) -> None:
+            for kind, name in zip(kinds, names, strict=True):
+                told = {key: value for key, value in self.task.reading.items() if value is not None}
+                written.append(
+                    self.predictor.write(
+                        job.path,
+                        folder / name,
+                        output.thresholds,
+                        kind=kind,
+                        progress=self._go_on,
+                        **cast(Reading, told),
+                    )
+                )
+
+        with self._network():
+            self._write(write, base, names, new)
+        (first, *_) = written
+        files = tuple(str(Path(job.name).with_name(name)) for name in names)
+        return Outcome("done", "", files, first.description, first.notices, math.prod(first.shape))
+
+    def _go_on(self, _done: int, _of: int) -> None:
+        if self.stopping.is_set():
+            raise CancelledError
+
+    @contextlib.contextmanager
+    def _network(self) -> Iterator[None]:
+        """The network's turn, which doesn't come any more when the work is stopped."""
+        with self._turn:
+            if self.stopping.is_set():
+                raise CancelledError
+            yield
+
+    def _keep_others(self, paths: Sequence[Path], before: Entry | None, new: Entry) -> None:
+        """FileExistsError for a file that isn't what was written of this input, of the same bytes or the same place."""
+        if self.task.overwrite:
+            return
+        known = before.outputs if before and (before.sha256 == new.sha256 or before.place == new.place) else {}
+        for path in paths:
+            if not path.exists():
+                continue
+            if not path.is_file() or known.get(path.relative_to(self.task.out).as_posix()) != file_hash(path):
+                other = " and is not what the journal says of this input" if before else ""
+                raise FileExistsError(
+                    f"{path} is there already{other}; name another folder with --out, or replace it with --overwrite"
+                )
+
+    def _write(self, write: Callable[[Path], object], base: Path, names: Sequence[str], new: Entry) -> None:
+        """Let the results be written to a folder of their own, then to the journal, then take their places.
+
+        So a journal knows every file that is there, and is wrong at most about one that isn't, which is done again.
+        """
+        folder = base.parent
+        temporary = folder / f".{base.name}.{secrets.token_hex(4)}.tmp"
+        paths = {temporary / name: folder / name for name in names}
+        try:
+            temporary.mkdir(parents=True)
+            write(temporary)
+            outputs = {to.relative_to(self.task.out).as_posix(): file_hash(path) for path, to in paths.items()}
+            for to in paths.values():
+                to.unlink(missing_ok=True)
+            self.journal.add(replace(new, outputs=outputs))
+            for path, to in paths.items():
+                path.replace(to)
+        except OSError as error:
+            raise OSError(str(explained(error, base)).replace(str(temporary), str(folder))) from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def run(worker: Worker, jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome]]:
+    """Do the jobs in threads, one more than the network has inputs at once: it reads or writes meanwhile.
+
+    Gives them in their order. When it is closed, or at Ctrl-C, what the network has is still done and written.
+    """
+    at_once, threads = worker.share(len(jobs))
+    pool = ThreadPoolExecutor(at_once + 1, initializer=torch.set_num_threads, initargs=(threads,))
+    try:
+        futures = [pool.submit(worker, job) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            yield job, future.result()
+    except KeyboardInterrupt:
+        log.warning("stopping; what is under way comes to its end")
+        raise
+    finally:
+        worker.stopping.set()
+        pool.shutdown(cancel_futures=True)
