@@ -7,14 +7,13 @@ are printed, with ratios to the bare network.
 
 --against: a clone of another version; its whole path takes turns with this one's, in a process of its own.
 --real: a folder of pictures, on which the labels are compared with those of float32.
---busy: prediction beside a process that keeps one core busy, against alone, with and without `unetseg.threads`.
+--busy: prediction beside a process that keeps one core busy, against alone, with and without `unetseg.process`.
 --profile: where the time of the whole path goes, by kind of operation.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import statistics
 import subprocess
@@ -28,44 +27,66 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
+from unetseg.process import set_up  # noqa: E402
+
+set_up()  # as the commands do
+
 import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from unetseg import Predictor, UNet  # noqa: E402
 from unetseg.formats import as_image, read_image  # noqa: E402
+from unetseg.model import Faster, fused  # noqa: E402
 from unetseg.prepare import prepare, rescale  # noqa: E402
 from unetseg.samples import draw_sample  # noqa: E402
 
 KINDS = {"satellite-unet": "aerial", "liver-unet": "ct"}
 Ways = dict[str, Callable[[], Any]]
 
+WHOLE = """
+from unetseg import Predictor
+predictor = Predictor.from_pretrained(sys.argv[2])
+def run():
+    predictor(picture).labels()
+"""
+EAGER = """
+import torch
+from unetseg import UNet
+from unetseg.formats import as_image
+from unetseg.prepare import prepare, rescale
+network = UNet.from_pretrained(sys.argv[2])
+x = prepare(as_image(picture), network.config)
+inputs = [rescale(x, factor) for factor in network.config.scales]
+@torch.no_grad()
+def run():
+    for x in inputs:
+        network(x)
+"""
 OTHER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from unetseg import Predictor
+{setup}
 from unetseg.samples import draw_sample
-predictor = Predictor.from_pretrained(sys.argv[2])
 picture = draw_sample(sys.argv[3], 3, 512)[0]
-for _ in range(3):
-    predictor(picture).labels()
+{what}
 print("ready", flush=True)
 for _ in sys.stdin:
     started = time.perf_counter()
-    predictor(picture).labels()
+    run()
     print(time.perf_counter() - started, flush=True)
 """
+SET_UP = "from unetseg.process import set_up\nset_up()"
 
 
 class Other:
-    """The whole path of another version, or with other settings, in a process of its own that waits its turn."""
+    """A way of another version, or with other settings, in a process of its own that waits its turn."""
 
-    def __init__(self, clone: Path, name: str, environment: dict[str, str] | None = None, setup: str = "") -> None:
-        command = [sys.executable, "-c", setup + OTHER, str(clone), str(ROOT / "checkpoints" / name), KINDS[name]]
+    def __init__(self, clone: Path, name: str, what: str = WHOLE, setup: str = "") -> None:
+        code = OTHER.format(what=what, setup=setup)
+        command = [sys.executable, "-c", code, str(clone), str(ROOT / "checkpoints" / name), KINDS[name]]
         env = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env | (environment or {})
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         assert self._answer() == "ready"
 
     def __call__(self) -> float:
@@ -85,13 +106,16 @@ class Other:
 
 
 def medians(ways: Ways, rounds: int) -> dict[str, float]:
-    """Milliseconds of each, the ways taking turns; a way that returns a float has measured its seconds itself."""
+    """Milliseconds of each, the ways taking turns; a way that returns a float has measured its seconds itself.
+
+    Each runs once before it is timed: what ran before has other things in the caches, and its threads may still spin.
+    """
     for way in ways.values():
-        for _ in range(2):
-            way()
+        way()
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
+            way()
             started = time.perf_counter()
             own = way()
             taken[name].append((own if isinstance(own, float) else time.perf_counter() - started) * 1e3)
@@ -112,7 +136,7 @@ def openvino_of(network: UNet, inputs: list[Tensor]) -> Callable[[], None] | Non
         return None
     requests = []
     for x in inputs:
-        model = openvino.convert_model(network.float(), example_input=x)
+        model = openvino.convert_model(network, example_input=x)
         requests.append(
             openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"}).create_infer_request()
         )
@@ -154,21 +178,25 @@ def compare(name: str, options: argparse.Namespace) -> None:
     inputs = inputs_of(predictor, picture)
     prepared = [x.to(predictor.dtype, memory_format=torch.channels_last) for x in inputs]
     eager = UNet.from_pretrained(ROOT / "checkpoints" / name)
+    plainly = Other(ROOT, name, what=EAGER)  # as everybody runs it, in a process that nothing was set for
     ways: Ways = {
         "bare network": lambda: [predictor.network(x) for x in prepared],
         "whole path": lambda: predictor(picture).labels(),
-        "eager float32": lambda: [eager(x) for x in inputs],
+        "eager float32": plainly,
     }
-    compiled = predictor.compiled()
-    ways["compiled"] = lambda: [compiled.network(x) for x in prepared]
-    if openvino := openvino_of(copy.deepcopy(predictor.network), inputs):
+    plain = fused(eager).to(predictor.dtype)
+    nn.utils.convert_conv2d_weight_memory_format(plain, torch.channels_last)
+    compiled = Faster(predictor.network, plain, always=True)
+    ways["compiled network"] = lambda: [compiled(x) for x in prepared]
+    if openvino := openvino_of(fused(eager), inputs):
         ways["OpenVINO bfloat16"] = openvino
     other = Other(options.against, name) if options.against else None
     if other:
         ways["whole path of the other"] = other
     found = medians(ways, options.rounds)
-    if other:
-        other.close()
+    for process in (plainly, other):
+        if process:
+            process.close()
     bare = found["bare network"]
     print(f"\n{name} at scales {predictor.config.scales}, {predictor.dtype}, {options.rounds} rounds")
     print("| | ms | of the bare network |\n|---|---:|---:|")
@@ -223,7 +251,7 @@ def one_core_busy() -> Iterator[None]:
 
 
 def beside_a_busy_process(name: str, rounds: int) -> None:
-    setups = {"as torch starts": "", "as the commands start": f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + SET}
+    setups = {"as torch starts": "", "as the commands start": SET_UP}
     others = {what: Other(ROOT, name, setup=setup) for what, setup in setups.items()}
     ways: Ways = dict(others)
     alone = medians(ways, rounds)
@@ -234,8 +262,6 @@ def beside_a_busy_process(name: str, rounds: int) -> None:
         other.close()
         print(f"| {what} | {alone[what]:.1f} | {beside[what]:.1f} | {beside[what] / alone[what]:.2f} |")
 
-
-SET = "from unetseg.threads import wait_briefly\nwait_briefly()\n"
 
 if __name__ == "__main__":
     main()

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "unetseg"
 # a room, or a module beside the rooms, imports from its own layer and from those before it
 LAYERS = {
     "unetseg": (
-        {"config", "files", "threads", "version"},
+        {"config", "files", "process", "version"},
         {"hub"},
         {"model", "task", "prepare", "tiling", "render", "measure", "scores", "formats", "samples"},
         {"predictor"},

@@ -16,6 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
+from unetseg.process import set_up  # noqa: E402
+
+set_up()  # before torch comes with what follows
+
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
 from unetseg.fitting.doctor import diagnose, draw_sheet, is_edited, report_text  # noqa: E402
 from unetseg.fitting.run import begun, check_run_dir  # noqa: E402

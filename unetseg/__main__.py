@@ -14,6 +14,7 @@ from pathlib import Path
 from .config import SegmentationConfig
 from .files import CONFIG, check_target, whole
 from .formats import KINDS
+from .process import set_up
 from .render import VIEWS
 
 log = logging.getLogger("unetseg")
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 when all went well, 1 with one sentence on stderr for each thing that did not."""
     options = parser().parse_args(arguments)
+    set_up()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("unetseg").setLevel(logging.INFO)  # other packages stay quiet
     logging.getLogger("rasterio").setLevel(logging.ERROR)  # it repeats every remark of GDAL

@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import itertools
 import tempfile
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -51,7 +53,7 @@ class UNet(nn.Module):
         self.contracting = nn.ModuleList(
             double_convolution(i, o) for i, o in zip((len(config.channels), *widths), widths, strict=False)
         )
-        self.pool = nn.MaxPool2d(2)
+        self.pool: nn.Module = nn.MaxPool2d(2)
         steps = list(itertools.pairwise(reversed(widths)))
         self.upsampling = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in steps)
         self.expanding = nn.ModuleList(double_convolution(2 * o, o) for _, o in steps)
@@ -150,3 +152,99 @@ def fused(network: UNet) -> UNet:
                 nn.ReLU(inplace=True),
             )
     return network
+
+
+class ConvolutionReLU(nn.Module):
+    """A 3x3 convolution and its ReLU in one pass over memory, weights laid out once: to predict on a CPU by oneDNN.
+
+    Both operations are torch's own, those that its compiler takes; they have no public name.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        shape = [1, convolution.in_channels, 64, 64]  # any that is typical
+        weight = torch.ops.mkldnn._reorder_convolution_weight(convolution.weight, [1, 1], [1, 1], [1, 1], 1, shape)
+        self.weight, self.bias = weight.detach(), convolution.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,C,H,W) to (B,O,H,W)."""
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self.weight, self.bias, [1, 1], [1, 1], [1, 1], 1, "relu", [], ""
+        )
+        return found
+
+
+class Halving(nn.Module):
+    """Maximum pooling by 2 on a CPU: torch's own also notes where each maximum was, and takes twice as long."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,C,H,W) to (B,C,H/2,W/2)."""
+        rows = torch.maximum(x[:, :, 0::2], x[:, :, 1::2])
+        return torch.maximum(rows[..., 0::2], rows[..., 1::2])
+
+
+def packed(network: UNet) -> UNet:
+    """A copy of a `fused` network for predicting on a CPU, 10 to 15 % faster and the same in bfloat16 bit for bit.
+
+    It is the network itself where torch has no oneDNN.
+    """
+    if not torch._C._has_mkldnn:
+        return network
+    network = copy.deepcopy(network)
+    network.pool = Halving()
+    for path in (network.contracting, network.expanding):
+        for i, block in enumerate(path):
+            layers: list[Any] = list(block.children())
+            path[i] = nn.Sequential(ConvolutionReLU(layers[0]), ConvolutionReLU(layers[2]))
+    return network
+
+
+class Faster:
+    """A network that is compiled for the first shapes of input it meets, and taken so where that is faster.
+
+    always: take it whether it is faster or not. A shape takes some ten seconds or more, so for a long job alone.
+    """
+
+    MOST = 4  # as scales, and tiles at two of them
+
+    def __init__(self, network: UNet, plain: UNet, *, always: bool = False) -> None:
+        """network: as it runs otherwise. plain: the same of ordinary layers, which the compiler knows."""
+        self.network, self.plain, self.always = network, plain, always
+        self.chosen: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
+        self.lock = threading.Lock()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits (B,K,H,W) of (B,C,H,W), as of the network."""
+        shape = tuple(x.shape)
+        with self.lock:
+            if shape not in self.chosen:
+                self.chosen[shape] = self._choose(x) if len(self.chosen) < self.MOST else self.network
+        return self.chosen[shape](x)
+
+    @property
+    def said(self) -> str:
+        """For which shapes the compiled network was taken."""
+        taken = [shape for shape, way in self.chosen.items() if way is not self.network]
+        return f"compiled for {', '.join('x'.join(map(str, shape)) for shape in taken) or 'nothing, it was no faster'}"
+
+    def _choose(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        # frozen weights are laid out once; threads stay those of each call
+        options: dict[str, Any] = {"freezing": True, "cpp.dynamic_threads": True} if x.device.type == "cpu" else {}
+        compiled: Callable[[Tensor], Tensor] = torch.compile(self.plain, dynamic=False, options=options)
+        try:
+            compiled(x)
+        except Exception as error:  # as without a compiler for C++; torch raises what its parts raise
+            if self.always:
+                reason = str(error).strip().partition("\n")[0]
+                raise ValueError(f"the network can't be compiled here ({reason}); leave out --compile always") from None
+            return self.network
+        if self.always:
+            return compiled
+        slow, fast = (min(_seconds(way, x) for _ in range(3)) for way in (self.network, compiled))
+        return compiled if fast < slow else self.network
+
+
+def _seconds(network: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    started = time.perf_counter()
+    network(x).cpu()
+    return time.perf_counter() - started

@@ -32,12 +32,13 @@ from .formats import (
 )
 from .hub.download import Access
 from .measure import Cleaning, cleaned, report
-from .model import UNet, fused
+from .model import Faster, UNet, fused, packed
 from .prepare import Ranges, doubts, evenly, normalise, ranges, rescaled, restore, restored, scaled, working_shape
 from .tiling import BAND, Rows, bands, kept, resized, tiled
 
 NOTHING = Cleaning()
 Precision = Literal["auto", "float32", "bfloat16"]
+Compiled = Literal["never", "faster", "always"]
 
 
 @dataclass(frozen=True)
@@ -253,10 +254,13 @@ class Predictor:
         precision: Precision = "auto",
         tile: int = 960,
         overlap: int = 128,
+        compiled: Compiled = "never",
     ) -> None:
         """device: `auto` takes a GPU where there is one. precision: `auto` takes bfloat16 where hardware has it.
 
         tile, overlap: in pixels at the working size; a larger tile is faster, a smaller one needs less memory.
+        compiled: `faster` compiles the network for the first shapes that it meets, which takes a minute, and takes
+            what is faster; `always` takes it anyway.
         """
         self.config, self.source = network.config, network.source
         self.device = usable(device)
@@ -268,8 +272,10 @@ class Predictor:
         self.tile, self.overlap, self.stride = tile, overlap, network.stride
         # in bfloat16 a slice gives the same bits whatever runs beside it; in float32 it doesn't
         self.together = 1 if self.dtype == torch.float32 else 4
-        self.network = fused(network).to(self.device, self.dtype)
-        convert_conv2d_weight_memory_format(self.network, torch.channels_last)
+        plain = fused(network).to(self.device, self.dtype)
+        convert_conv2d_weight_memory_format(plain, torch.channels_last)
+        self.network = packed(plain) if self.device.type == "cpu" else plain
+        self.faster = None if compiled == "never" else Faster(self.network, plain, always=compiled == "always")
 
     @classmethod
     def from_pretrained(
@@ -279,11 +285,12 @@ class Predictor:
         revision: str | None = None,
         device: str = "auto",
         precision: Precision = "auto",
+        compiled: Compiled = "never",
         **access: Unpack[Access],
     ) -> Predictor:
         """The predictor of a checkpoint, found as `UNet.from_pretrained` finds it, with the same options."""
         network = UNet.from_pretrained(name, revision=revision, **access)
-        return cls(network, device=device, precision=precision)
+        return cls(network, device=device, precision=precision, compiled=compiled)
 
     def __call__(self, image: Image | NDArray[Any] | str | Path, **reading: Unpack[Reading]) -> Segmentation:
         """Segment a picture or a volume: a path, an array (H,W[,C]) or an `Image`; ValueError says what doesn't fit.
@@ -409,7 +416,7 @@ class Predictor:
         return resized(kept(logits), own, size, antialias=False)
 
     def _network(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.network(x.to(self.device, self.dtype, memory_format=torch.channels_last))
+        logits: Tensor = (self.faster or self.network)(x.to(self.device, self.dtype, memory_format=torch.channels_last))
         return logits
 
 

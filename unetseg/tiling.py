@@ -52,13 +52,13 @@ def tiled(
             logits = network(_padded(x[..., left : left + wide], high, wide)).cpu()  # (B,channels,high,wide)
             if band is None:  # in the network's own precision: it is most of all memory
                 band = logits.new_zeros(len(x), channels, high, columns.starts[-1] + wide)
-            part = band[..., left : left + wide]
-            part.copy_(torch.addcmul(part.float(), logits.float(), row_weight[:, None] * column_weight))
+            band[..., left : left + wide].add_(logits.float() * (row_weight[:, None] * column_weight))
         del x, logits  # not while what is done is worked on
         assert band is not None, "there is at least one column"
         done = following - top
         for start in range(0, done, BAND):  # in pieces: what is done is soon forgotten
-            yield band[:, :, start : min(start + BAND, done), :width].to(torch.float32, copy=True).contiguous()
+            part = band[:, :, start : min(start + BAND, done), :width]
+            yield part.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
         band[:, :, : high - done] = band[:, :, done:].clone()
         band[:, :, high - done :] = 0
 
@@ -119,7 +119,7 @@ def _once_for_constants(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor
 
 def _floats(logits: Tensor) -> Tensor:
     # the layout of pictures: what is done to logits later is slow in the network's
-    return logits.to("cpu", torch.float32).contiguous()
+    return logits.to("cpu", torch.float32, memory_format=torch.contiguous_format)
 
 
 def kept(bands: Iterable[Tensor]) -> Rows:

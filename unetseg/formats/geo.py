@@ -119,6 +119,12 @@ class Source:
     partly_transparent: bool = False
 
     @property
+    def complete(self) -> bool:
+        """Whether its header says that there is data everywhere."""
+        masks = self.header.masks
+        return self.opaque is None and "nodata" not in masks and ("per_dataset" not in masks or "alpha" in masks)
+
+    @property
     def empty(self) -> str:
         """What is said where it holds no data."""
         return f"{self.name} holds no data: each of its pixels is nodata or transparent; give another file"
