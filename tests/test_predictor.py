@@ -1,5 +1,6 @@
 """A picture in, a Segmentation out: the one path of every prediction."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 import torch
 from configs import RGB, config_for, network_for, segmented
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional
 
-from unetseg import Predictor, Segmentation, SegmentationConfig, read_image
+from unetseg import Image, Predictor, Segmentation, SegmentationConfig, UNet, read_image
 from unetseg.formats import as_image, read_mask
+from unetseg.model import fused, packed
 from unetseg.prepare import prepare, restore
 from unetseg.render import View
 from unetseg.task import activate, argmax, decode
@@ -308,3 +311,68 @@ def test_a_real_elevation_model_is_no_picture(real_data: Path) -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown precision 'half'"):
         Predictor(network_for(config_for("binary")), precision="half")  # type: ignore[arg-type]
+
+
+# --- how the network runs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_network_that_predicts_is_the_fused_one_in_fewer_passes(config: SegmentationConfig, precision: Any) -> None:  # noqa: ANN401
+    dtype = getattr(torch, precision)
+    plain = fused(network_for(config)).to(dtype).to(memory_format=torch.channels_last)
+    x = torch.randn(2, len(config.channels), 32, 48).to(dtype).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        found, expected = packed(plain)(x), plain(x)
+    tolerance = 1e-5 if precision == "float32" else 0.0
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+    assert not any(isinstance(layer, nn.ReLU | nn.MaxPool2d) for layer in packed(plain).modules())
+
+
+def test_slices_that_run_together_are_those_that_run_alone() -> None:
+    network = network_for(config_for("multiclass"))
+    volume = Image(np.random.default_rng(0).integers(0, 256, (6, 37, 53, 1), dtype=np.uint8), (0, 255))
+    predictor = Predictor(network, device="cpu", precision="bfloat16")
+    assert predictor.together > 1
+    together = predictor(volume).network_logits
+    alone = [predictor(volume.alone(index)).network_logits for index in range(6)]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_a_compiled_network_is_taken_for_the_shapes_that_it_meets_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def compiled(network: UNet, **_: object) -> Callable[[torch.Tensor], torch.Tensor]:
+        def run(x: torch.Tensor) -> torch.Tensor:
+            asked.append(tuple(x.shape))
+            found: torch.Tensor = network(x)
+            return found
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    network = network_for(config_for("binary"))
+    predictor = Predictor(network, device="cpu", precision="float32", compiled="always")
+    plainly = Predictor(network, device="cpu", precision="float32")
+    for side in (16, 24, 16, 32, 40, 48):
+        picture = np.random.default_rng(side).integers(0, 256, (side, side), dtype=np.uint8)
+        assert (predictor(picture).labels() == plainly(picture).labels()).all()
+    assert [shape[2] for shape in asked] == [16, 16, 24, 24, 16, 32, 32, 40, 40], (
+        "met first, then used; 48 is the fifth"
+    )
+    assert predictor.runs == ("float32 on cpu, compiled for 1x1x16x16, 1x1x24x24, 1x1x32x32, 1x1x40x40")
+    assert plainly.runs == plainly(PICTURE).network == "float32 on cpu"
+
+
+def test_what_can_not_be_compiled_runs_as_it_is_or_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_compiler(*_: object, **__: object) -> Callable[[torch.Tensor], torch.Tensor]:
+        def run(x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("no C++ compiler\nand much more")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    network = network_for(config_for("binary"))
+    faster = Predictor(network, device="cpu", precision="float32", compiled="faster")
+    assert faster(PICTURE).network == "float32 on cpu, compiled for nothing, it was no faster"
+    with pytest.raises(ValueError, match=r"can't be compiled here \(no C\+\+ compiler\); leave out --compile always"):
+        Predictor(network, device="cpu", precision="float32", compiled="always")(PICTURE)

@@ -19,6 +19,8 @@ from .render import VIEWS
 
 log = logging.getLogger("unetseg")
 AS = (*KINDS, "probabilities")
+LONG = 5000
+"""Inputs for which a minute of compiling is worth a tenth of the network's time."""
 CHECKPOINT = "a checkpoint folder, a name under checkpoints/, or owner/name[@revision] on the hub"
 
 
@@ -74,6 +76,12 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simplify", type=float, default=0, metavar="PIXELS", help="outlines of polygons, by so much")
     _add_reading(parser)
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
+    parser.add_argument(
+        "--compile",
+        choices=("auto", "never", "always"),
+        default="auto",
+        help=f"the network, which takes a minute; auto: where it is faster, for {LONG:,} inputs and more",
+    )
     parser.add_argument("--verbose", action="store_true", help="say of each input what was read and how")
     parser.add_argument("--shard", metavar="2/8", help="only the second eighth of the inputs, by a hash of their paths")
     parser.add_argument(
@@ -127,8 +135,11 @@ def _predict(options: argparse.Namespace) -> int:
     if options.value_range == AUTO:
         reading = with_common_range(jobs, reading)
         log.info("of all inputs: --value-range %g %g", *(reading["value_range"] or ()))
-    task = Task(source, options.device, reading, output, options.out, shard.journal, options.overwrite)
     jobs = [job for job in jobs if job in shard]
+    compiled = options.compile
+    if compiled == "auto":
+        compiled = "faster" if len(jobs) >= LONG else "never"
+    task = Task(source, options.device, reading, output, options.out, shard.journal, options.overwrite, compiled)
     if options.engine == "ray":
         from .batch.cluster import run_on_cluster
 

@@ -124,6 +124,7 @@ def report(
     thresholds: Sequence[float],
     cleaning: Cleaning,
     model: str,
+    network: str,
     read: str,
     notices: Sequence[str],
 ) -> dict[str, Any]:
@@ -134,6 +135,7 @@ def report(
         "read": read,
         "notices": list(notices),
         "model": model,
+        "network": network,
         "decided_by": dict(zip(config.outputs, thresholds, strict=True)) if by_threshold else "argmax",
         "cleaning": asdict(cleaning) if cleaning else None,
         "labels": measured(labels, probability_sums, image, config),

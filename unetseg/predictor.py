@@ -50,7 +50,7 @@ class Segmentation:
     notices: what a reader of the result should know.
     between: what was black and white to the network, as `prepare.ranges` says of all slices.
     drawn: uint8 (D,H,W,3), the picture where it is not drawn from the image.
-    model: what found it, as `Predictor.model` says.
+    model, network: what found it, as `Predictor.model` and `Predictor.runs` say.
     """
 
     network_logits: Tensor
@@ -60,6 +60,7 @@ class Segmentation:
     between: Ranges = None
     drawn: NDArray[np.uint8] | None = None
     model: str = ""
+    network: str = ""
 
     @property
     def name(self) -> str:
@@ -216,6 +217,7 @@ class Segmentation:
             thresholds=limits,
             cleaning=cleaning,
             model=self.model,
+            network=self.network,
             read=self.description(),
             notices=self.notices,
         )
@@ -312,7 +314,7 @@ class Predictor:
             for top, bottom in bands(logits.shape[2]):
                 logits[some, :, top:bottom] = rows(top, bottom)
         notices = (*image.notices, *doubts(image, self.config))
-        return Segmentation(logits, image, self.config, notices, between, model=self.model)
+        return Segmentation(logits, image, self.config, notices, between, model=self.model, network=self.runs)
 
     def write(
         self,
@@ -360,6 +362,12 @@ class Predictor:
         if self.source is None:
             return "unnamed"
         return str(self.source) if self.source.commit else self.source.folder.name
+
+    @property
+    def runs(self) -> str:
+        """How the network runs: precision, device, whether it is compiled; labels differ by them in a few pixels."""
+        said = f"{str(self.dtype).removeprefix('torch.')} on {self.device.type}"
+        return said if self.faster is None else f"{said}, {self.faster.said}"
 
     def _rows(self, opened: Callable[[], Rows], height: int, width: int) -> Rows:
         """Logits (B,K,n,w) at the working size, the mean of those at every scale.

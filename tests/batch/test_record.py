@@ -36,7 +36,18 @@ def test_what_was_added_is_found_and_a_line_is_plain_json(tmp_path: Path) -> Non
     journal.add(ENTRY)
     (line,) = journal.path.read_text().splitlines()
     fields = json.loads(line)
-    assert list(fields) == ["format", "input", "series", "place", "sha256", "model", "options", "outputs", "time"]
+    assert list(fields) == [
+        "format",
+        "input",
+        "series",
+        "place",
+        "sha256",
+        "model",
+        "options",
+        "outputs",
+        "network",
+        "time",
+    ]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", fields["time"])
     assert Journal(tmp_path).find("p1/ä.png", None) == replace(ENTRY, time=fields["time"])
     assert Journal(tmp_path).find("p1/ä.png", "1.2.3") is None

@@ -27,7 +27,7 @@ class Entry:
     """What a line says: which input, its bytes, the model, what was asked for, and what was written, with its hashes.
 
     input, series: of the `Job`. place: a hash of where the input lies, which tells inputs of the same name apart.
-    outputs: SHA-256 by the name relative to the folder of the journal. time: when it was written, in UTC.
+    outputs: SHA-256 by the name relative to the folder of the journal. network: how it ran. time: when, in UTC.
     """
 
     input: str
@@ -37,6 +37,7 @@ class Entry:
     model: str
     options: dict[str, Any]
     outputs: dict[str, str] = field(default_factory=dict)
+    network: str = ""
     time: str = ""
 
     def same_result(self, other: Entry) -> bool:

@@ -20,7 +20,7 @@ import torch
 from ..files import explained
 from ..formats import Damaged, Reading, is_too_large, own_suffix
 from ..hub.download import Source
-from ..predictor import Predictor, Written
+from ..predictor import Compiled, Predictor, Written
 from ..version import __version__
 from .inputs import Job
 from .output import Output
@@ -36,7 +36,7 @@ AT_ONCE = 4
 class Task:
     """What is done to every input, in words that can travel to another machine.
 
-    source: where the checkpoint was found. device: as `Predictor` takes it. out: the folder of the results.
+    source: where the checkpoint was found. device, compiled: as `Predictor` takes them. out: the folder of the results.
     journal: the name of that which is written to. overwrite: whether files may be replaced that no journal knows.
     """
 
@@ -47,6 +47,7 @@ class Task:
     out: Path
     journal: str
     overwrite: bool = False
+    compiled: Compiled = "never"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Worker:
         self.task = task
         repo, _, _ = task.source.name.partition("@")
         name = f"{repo}@{task.source.commit}" if task.source.commit else task.source.folder
-        self.predictor = Predictor.from_pretrained(name, device=task.device)
+        self.predictor = Predictor.from_pretrained(name, device=task.device, compiled=task.compiled)
         self.predictor.source = task.source  # by the name that the user knows
         self.model = checkpoint_hash(task.source)
         try:
@@ -207,7 +208,7 @@ class Worker:
             outputs = {to.relative_to(self.task.out).as_posix(): file_hash(path) for path, to in paths.items()}
             for to in paths.values():
                 to.unlink(missing_ok=True)
-            self.journal.add(replace(new, outputs=outputs))
+            self.journal.add(replace(new, outputs=outputs, network=self.predictor.runs))
             for path, to in paths.items():
                 path.replace(to)
         except OSError as error:
