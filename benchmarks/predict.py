@@ -225,11 +225,11 @@ def by_operation(name: str) -> None:
     )
     for _ in range(3):
         predictor(picture).labels()
-    started = time.perf_counter()
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        started = time.perf_counter()
         for _ in range(rounds):
             predictor(picture).labels()
-    total = (time.perf_counter() - started) / rounds * 1e3
+        total = (time.perf_counter() - started) / rounds * 1e3
     print(f"\n{name}: {total:.1f} ms a picture under the profiler\n| operation | ms | share |\n|---|---:|---:|")
     events = sorted(profiler.key_averages(), key=lambda event: -event.self_cpu_time_total)
     for event in events[:14]:
