@@ -191,3 +191,20 @@ def test_of_tiles_of_one_colour_one_is_run(colour: float) -> None:
         torch.testing.assert_close(found, pointwise(x))
     assert sum(bool((call == call[:, :, :1, :1]).all()) for call in calls) == 1
     assert len(calls) > 5
+
+
+@pytest.mark.parametrize(("old", "new"), [((4000, 8), (16, 3)), ((4000, 8), (4000, 3)), ((4000, 8), (700, 8))])
+def test_of_a_high_picture_few_rows_are_asked_for_at_once_however_small_it_becomes(
+    old: tuple[int, int], new: tuple[int, int]
+) -> None:
+    picture, asked = torch.rand(1, 1, *old), list[int]()
+
+    def read(top: int, bottom: int) -> Tensor:
+        asked.append(bottom - top)
+        return picture[:, :, top:bottom]
+
+    found = resized(read, old, new, antialias=True)(0, new[0])
+    torch.testing.assert_close(
+        found, F.interpolate(picture, new, mode="bilinear", antialias=True, align_corners=False), atol=2e-4, rtol=0
+    )
+    assert max(asked) <= max(64 + 2 * old[0] / new[0] + 2, 2 * old[0] / new[0] + 2)

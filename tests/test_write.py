@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import rasterio
 from affine import Affine
@@ -230,6 +231,21 @@ def test_what_cannot_be_segmented_leaves_what_was_there(tmp_path: Path, made: An
         predictor_for("multiclass").write(path, target)
     assert target.read_text() == "before"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "out.tif"]
+
+
+@pytest.mark.parametrize("reading", [{"hounsfield": True}, {"series": "1"}])
+def test_what_a_raster_does_not_have_is_refused(tmp_path: Path, reading: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"a.tif is a picture, without Hounsfield units or series; leave out"):
+        predictor_for("multiclass").write(written(tmp_path / "a.tif", COLOUR), tmp_path / "b.tif", **reading)
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_a_plain_picture_of_16_bits_is_that_of_a_call(tmp_path: Path) -> None:
+    PIL.Image.fromarray(COLOUR[0].astype(np.uint16) * 257).save(tmp_path / "a.tif")
+    predictor = predictor_for("multiclass")
+    predictor.write(tmp_path / "a.tif", tmp_path / "b.tif")
+    with rasterio.open(tmp_path / "b.tif") as dataset:
+        assert (dataset.read(1) == predictor(tmp_path / "a.tif").labels()[0]).all()
 
 
 def test_only_names_of_rasters_are_written(tmp_path: Path) -> None:

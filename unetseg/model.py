@@ -186,9 +186,10 @@ class Halving(nn.Module):
 def packed(network: UNet) -> UNet:
     """A copy of a `fused` network for predicting on a CPU, 10 to 15 % faster and the same in bfloat16 bit for bit.
 
-    It is the network itself where torch has no oneDNN.
+    It is the network itself where torch has no oneDNN, or a CPU that oneDNN doesn't know to multiply bfloat16.
     """
-    if not torch._C._has_mkldnn:
+    bfloat16 = network.head.weight.dtype == torch.bfloat16
+    if not torch._C._has_mkldnn or (bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return network
     network = copy.deepcopy(network)
     network.pool = Halving()
@@ -224,7 +225,8 @@ class Faster:
     @property
     def said(self) -> str:
         """For which shapes the compiled network was taken."""
-        taken = [shape for shape, way in self.chosen.items() if way is not self.network]
+        with self.lock:
+            taken = [shape for shape, way in self.chosen.items() if way is not self.network]
         return f"compiled for {', '.join('x'.join(map(str, shape)) for shape in taken) or 'nothing, it was no faster'}"
 
     def _choose(self, x: Tensor) -> Callable[[Tensor], Tensor]:

@@ -157,11 +157,11 @@ def resized(read: Rows, old: tuple[int, int], new: tuple[int, int], *, antialias
         return read
 
     def rows(top: int, bottom: int) -> Tensor:
-        if (top, bottom) == (0, new[0]):
+        if (top, bottom) == (0, new[0]) and old[0] <= LOW:
             return F.interpolate(read(0, old[0]), new, mode="bilinear", antialias=antialias, align_corners=False)
-        parts = []
-        for start in range(top, bottom, BAND):
-            first, weights = _row_weights(old[0], new[0], start, min(start + BAND, bottom), antialias=antialias)
+        parts, step = [], max(1, BAND * new[0] // max(old[0], new[0]))  # so many that few are read at once
+        for start in range(top, bottom, step):
+            first, weights = _row_weights(old[0], new[0], start, min(start + step, bottom), antialias=antialias)
             x = weights @ read(first, first + weights.shape[1])
             shape = (x.shape[2], new[1])
             parts.append(F.interpolate(x, shape, mode="bilinear", antialias=antialias, align_corners=False))

@@ -31,6 +31,7 @@ from configs import config_for, network_for
 from unetseg import Image, Predictor, Segmentation, hub
 from unetseg.__main__ import main
 from unetseg.batch import Job, Outcome, Output, Task, Worker, run
+from unetseg.batch.record import Journal
 from unetseg.formats import Reading
 from unetseg.samples import draw_sample
 
@@ -152,6 +153,52 @@ def test_what_the_journal_does_not_know_is_not_replaced(
     assert predict(model, folder, "--out", out, "--threshold", "0.3") == 1
     assert "a_labels.png is there already and is not what the journal says of this input;" in said(caplog)
     assert files(out)["a_labels.png"] == drawn
+
+
+def test_options_that_alternate_replace_their_own_results_and_none_becomes_an_input(
+    model: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = [model, folder, "--out", folder]
+    for view in ("labels", "overlay", "labels", "overlay"):
+        assert predict(*command, "--view", view) == 0, said(caplog)
+    assert "done before 3" in said(caplog)
+    results = {name for name in files(folder) if name.endswith(("_labels.png", "_overlay.png"))}
+    assert results == {f"{stem}_{view}.png" for stem in ("a", "p1/a", "p1/b") for view in ("labels", "overlay")}
+    draw(folder / "a.png", 9)
+    assert predict(*command) == 0, "what was written before another view is still its own"
+
+
+def test_a_journal_that_can_not_be_written_leaves_the_results_that_were_there(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert predict(model, folder, "--out", out) == 0
+    before = files(out)
+    draw(folder / "a.png", 9)
+
+    def no_room(*_: object) -> None:
+        raise OSError("no room to write the journal")
+
+    monkeypatch.setattr(Journal, "add", no_room)
+    assert predict(model, folder, "--out", out) == 1
+    assert files(out) == before
+
+
+def test_numbers_beside_a_header_are_part_of_an_input(tmp_path: Path) -> None:
+    (tmp_path / "a.mhd").write_text("ElementDataFile = a.raw")
+    (tmp_path / "a.raw").write_bytes(b"1")
+    (tmp_path / "b.raw").write_bytes(b"1")
+    job = Job(tmp_path / "a.mhd", "a")
+    first = job.digest()
+    (tmp_path / "b.raw").write_bytes(b"2")
+    assert job.digest() == first
+    (tmp_path / "a.raw").write_bytes(b"2")
+    assert job.digest() != first
+
+
+def test_two_kinds_of_one_name_are_refused(model: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert predict(model, folder, "--as", "geotiff", "cog") == 1
+    assert "two of geotiff, cog would be the same file; take one of them" in said(caplog)
 
 
 def test_a_picture_of_the_same_name_from_another_folder_replaces_nothing(

@@ -56,8 +56,9 @@ class Job:
         """SHA-256 of its bytes; of several files, of their digests in the order of their names."""
         files = [self.path / name for name in self.files or ()]
         if self.files is None:
+            folder = self.path.is_dir()
             files = (
-                sorted(path for path in self.path.rglob("*") if path.is_file()) if self.path.is_dir() else [self.path]
+                sorted(path for path in self.path.rglob("*") if path.is_file()) if folder else _with_beside(self.path)
             )
         digests = [_digest(path) for path in files]
         return digests[0].hex() if len(digests) == 1 else hashlib.sha256(b"".join(digests)).hexdigest()
@@ -163,6 +164,17 @@ def _files(root: Path, out: Path, left_out: Counter[str]) -> Iterator[str]:
         left_out["results"] += len(results)
         files = (here / name for name in names if name not in results)
         yield from (path.relative_to(root).as_posix() for path in files if path.is_file())
+
+
+def _with_beside(path: Path) -> list[Path]:
+    """A file, and those that are read with it: the numbers of a detached header, what GDAL keeps beside a TIFF."""
+    kind, beside = path.suffix.lower(), list[Path]()
+    if kind in (".mhd", ".nhdr"):
+        beside = [one for one in path.parent.iterdir() if one.name.startswith(f"{path.stem}.") and one.is_file()]
+    elif kind in (".tif", ".tiff"):
+        names = (f"{path.name}.msk", f"{path.name}.aux.xml", f"{path.stem}.tfw")
+        beside = [path.with_name(name) for name in names if path.with_name(name).is_file()]
+    return [path, *sorted(one for one in beside if one != path)]
 
 
 def _digest(path: Path) -> bytes:

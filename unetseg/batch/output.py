@@ -32,6 +32,11 @@ class Output:
     cleaning: Cleaning = NOTHING
     tolerance: float = 0
 
+    def __post_init__(self) -> None:
+        names = self.names("", ".png", 1)
+        if len(set(names)) < len(names):
+            raise ValueError(f"two of {', '.join(self.kinds)} would be the same file; take one of them")
+
     def names(self, stem: str, own: str, slices: int) -> list[str]:
         """The files of an input with so many slices and results that end in `own`; their names begin with `stem`."""
         if self.view == "labels":

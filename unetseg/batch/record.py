@@ -55,7 +55,7 @@ class Journal:
     def __init__(self, folder: Path, name: str = "journal.jsonl") -> None:
         self.folder, self.path = folder, folder / name
         self._read: dict[Path, int] = {}  # bytes of each file
-        self._entries: dict[tuple[str, str | None], Entry] = {}
+        self._entries: dict[tuple[str, str | None], list[Entry]] = {}
         self._lock = threading.Lock()
         self.refresh()
 
@@ -73,14 +73,15 @@ class Journal:
                     raise _unknown(path)
                 self._read[path] = self._read.get(path, 0) + len(data) - len(last)  # it may still be written
 
-    def find(self, input_: str, series: str | None) -> Entry | None:
-        """The last entry of an input."""
-        return self._entries.get((input_, series))
+    def find(self, input_: str, series: str | None) -> list[Entry]:
+        """The entries of an input, the last one last."""
+        with self._lock:
+            return sorted(self._entries.get((input_, series), []), key=lambda entry: entry.time)
 
     def outputs(self) -> set[Path]:
         """All files that the journals know, as absolute paths."""
         folder = self.folder.resolve()
-        return {folder / name for entry in self._entries.values() for name in entry.outputs}
+        return {folder / name for entries in self._entries.values() for entry in entries for name in entry.outputs}
 
     def add(self, entry: Entry) -> None:
         """Write a line, in one piece. OSError in a sentence where there is no room for it."""
@@ -88,8 +89,9 @@ class Journal:
         line = HEAD + json.dumps(fields).encode()[1:] + b"\n"
         try:
             with self._lock, self.path.open("ab+", buffering=0) as file:
-                if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
-                    line = b"\n" + line  # behind one that was cut off
+                if size := file.seek(0, os.SEEK_END):
+                    file.seek(size - 1)
+                    line = line if file.read(1) == b"\n" else b"\n" + line  # behind one that was cut off
                 written = file.write(line)
                 os.fsync(file.fileno())
         except OSError as error:
@@ -98,17 +100,18 @@ class Journal:
             raise OSError(f"no room to write {self.path}; what was there is untouched: free some space, go on")
 
     def _take(self, line: bytes, path: Path) -> None:
-        if not line.endswith(b"}") and _begun(line):
-            return
         try:
             fields = json.loads(line)
+        except ValueError:
+            if _begun(line):  # cut off
+                return
+            raise _unknown(path) from None
+        try:
             assert fields.pop("format") == FORMAT
             entry = Entry(**fields)
         except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
             raise _unknown(path) from None
-        known = self._entries.get((entry.input, entry.series))
-        if known is None or known.time <= entry.time:
-            self._entries[entry.input, entry.series] = entry
+        self._entries.setdefault((entry.input, entry.series), []).append(entry)
 
 
 def _begun(line: bytes) -> bool:

@@ -41,7 +41,9 @@ def tell(
             if outcome.why:
                 lacking.append(f"{outcome.state}: {_name(job)}: {outcome.why}")
             pixels += outcome.pixels
-            bar.set_postfix_str(f"{pixels / 1e6 / (time.monotonic() - started):.2g} megapixels/s", refresh=False)
+            bar.set_postfix_str(
+                f"{pixels / 1e6 / max(time.monotonic() - started, 1e-9):.2g} megapixels/s", refresh=False
+            )
             bar.update()
     if count != 1 or states["done before"]:
         counts = [

@@ -110,8 +110,11 @@ class Worker:
     def _done(self, job: Job) -> Outcome:
         new = Entry(job.input, job.series, text_hash(str(job.root.resolve())), job.digest(), self.model, self.options)
         before = self.journal.find(job.input, job.series)
-        if before and before.same_result(new) and all((self.task.out / name).exists() for name in before.outputs):
-            return Outcome("done before")
+        last = _outputs(before)
+        for entry in before:
+            kept = (last[name] == hash_ and (self.task.out / name).exists() for name, hash_ in entry.outputs.items())
+            if entry.same_result(new) and all(kept):
+                return Outcome("done before")
         try:
             return self._segmented(job, before, new)
         except FileExistsError:
@@ -120,7 +123,7 @@ class Worker:
                 raise
             return self._done(job)
 
-    def _segmented(self, job: Job, before: Entry | None, new: Entry) -> Outcome:
+    def _segmented(self, job: Job, before: Sequence[Entry], new: Entry) -> Outcome:
         """Read, predict, write."""
         if is_too_large(job.path):
             return self._by_rows(job, before, new)
@@ -142,7 +145,7 @@ class Worker:
         pixels = image.pixels[..., 0].size
         return Outcome("done", "", written, segmentation.description(), segmentation.notices, pixels)
 
-    def _by_rows(self, job: Job, before: Entry | None, new: Entry) -> Outcome:
+    def _by_rows(self, job: Job, before: Sequence[Entry], new: Entry) -> Outcome:
         base, output = self.task.out / job.name, self.task.output
         kinds, names = output.by_rows(job.path.name), output.names(base.name, ".tif", 1)
         self._keep_others([base.with_name(name) for name in names], before, new)
@@ -180,11 +183,11 @@ class Worker:
                 raise CancelledError
             yield
 
-    def _keep_others(self, paths: Sequence[Path], before: Entry | None, new: Entry) -> None:
+    def _keep_others(self, paths: Sequence[Path], before: Sequence[Entry], new: Entry) -> None:
         """FileExistsError for a file that isn't what was written of this input, of the same bytes or the same place."""
         if self.task.overwrite:
             return
-        known = before.outputs if before and (before.sha256 == new.sha256 or before.place == new.place) else {}
+        known = _outputs([entry for entry in before if entry.sha256 == new.sha256 or entry.place == new.place])
         for path in paths:
             if not path.exists():
                 continue
@@ -206,9 +209,15 @@ class Worker:
             temporary.mkdir(parents=True)
             write(temporary)
             outputs = {to.relative_to(self.task.out).as_posix(): file_hash(path) for path, to in paths.items()}
-            for to in paths.values():
-                to.unlink(missing_ok=True)
-            self.journal.add(replace(new, outputs=outputs, network=self.predictor.runs))
+            aside = {to: temporary / f"before.{to.name}" for to in paths.values() if to.exists()}
+            for to, path in aside.items():
+                to.replace(path)
+            try:
+                self.journal.add(replace(new, outputs=outputs, network=self.predictor.runs))
+            except OSError:
+                for to, path in aside.items():
+                    path.replace(to)
+                raise
             for path, to in paths.items():
                 path.replace(to)
         except OSError as error:
@@ -217,10 +226,16 @@ class Worker:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _outputs(entries: Sequence[Entry]) -> dict[str, str]:
+    """What was written last by each name."""
+    return {name: hash_ for entry in entries for name, hash_ in entry.outputs.items()}
+
+
 def run(worker: Worker, jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome]]:
     """Do the jobs in threads, one more than the network has inputs at once: it reads or writes meanwhile.
 
-    Gives them in their order. When it is closed, or at Ctrl-C, what the network has is still done and written.
+    Gives them in their order. When it is closed, or at Ctrl-C, what the network has is still done and written, but a
+    raster by rows.
     """
     at_once, threads = worker.share(len(jobs))
     pool = ThreadPoolExecutor(at_once + 1, initializer=torch.set_num_threads, initargs=(threads,))

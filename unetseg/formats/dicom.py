@@ -359,7 +359,7 @@ def _checked_steps(positions: NDArray[np.float64], normal: NDArray[np.float64], 
         )
     gap = int(np.abs(np.log(steps / median)).argmax())
     if not 1 / GAP < steps[gap] / median < GAP:
-        raise ValueError(
+        raise Damaged(
             f"{name} has steps of {median:.4g} mm between slices, but {steps[gap]:.4g} mm between "
             f"{heights[gap]:.2f} and {heights[gap + 1]:.2f} mm; add the missing slices, or give a part at even steps"
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from .grid import Grid
-from .image import MAX_VOXELS
+from .image import MAX_VOXELS, Damaged
 from .quiet import quiet
 
 if TYPE_CHECKING:
@@ -200,10 +200,10 @@ def read_header(files: Files, name: str) -> Header | None:
         dataset = files.dataset(name, stop_before_pixels=True, specific_tags=TAGS)
         header = _parsed(name, dataset)
     except Exception:  # pydicom's text may hold a value of the header, and so a name: it isn't shown
-        raise ValueError(f"{files.title(name)} has a damaged header; save or download it again") from None
+        raise Damaged(f"{files.title(name)} has a damaged header; save or download it again") from None
     # rows and columns are no choice for an image: the header is cut off before them
     if not header.sop_class or (header.kind.endswith("Image Storage") and header.rows * header.columns == 0):
-        raise ValueError(f"{files.title(name)} has a damaged header; save or download it again")
+        raise Damaged(f"{files.title(name)} has a damaged header; save or download it again")
     voxels = header.rows * header.columns * len(header.frames)
     if voxels > MAX_VOXELS:
         raise ValueError(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .geo import Source, narrow, opened, turned_place
 from .ground import Raster
 from .image import MAX_PIXELS, Image, Reading
-from .raster import HEIGHT, TIFF, WIDTH, tiff_tags
+from .raster import HEIGHT, TIFF, WIDTH, is_simple_tiff, tiff_tags
 
 MAX_BLOCK = 2**29
 """Bytes, of 8 for each number: a block is in memory at once, and so is a row of them."""
@@ -106,6 +106,8 @@ def streamed(path: Path, **reading: Unpack[Reading]) -> Iterator[Streamed]:
 
     Raises ValueError as `read_raster` does, and for what can't be streamed.
     """
+    if reading.get("hounsfield") or reading.get("series") is not None:
+        raise ValueError(f"{path.name} is a picture, without Hounsfield units or series; leave out what says so")
     with path.open("rb") as file:
         if file.read(4) not in TIFF:
             raise ValueError(
@@ -113,6 +115,8 @@ def streamed(path: Path, **reading: Unpack[Reading]) -> Iterator[Streamed]:
             )
     with opened(path, max_pixels=sys.maxsize, reading=reading) as source, ThreadPoolExecutor(1) as pool:
         header, name = source.header, source.name
+        if header.dtype == "uint16" and source.value_range is None and is_simple_tiff(path):
+            source.value_range = (0, 65535)  # a plain picture, as Pillow reads it
         if header.orientation != 1:
             raise ValueError(f"{name} is stored turned by its orientation; save it upright (gdalwarp), and stream that")
         if header.block > MAX_BLOCK:
