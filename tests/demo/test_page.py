@@ -325,7 +325,8 @@ def test_a_raster_comes_back_on_its_ground_and_what_it_does_not_say_is_asked(pag
     expect(page.locator("#status [role=alert]")).to_contain_text("no natural black and white", timeout=SECONDS)
     page.get_by_text("What the file does not say").click()
     page.locator("#values textarea, #values input").fill("0 3570")
-    page.wait_for_timeout(500)  # what is typed is taken over, on a busy machine too
+    page.locator("#values textarea, #values input").press("Tab")
+    page.wait_for_timeout(2000)  # what is typed is taken over, on a busy machine too
     page.get_by_role("button", name="Read it so").click()
     done(page, "EPSG:32633, 2 m a pixel")
     keep(page, "raster")
