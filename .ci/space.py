@@ -66,8 +66,8 @@ with HubServer() as hub, tempfile.TemporaryDirectory() as temporary:
             expect(page.locator("#view")).to_be_visible(timeout=SECONDS)
             page.set_input_files("#upload input[type=file]", picture)
             commit = hub.commits("someone/liver")[0].oid[:7]
-            words = f"300 x 300 pixels, binary model liver (someone/liver at {commit})"
-            expect(page.locator("#status")).to_contain_text(words, timeout=SECONDS)
+            for words in ("upload.png: 300 x 300 pixels, ", f"binary model liver (someone/liver at {commit})"):
+                expect(page.locator("#status")).to_contain_text(words, timeout=SECONDS)
             expect(page.locator("#probability img")).to_be_visible(timeout=SECONDS)
             browser.close()
     finally:
