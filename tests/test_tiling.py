@@ -208,3 +208,12 @@ def test_of_a_high_picture_few_rows_are_asked_for_at_once_however_small_it_becom
         found, F.interpolate(picture, new, mode="bilinear", antialias=True, align_corners=False), atol=2e-4, rtol=0
     )
     assert max(asked) <= max(64 + 2 * old[0] / new[0] + 2, 2 * old[0] / new[0] + 2)
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_a_picture_that_becomes_one_column_is_reduced_as_any_other(width: int) -> None:
+    """Where torch 2.13 repeats its first row."""
+    picture = (torch.arange(90.0) ** 2).reshape(1, 1, 90, 1).repeat(1, 1, 1, width)
+    found = resized(lambda top, bottom: picture[:, :, top:bottom], (90, width), (9, 1), antialias=True)(0, 9)
+    wide = F.interpolate(picture.repeat(1, 1, 1, 2), (9, 2), mode="bilinear", antialias=True, align_corners=False)
+    torch.testing.assert_close(found, wide[..., :1], atol=0.1, rtol=1e-4)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from .config import SegmentationConfig
 from .formats import Image, looks_hounsfield, proposed_range
@@ -256,9 +255,8 @@ def restored(logits: Tensor, height: int, width: int) -> Iterator[Tensor]:
 
 
 def _resized(x: Tensor, shape: tuple[int, int]) -> Tensor:
-    if shape == tuple(x.shape[2:]):
-        return x
-    return F.interpolate(x, shape, mode="bilinear", antialias=True, align_corners=False)
+    size = (x.shape[2], x.shape[3])
+    return resized(lambda top, bottom: x[:, :, top:bottom], size, shape, antialias=True)(0, shape[0])
 
 
 def _match_channels(x: Tensor, config: SegmentationConfig) -> Tensor:

@@ -157,7 +157,8 @@ def resized(read: Rows, old: tuple[int, int], new: tuple[int, int], *, antialias
         return read
 
     def rows(top: int, bottom: int) -> Tensor:
-        if (top, bottom) == (0, new[0]) and old[0] <= LOW:
+        # of a picture that becomes one column, torch 2.13 repeats the first row: findings/torch_antialias_one_column.sh
+        if (top, bottom) == (0, new[0]) and old[0] <= LOW and new[1] > 1:
             return F.interpolate(read(0, old[0]), new, mode="bilinear", antialias=antialias, align_corners=False)
         parts, step = [], max(1, BAND * new[0] // max(old[0], new[0]))  # so many that few are read at once
         for start in range(top, bottom, step):
