@@ -19,6 +19,7 @@ LAYERS = {
         {"config", "files", "process", "version"},
         {"hub"},
         {"model", "task", "prepare", "tiling", "render", "measure", "scores", "formats", "samples"},
+        {"segmentation"},
         {"predictor"},
         {"batch", "fitting", "demo", "__main__"},
         {"__init__"},

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from .config import IGNORE, SegmentationConfig
     from .formats import Image, read_image
     from .model import UNet
-    from .predictor import Predictor, Segmentation
+    from .predictor import Predictor
     from .scores.metrics import ConfusionMatrix
+    from .segmentation import Segmentation
 
 __all__ = [
     "IGNORE",
@@ -30,7 +31,7 @@ if not TYPE_CHECKING:  # a type checker would let any name pass
         "read_image": "formats",
         "UNet": "model",
         "Predictor": "predictor",
-        "Segmentation": "predictor",
+        "Segmentation": "segmentation",
         "ConfusionMatrix": "scores.metrics",
     }
 

@@ -13,8 +13,8 @@ import PIL.Image
 from ..files import whole
 from ..formats import ENDINGS, Kind, own_suffix
 from ..measure import Cleaning
-from ..predictor import NOTHING, Segmentation
 from ..render import View
+from ..segmentation import NOTHING, Segmentation
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,10 @@ from ..batch import AUTO, Job, reading_of, stem_of, with_common_range
 from ..config import SegmentationConfig
 from ..files import whole
 from ..formats import Reading, looks_like_dicom, own_suffix, series_in
-from ..predictor import Predictor, Segmentation
+from ..predictor import Predictor
 from ..render import View
 from ..samples import SampleKind, draw_sample
+from ..segmentation import Segmentation
 from .store import Store
 
 log = logging.getLogger(__name__)

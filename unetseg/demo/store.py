@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..predictor import Segmentation
+from ..segmentation import Segmentation
 
 
 class Gone(Exception):  # noqa: N818, what happened, not a fault

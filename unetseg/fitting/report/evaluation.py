@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from ...config import IGNORE, SegmentationConfig
 from ...formats import as_image, read_image
-from ...predictor import Predictor, Segmentation
+from ...predictor import Predictor
 from ...prepare import working_grid
 from ...samples import SampleKind, draw_sample
 from ...scores.calibration import PIXELS, Sample, Trust, joined, sample, trust, uncalibrated
 from ...scores.metrics import ConfusionMatrix, mean
 from ...scores.surface import SurfaceScores
+from ...segmentation import Segmentation
 from ..data.folder import Example, read_truth
 from ..recipe import Data
 from .panel import thinned

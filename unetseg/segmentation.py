@@ -1,0 +1,225 @@
+"""What the network found, kept as logits; labels, views, files and the report are derived when they are asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import render, task
+from .config import SegmentationConfig
+from .formats import Image, Kind, save_labels, save_probabilities
+from .measure import Cleaning, cleaned, report
+from .prepare import Ranges, evenly, restore, restored, scaled
+
+NOTHING = Cleaning()
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What the network found in one picture or volume, kept as logits at the size it saw; all else is derived.
+
+    network_logits: float32 (D,K,h,w); D slices (1 for a picture), K output channels.
+    image: what was segmented, (D,H,W,C) as stored.
+    notices: what a reader of the result should know.
+    between: what was black and white to the network, as `prepare.ranges` says of all slices.
+    drawn: uint8 (D,H,W,3), the picture where it is not drawn from the image.
+    model, network: what found it, as `Predictor.model` and `Predictor.runs` say.
+    """
+
+    network_logits: Tensor
+    image: Image
+    config: SegmentationConfig
+    notices: tuple[str, ...] = ()
+    between: Ranges = None
+    drawn: NDArray[np.uint8] | None = None
+    model: str = ""
+    network: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the picture is called in messages."""
+        return self.image.name
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(D,H,W) as stored."""
+        return self.image.pixels.shape[:3]
+
+    @property
+    def logits(self) -> Tensor:
+        """Float32 (D,K,H,W) at the stored size: restored at each access, of a volume slice by slice."""
+        return torch.cat(list(map(self._restored, range(len(self.network_logits)))))
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Calibrated probabilities (D,K,H,W): softmax over K for multiclass, else a sigmoid each."""
+        return torch.cat(list(map(self._probabilities, range(len(self.network_logits)))))
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """The picture (D,H,W,3) as the network was given it, drawn at each access."""
+        return np.concatenate(list(map(self._picture, range(len(self.network_logits)))))
+
+    def description(self) -> str:
+        """What was read and how, and between which values the network saw it; see `Image.description`."""
+        return described(self.image, self.between)
+
+    def labels(self, thresholds: Sequence[float] | None = None, *, index: int | None = None) -> NDArray[np.uint8]:
+        """The decision as label ids (D,H,W), or (H,W) of the slice `index`; see `task.decode`."""
+        if index is not None:
+            found = restored(self.network_logits[index][None], *self.shape[1:])  # (1,K,n,W) each
+            return np.concatenate([task.decode(band, self.config, thresholds)[0].numpy() for band in found])
+        labels = np.empty(self.shape, dtype=np.uint8)
+        for number in range(len(labels)):
+            labels[number] = self.labels(thresholds, index=number)
+        return labels
+
+    def argmax(self, index: int = 0) -> NDArray[np.uint8]:
+        """The index of the largest logit (H,W) of a slice; see `task.argmax`."""
+        return task.argmax(self._restored(index), self.config)[0].numpy()
+
+    def view(
+        self,
+        kind: render.View,
+        *,
+        class_name: str | None = None,
+        thresholds: Sequence[float] | None = None,
+        index: int = 0,
+    ) -> NDArray[np.uint8]:
+        """One slice drawn as RGB (H,W,3), uint8.
+
+        kind: `probability`, the float output as grey, of one class or, without class_name, of the winner;
+            `thresholded`, 0/255, of one class or, without class_name, every claim in its class's colour;
+            `argmax`, the index of the largest logit in the palette; `overlay`, the labels over the picture.
+        """
+        if kind not in render.VIEWS:
+            raise ValueError(f"unknown view {kind!r}; choose one of {', '.join(render.VIEWS)}")
+        if class_name is None and len(self.config.outputs) == 1:
+            class_name = self.config.outputs[0]
+        if class_name is not None and class_name not in self.config.outputs:
+            raise ValueError(f"unknown class {class_name!r}; choose one of {', '.join(self.config.outputs)}")
+        channel = None if class_name is None else self.config.outputs.index(class_name)
+        if kind == "probability":
+            return render.probability(self._probabilities(index)[0].numpy(), channel)
+        if kind == "thresholded":
+            limits = task.checked_thresholds(thresholds, self.config)
+            return render.thresholded(self._probabilities(index)[0].numpy(), limits, self.config, channel)
+        if kind == "argmax":
+            return render.colourised(self.argmax(index), self.config)
+        return render.overlay(self._picture(index)[0], self.labels(thresholds, index=index), self.config)
+
+    def alone(self, index: int) -> Segmentation:
+        """One slice as a Segmentation of its own, without a place in the world."""
+        part = slice(index, index + 1)
+        drawn = None if self.drawn is None else self.drawn[part]
+        image = self.image.alone(index)
+        return dataclasses.replace(self, network_logits=self.network_logits[part], image=image, drawn=drawn)
+
+    def reduced(self, longest: int) -> Segmentation:
+        """A copy with at most `longest` pixels a side, for showing: some of the same logits, none invented.
+
+        Every view but the overlay of the copy is made of pixels of the full view; the picture is antialiased.
+        """
+        depth, height, width = self.shape
+        if max(height, width) <= longest:
+            return self
+        h, w = (max(1, round(side * longest / max(height, width))) for side in (height, width))
+        rows, columns = evenly(height, h), evenly(width, w)
+        kept = [self._restored(index)[:, :, rows][:, :, :, columns] for index in range(depth)]
+        drawn = np.stack([render.resized(self._picture(index)[0], h, w) for index in range(depth)])
+        valid = None if self.image.valid is None else self.image.valid[:, rows][:, :, columns]
+        pixels = self.image.pixels[:, rows][:, :, columns]
+        image = dataclasses.replace(self.image, pixels=pixels, valid=valid, place=None)
+        return dataclasses.replace(self, network_logits=torch.cat(kept), image=image, drawn=drawn)
+
+    def save(
+        self,
+        path: str | Path,
+        thresholds: Sequence[float] | None = None,
+        *,
+        kind: Kind | None = None,
+        cleaning: Cleaning = NOTHING,
+        tolerance: float = 0,
+    ) -> Path:
+        """Write the labels on the grid that the input's file stores, by the ending of `path`, or as `kind` says.
+
+        .png: indexed, pixel values are ids. .dcm: DICOM-SEG of a DICOM series. .nii.gz, .nrrd, .mha: of a volume or a
+        series. .tif: GeoTIFF of a raster. .gpkg, .geojson, .parquet: polygons of a raster with a place on the ground,
+        simplified by a `tolerance` in pixels.
+        """
+        labels = cleaned(self.labels(thresholds), self.config, cleaning, self.image.valid)
+
+        def probabilities() -> NDArray[np.float32]:
+            return self._probabilities(0)[0].numpy()
+
+        return save_labels(
+            Path(path),
+            labels,
+            self.image,
+            self.config,
+            kind=kind,
+            model=self.model,
+            tolerance=tolerance,
+            probabilities=probabilities,
+        )
+
+    def save_probabilities(self, path: str | Path) -> Path:
+        """Write the probabilities: .npz (D,K,H,W); .tif of a raster; .nii.gz of a volume, one for each output."""
+        each = (self._probabilities(index)[0].numpy() for index in range(self.shape[0]))
+        return save_probabilities(Path(path), each, self.image, self.config)
+
+    def report(self, thresholds: Sequence[float] | None = None, *, cleaning: Cleaning = NOTHING) -> dict[str, Any]:
+        """What was read and how, and what was found: for each label its pixels, share, area or volume, pieces."""
+        config = self.config
+        limits = task.checked_thresholds(thresholds, config)
+        labels = cleaned(self.labels(limits), config, cleaning, self.image.valid)
+        first = len(config.labels) - len(config.outputs)  # a background without an output has no probability
+        sums: list[float | None] = [None] * first + [0.0] * len(config.outputs)
+        for index, slice_ in enumerate(labels):
+            probabilities = self._probabilities(index)[0].numpy()
+            for channel in range(len(config.outputs)):
+                here = slice_ == channel + first
+                if self.image.valid is not None:
+                    here &= self.image.valid[index]
+                sums[channel + first] = (sums[channel + first] or 0.0) + float(probabilities[channel][here].sum())
+        return report(
+            labels,
+            sums,
+            self.image,
+            config,
+            thresholds=limits,
+            cleaning=cleaning,
+            model=self.model,
+            network=self.network,
+            read=self.description(),
+            notices=self.notices,
+        )
+
+    def _restored(self, index: int) -> Tensor:
+        return restore(self.network_logits[index][None], *self.shape[1:])  # (1,K,H,W)
+
+    def _probabilities(self, index: int) -> Tensor:
+        return task.activate(self._restored(index), self.config)
+
+    def _picture(self, index: int) -> NDArray[np.uint8]:
+        part = slice(index, None if index == -1 else index + 1)
+        if self.drawn is not None:
+            return self.drawn[part]
+        return render.as_rgb(scaled(self.image.pixels[part], self.between, self.config))
+
+
+def described(image: Image, between: Ranges, shape: tuple[int, int] | None = None) -> str:
+    """What was read and how, and between which values the network saw it; shape: as `Image.description` takes it."""
+    said = image.description(shape)
+    if between is None or (image.value_range is not None and not image.hounsfield):
+        return said
+    pairs = dict.fromkeys(f"{low:g} to {high:g}" for low, high in between)
+    return f"{said}, {'window' if image.hounsfield else 'values'} {', '.join(pairs)}"
