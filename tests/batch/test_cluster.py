@@ -74,7 +74,7 @@ def test_a_worker_that_is_killed_costs_nothing(folder: Path) -> None:
             driver.send_signal(signal.SIGINT)
             raise
     assert driver.returncode == 1, errors
-    assert errors.splitlines()[-1].startswith("failed: bad.png: bad.png is not a readable picture"), errors
+    assert errors.splitlines()[-1].startswith("failed: bad.png is not a readable picture"), errors
     inputs = {path.relative_to(folder / "in").as_posix() for path in (folder / "in").rglob("*/*.png")}
     assert Counter(line["input"] for line in lines(out)) == dict.fromkeys(inputs, 1)
     there = {path.relative_to(out).as_posix() for path in out.rglob("*_labels.png") if ".tmp" not in str(path)}

@@ -184,6 +184,21 @@ def test_a_journal_that_can_not_be_written_leaves_the_results_that_were_there(
     assert files(out) == before
 
 
+def test_what_another_command_wrote_meanwhile_is_not_replaced(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, theirs = tmp_path / "out", b"of another command"
+    write = Output.write
+
+    def meanwhile(self: Output, segmentation: Segmentation, place: Path, stem: str) -> list[Path]:
+        (out / "a_labels.png").write_bytes(theirs)
+        return write(self, segmentation, place, stem)
+
+    monkeypatch.setattr(Output, "write", meanwhile)
+    assert predict(model, folder / "a.png", "--out", out) == 1
+    assert files(out) == {"a_labels.png": theirs}
+
+
 def test_numbers_beside_a_header_are_part_of_an_input(tmp_path: Path) -> None:
     (tmp_path / "a.mhd").write_text("ElementDataFile = a.raw")
     (tmp_path / "a.raw").write_bytes(b"1")

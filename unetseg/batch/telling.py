@@ -39,7 +39,8 @@ def tell(
             _say(job, outcome, out, verbose)
             states[outcome.state] += 1
             if outcome.why:
-                lacking.append(f"{outcome.state}: {_name(job)}: {outcome.why}")
+                which = "" if outcome.why.startswith(_name(job)) else f"{_name(job)}: "
+                lacking.append(f"{outcome.state}: {which}{outcome.why}")
             pixels += outcome.pixels
             bar.set_postfix_str(
                 f"{pixels / 1e6 / max(time.monotonic() - started, 1e-9):.2g} megapixels/s", refresh=False

@@ -140,7 +140,7 @@ class Worker:
             if not job.optional:
                 raise
             return Outcome("left out", str(error))
-        self._write(lambda folder: self.task.output.write(segmentation, folder, base.name), base, names, new)
+        self._write(lambda folder: self.task.output.write(segmentation, folder, base.name), base, names, before, new)
         written = tuple(str(Path(job.name).with_name(name)) for name in names)
         pixels = image.pixels[..., 0].size
         return Outcome("done", "", written, segmentation.description(), segmentation.notices, pixels)
@@ -166,7 +166,7 @@ class Worker:
                 )
 
         with self._network():
-            self._write(write, base, names, new)
+            self._write(write, base, names, before, new)
         (first, *_) = written
         files = tuple(str(Path(job.name).with_name(name)) for name in names)
         return Outcome("done", "", files, first.description, first.notices, math.prod(first.shape))
@@ -197,7 +197,9 @@ class Worker:
                     f"{path} is there already{other}; name another folder with --out, or replace it with --overwrite"
                 )
 
-    def _write(self, write: Callable[[Path], object], base: Path, names: Sequence[str], new: Entry) -> None:
+    def _write(
+        self, write: Callable[[Path], object], base: Path, names: Sequence[str], before: Sequence[Entry], new: Entry
+    ) -> None:
         """Let the results be written to a folder of their own, then to the journal, then take their places.
 
         So a journal knows every file that is there, and is wrong at most about one that isn't, which is done again.
@@ -209,6 +211,7 @@ class Worker:
             temporary.mkdir(parents=True)
             write(temporary)
             outputs = {to.relative_to(self.task.out).as_posix(): file_hash(path) for path, to in paths.items()}
+            self._keep_others([*paths.values()], before, new)  # another command may have been faster
             aside = {to: temporary / f"before.{to.name}" for to in paths.values() if to.exists()}
             for to, path in aside.items():
                 to.replace(path)
@@ -220,6 +223,8 @@ class Worker:
                 raise
             for path, to in paths.items():
                 path.replace(to)
+        except FileExistsError:
+            raise
         except OSError as error:
             raise OSError(str(explained(error, base)).replace(str(temporary), str(folder))) from None
         finally:
