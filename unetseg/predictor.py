@@ -98,16 +98,37 @@ class Predictor:
             raise ValueError(f"{', '.join(reading)} say how a file is read; give its path, or an Image that holds it")
         elif not isinstance(image, Image):
             image = as_image(np.asarray(image))
-        between = ranges(image, self.config)
-        depth, height, width = image.pixels.shape[:3]
-        logits = torch.empty(depth, len(self.config.outputs), *working_shape(height, width, self.config))
-        for first in range(0, depth, self.together):
+        (segmentation,) = self.several([image])
+        return segmentation
+
+    def several(self, images: Sequence[Image]) -> list[Segmentation]:
+        """Segment images of one height and width, `together` of their slices at a time; as a call does each."""
+        _, height, width = images[0].pixels.shape[:3]
+        between = [ranges(image, self.config) for image in images]
+        slices = [
+            (image.pixels[index : index + 1], known)
+            for image, known in zip(images, between, strict=True)
+            for index in range(len(image.pixels))
+        ]
+        logits = torch.empty(len(slices), len(self.config.outputs), *working_shape(height, width, self.config))
+        for first in range(0, len(slices), self.together):
             some = slice(first, first + self.together)
-            rows = self._rows(partial(_scaled_rows, image.pixels[some], between, self.config), height, width)
+            rows = self._rows(partial(_scaled_rows, slices[some], self.config), height, width)
             for top, bottom in bands(logits.shape[2]):
                 logits[some, :, top:bottom] = rows(top, bottom)
-        notices = (*image.notices, *doubts(image, self.config))
-        return Segmentation(logits, image, self.config, notices, between, model=self.model, network=self.runs)
+        of_each = torch.split(logits, [len(image.pixels) for image in images])
+        return [
+            Segmentation(
+                found,
+                image,
+                self.config,
+                (*image.notices, *doubts(image, self.config)),
+                known,
+                model=self.model,
+                network=self.runs,
+            )
+            for found, image, known in zip(of_each, images, between, strict=True)
+        ]
 
     def write(
         self,
@@ -221,8 +242,8 @@ class Predictor:
         return logits
 
 
-def _scaled_rows(pixels: NDArray[Any], between: Ranges, config: SegmentationConfig) -> Rows:
-    return lambda top, bottom: scaled(pixels[:, top:bottom], between, config)
+def _scaled_rows(slices: Sequence[tuple[NDArray[Any], Ranges]], config: SegmentationConfig) -> Rows:
+    return lambda top, bottom: torch.cat([scaled(pixels[:, top:bottom], between, config) for pixels, between in slices])
 
 
 def _streamed_rows(raster: Streamed, between: Ranges, config: SegmentationConfig) -> Rows:

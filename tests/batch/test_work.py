@@ -16,6 +16,7 @@ import termios
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,10 @@ from configs import config_for, network_for
 
 from unetseg import Image, Predictor, Segmentation, hub
 from unetseg.__main__ import main
-from unetseg.batch import Job, Outcome, Output, Task, Worker, run
+from unetseg.batch import Job, Outcome, Output, Share, Task, Worker, run
 from unetseg.batch.record import Journal
 from unetseg.formats import Reading
+from unetseg.predictor import Precision
 from unetseg.samples import draw_sample
 
 
@@ -345,10 +347,11 @@ class Counting:
         self.now = self.most = 0
         self.had: list[str] = []
 
-    def share(self, count: int) -> tuple[int, int]:
-        return 2, 1
+    def share(self, count: int) -> Share:
+        return Share(2, 1, 1)
 
-    def __call__(self, job: Job) -> Outcome:
+    def __call__(self, jobs: Sequence[Job]) -> list[Outcome]:
+        (job,) = jobs
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)
@@ -356,7 +359,7 @@ class Counting:
         time.sleep(0.01 if int(job.name) % 2 else 0.002)
         with self.lock:
             self.now -= 1
-        return Outcome("done", pixels=int(job.name))
+        return [Outcome("done", pixels=int(job.name))]
 
 
 def test_few_inputs_are_held_at_a_time_and_come_in_their_order() -> None:
@@ -386,9 +389,9 @@ def test_the_next_input_is_read_while_the_network_has_one(model: Path, folder: P
         def __init__(self) -> None:
             self.__dict__.update(network.__dict__)
 
-        def __call__(self, image: Image) -> Segmentation:  # type: ignore[override]
+        def several(self, images: Sequence[Image]) -> list[Segmentation]:
             assert second_is_read.wait(20)
-            return super().__call__(image)
+            return super().several(images)
 
     @dataclass(frozen=True)
     class Read(Job):
@@ -403,12 +406,64 @@ def test_the_next_input_is_read_while_the_network_has_one(model: Path, folder: P
     assert [outcome.state for _, outcome in run(worker, jobs)] == ["done"] * 3
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_small_pictures_of_one_shape_have_the_network_together_and_lose_nothing(
+    model: Path, tmp_path: Path, precision: Precision
+) -> None:
+    """Six of one shape, one broken, one of another shape, one too large: their labels are those that each has alone."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for number in range(9):
+        draw(folder / f"{number}.png", number, {4: 48, 7: 1040}.get(number, 32))
+    (folder / "2.png").write_bytes(b"no picture")
+    worker = Worker(Task(hub.find(model), "cpu", {}, Output(), out, "journal.jsonl"))
+    worker.predictor = alone = Predictor.from_pretrained(model, device="cpu", precision=precision)
+    had: list[list[str]] = []
+
+    class Counted(Predictor):
+        def __init__(self) -> None:
+            self.__dict__.update(alone.__dict__)
+
+        def several(self, images: Sequence[Image]) -> list[Segmentation]:
+            had.append([image.name for image in images])
+            return super().several(images)
+
+    worker.predictor = Counted()
+    jobs = [Job(folder / f"{number}.png", f"{number}", input=f"{number}.png") for number in range(9)]
+    outcomes = [outcome for first in range(0, 9, 3) for outcome in worker(jobs[first : first + 3])]
+    assert [outcome.state for outcome in outcomes] == ["done"] * 2 + ["failed"] + ["done"] * 6
+    assert had == [["0.png", "1.png"], ["3.png"], ["4.png"], ["5.png"], ["6.png"], ["7.png"], ["8.png"]]
+    for job in jobs[:2] + jobs[3:]:
+        labels = np.asarray(PIL.Image.open(out / f"{job.name}_labels.png"))
+        assert (labels == alone(job.path).labels()[0]).all()
+
+
+def test_one_that_the_network_cannot_take_leaves_those_beside_it(model: Path, folder: Path, tmp_path: Path) -> None:
+    worker = Worker(Task(hub.find(model), "cpu", {}, Output(), tmp_path / "out", "journal.jsonl"))
+    plain = worker.predictor
+
+    class Short(Predictor):
+        def __init__(self) -> None:
+            self.__dict__.update(plain.__dict__)
+
+        def several(self, images: Sequence[Image]) -> list[Segmentation]:
+            if any(image.name == "b.png" for image in images):
+                raise RuntimeError("no memory")
+            return super().several(images)
+
+    worker.predictor = Short()
+    names = ("a.png", "p1/b.png", "p1/a.png")
+    outcomes = worker([Job(folder / name, name[:-4], input=name) for name in names])
+    assert [outcome.state for outcome in outcomes] == ["done", "failed", "done"]
+
+
 def test_cores_are_divided_among_inputs(model: Path, tmp_path: Path) -> None:
     worker = Worker(Task(hub.find(model), "cpu", {}, Output(), tmp_path / "out", "journal.jsonl"))
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(6)
-        assert [worker.share(count) for count in (1, 2, 3, 100)] == [(1, 6), (2, 3), (3, 2), (4, 1)]
+        together = worker.predictor.together
+        shares = [Share(1, 6, 1), Share(2, 3, 1), Share(3, 2, 1), Share(4, 1, together)]
+        assert [worker.share(count) for count in (1, 2, 3, 100)] == shares
     finally:
         torch.set_num_threads(before)
 
@@ -435,13 +490,13 @@ def test_a_full_disk_leaves_nothing_half_written(model: Path, folder: Path, tmp_
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30, before[1]))
     try:
-        outcome = worker(job)
+        (outcome,) = worker([job])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert outcome.state == "failed"
     assert outcome.why.startswith(f"no room to write {out}/p/a_labels.png (")
     assert files(out) == {}
-    assert worker(job).state == "done"
+    assert [outcome.state for outcome in worker([job])] == ["done"]
     assert files(out).keys() == {"p/a_labels.png"}
 
 

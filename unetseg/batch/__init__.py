@@ -5,7 +5,7 @@ from .output import Output
 from .record import Journal, checkpoint_hash
 from .shard import Shard
 from .telling import tell
-from .work import Outcome, Task, Worker, run
+from .work import Outcome, Share, Task, Worker, run
 
 __all__ = [
     "AUTO",
@@ -14,6 +14,7 @@ __all__ = [
     "Outcome",
     "Output",
     "Shard",
+    "Share",
     "Task",
     "Worker",
     "checkpoint_hash",

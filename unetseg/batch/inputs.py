@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import os
 import posixpath
+import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -51,6 +52,14 @@ class Job:
         told = reading.copy()
         told["series"], told["files"] = (self.series, None) if self.files is None else (None, self.files)
         return read_image(self.path, **told)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is a file of at most 1 MiB: several of these are done at a time."""
+        with contextlib.suppress(OSError):
+            seen = self.path.stat()
+            return stat.S_ISREG(seen.st_mode) and seen.st_size <= 2**20
+        return False
 
     def digest(self) -> str:
         """SHA-256 of its bytes; of several files, of their digests in the order of their names."""

@@ -18,9 +18,10 @@ from typing import Any, Literal, cast
 import torch
 
 from ..files import explained
-from ..formats import Damaged, Reading, is_too_large, own_suffix
+from ..formats import Damaged, Image, Reading, is_too_large, own_suffix
 from ..hub.download import Source
 from ..predictor import Compiled, Predictor, Written
+from ..segmentation import Segmentation
 from ..version import __version__
 from .inputs import Job
 from .output import Output
@@ -29,7 +30,10 @@ from .record import Entry, Journal, checkpoint_hash, file_hash, text_hash
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""Inputs that the network has at most, each on its share of the cores: together they are done sooner than in turn."""
+"""Times that the network runs at most, each on its share of the cores: sooner done than in turn."""
+
+SMALL = 2**20
+"""Pixels of the largest picture that has the network together with others."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,21 @@ class Outcome:
     pixels: int = 0
 
 
+Work = Generator[Image, Segmentation, Outcome]
+"""The work on an input: it gives its image, gets what was found in it, and ends with what came of it."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """How inputs are shared out: how many times the network runs at once, on how many threads, for how many each."""
+
+    at_once: int
+    threads: int
+    together: int
+
+
 class Worker:
-    """Does one input after the other, or several at once in threads, which share a network."""
+    """Does inputs in turn, or several at once in threads, which share a network."""
 
     def __init__(self, task: Task) -> None:
         """Load the model and read the journals; ValueError or OSError of one sentence."""
@@ -89,25 +106,67 @@ class Worker:
         self.stopping = threading.Event()
         self._turn = threading.Semaphore()
 
-    def share(self, count: int) -> tuple[int, int]:
-        """Get ready for so many inputs: how many of them the network has at once, and the threads of each."""
+    def share(self, count: int) -> Share:
+        """Get ready for so many inputs."""
         self.stopping.clear()
         cores = torch.get_num_threads()
         at_once = max(1, min(AT_ONCE, cores, count)) if self.predictor.device.type == "cpu" else 1
         self._turn = threading.Semaphore(at_once)
-        return at_once, cores // at_once
+        return Share(at_once, cores // at_once, max(1, min(self.predictor.together, count // at_once)))
 
-    def __call__(self, job: Job) -> Outcome:
-        """Do it, unless the journal knows it as done; what goes wrong with it is in the outcome."""
+    def __call__(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Do them, unless the journal knows them as done; what goes wrong with one is in its outcome.
+
+        Small pictures of one shape that follow each other have the network together.
+        """
+        outcomes: dict[Job, Outcome] = {}
+        waiting: list[tuple[Job, Work, Image]] = []
+
+        def go_on(job: Job, work: Work, answer: Segmentation | Exception | None) -> None:
+            try:
+                if answer is None:
+                    image = next(work)
+                else:
+                    image = work.throw(answer) if isinstance(answer, Exception) else work.send(answer)
+            except StopIteration as end:
+                outcomes[job] = end.value
+                return
+            if waiting and image.pixels.shape[:3] != waiting[0][2].pixels.shape[:3]:
+                segment()
+            waiting.append((job, work, image))
+            if len(image.pixels) > 1 or image.pixels[..., 0].size > SMALL:
+                segment()
+
+        def segment() -> None:
+            these = waiting.copy()
+            waiting.clear()
+            for (job, work, _), answer in zip(these, self._found([image for *_, image in these]), strict=True):
+                go_on(job, work, answer)
+
+        for job in jobs:
+            go_on(job, self._work(job), None)
+        while waiting:
+            segment()
+        return [outcomes[job] for job in jobs]
+
+    def _found(self, images: Sequence[Image]) -> Sequence[Segmentation | Exception]:
+        """What the network makes of each; or what went wrong, with those together that can't be so each by itself."""
         try:
-            return self._done(job)
+            with self._network():
+                return self.predictor.several(images)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            return [error] if len(images) == 1 else [one for image in images for one in self._found([image])]
+
+    def _work(self, job: Job) -> Work:
+        try:
+            return (yield from self._done(job))
         except (ValueError, OSError) as error:
             return Outcome("failed", str(error))
         except (RuntimeError, MemoryError) as error:  # as torch where memory is short: the next one may be smaller
             what = str(error).partition("\n")[0] or "no memory left"
             return Outcome("failed", f"{job.path.name} could not be segmented ({what}); try a smaller one")
 
-    def _done(self, job: Job) -> Outcome:
+    def _done(self, job: Job) -> Work:
         new = Entry(job.input, job.series, text_hash(str(job.root.resolve())), job.digest(), self.model, self.options)
         before = self.journal.find(job.input, job.series)
         last = _outputs(before)
@@ -116,15 +175,15 @@ class Worker:
             if entry.same_result(new) and all(kept):
                 return Outcome("done before")
         try:
-            return self._segmented(job, before, new)
+            return (yield from self._segmented(job, before, new))
         except FileExistsError:
             self.journal.refresh()  # another command may have written it meanwhile
             if self.journal.find(job.input, job.series) == before:
                 raise
-            return self._done(job)
+            return (yield from self._done(job))
 
-    def _segmented(self, job: Job, before: Sequence[Entry], new: Entry) -> Outcome:
-        """Read, predict, write."""
+    def _segmented(self, job: Job, before: Sequence[Entry], new: Entry) -> Work:
+        """Read, have it predicted, write."""
         if is_too_large(job.path):
             return self._by_rows(job, before, new)
         base = self.task.out / job.name
@@ -132,8 +191,7 @@ class Worker:
             image = job.image(self.task.reading)
             names = self.task.output.names(base.name, own_suffix(image), len(image.pixels))
             self._keep_others([base.with_name(name) for name in names], before, new)
-            with self._network():
-                segmentation = self.predictor(image)
+            segmentation = yield image
         except Damaged:
             raise
         except ValueError as error:
@@ -237,17 +295,23 @@ def _outputs(entries: Sequence[Entry]) -> dict[str, str]:
 
 
 def run(worker: Worker, jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome]]:
-    """Do the jobs in threads, one more than the network has inputs at once: it reads or writes meanwhile.
+    """Do the jobs in threads, one more than run the network at once: it reads or writes meanwhile.
 
     Gives them in their order. When it is closed, or at Ctrl-C, what the network has is still done and written, but a
     raster by rows.
     """
-    at_once, threads = worker.share(len(jobs))
-    pool = ThreadPoolExecutor(at_once + 1, initializer=torch.set_num_threads, initargs=(threads,))
+    share = worker.share(len(jobs))
+    pool = ThreadPoolExecutor(share.at_once + 1, initializer=torch.set_num_threads, initargs=(share.threads,))
     try:
-        futures = [pool.submit(worker, job) for job in jobs]
-        for job, future in zip(jobs, futures, strict=True):
-            yield job, future.result()
+        parts: list[list[Job]] = []
+        for job in jobs:
+            if parts and len(parts[-1]) < share.together and job.is_small and parts[-1][-1].is_small:
+                parts[-1].append(job)
+            else:
+                parts.append([job])
+        futures = [(some, pool.submit(worker, some)) for some in parts]
+        for some, future in futures:
+            yield from zip(some, future.result(), strict=True)
     except KeyboardInterrupt:
         log.warning("stopping; what is under way comes to its end")
         raise
