@@ -184,6 +184,8 @@ class Augment(_Section):
     elastic: points of a coarse grid are moved by at most this share of the crop, and what lies between goes along.
     translate: shift by at most this share of the crop.
     narrow_window: at most this share of the grey range is cut from black, and as much from white; mostly less.
+    wide_window: for so large a share of the crops, the grey range is squeezed as by a wider window, up to the full
+        range of a CT scanner; what the picture's own window had cut off gets a tone of its own beyond.
     curve: half of the crops have their values changed by a random rising curve of six straight pieces; this is the
         standard deviation of the logarithms of their slopes.
     gamma, contrast: factors between 1 / x and x. brightness: at most so much is added to values 0..1.
@@ -202,6 +204,7 @@ class Augment(_Section):
     elastic: float = Field(0, ge=0, le=0.1)
     translate: float = Field(0, ge=0, le=0.5)
     narrow_window: float = Field(0, ge=0, le=0.5)
+    wide_window: Probability = 0
     curve: float = Field(0, ge=0, le=1)
     gamma: float = Field(1, ge=1, le=4)
     contrast: float = Field(1, ge=1, le=4)

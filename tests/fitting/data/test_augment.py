@@ -15,6 +15,7 @@ seeds = st.integers(0, 2**32)
 intensities = st.builds(
     Augment,
     narrow_window=st.floats(0, 0.5),
+    wide_window=st.floats(0, 1),
     curve=st.floats(0, 1),
     gamma=st.floats(1, 4),
     contrast=st.floats(1, 4),
@@ -262,6 +263,7 @@ def tint(image: Tensor) -> float:
     ("chosen", "measure", "lower", "higher"),
     [
         (Augment(narrow_window=0.5), spread, False, True),
+        (Augment(wide_window=1), spread, True, False),
         (Augment(curve=0.5), level, True, True),
         (Augment(gamma=2), level, True, True),
         (Augment(contrast=2), spread, True, True),
@@ -272,7 +274,19 @@ def tint(image: Tensor) -> float:
         (Augment(noise=0.3), spread, False, True),
         (Augment(blur=2), spread, True, False),
     ],
-    ids=["narrow_window", "curve", "gamma", "contrast", "brightness", "color", "saturation", "haze", "noise", "blur"],
+    ids=[
+        "narrow_window",
+        "wide_window",
+        "curve",
+        "gamma",
+        "contrast",
+        "brightness",
+        "color",
+        "saturation",
+        "haze",
+        "noise",
+        "blur",
+    ],
 )
 def test_each_setting_changes_what_it_is_named_for(
     chosen: Augment, measure: Callable[[Tensor], float], lower: bool, higher: bool
@@ -291,6 +305,22 @@ def test_a_curve_keeps_black_white_and_the_order_of_values(spread: float, seed: 
     assert curved[0] == 0
     assert curved[-1] == pytest.approx(1, abs=1e-5)
     assert torch.all(curved.diff() > -1e-6)
+
+
+def test_a_wider_window_squeezes_what_it_knows_and_parts_it_from_what_was_cut_off() -> None:
+    """Between black and white a straight line, flatter than before; the two ends lie beyond it, in 8 bits."""
+    ramp = torch.linspace(0, 1, 256).view(1, 16, 16)
+    apart = 0
+    for seed in range(40):
+        wide = random_intensity(ramp, Augment(wide_window=1), generator(seed)).flatten()
+        torch.testing.assert_close(wide, (wide * 255).round() / 255)
+        inner = wide[1:-1].diff()
+        assert (inner >= 0).all()
+        assert inner.sum() < 1
+        assert wide[0] <= wide[1]
+        assert wide[-2] <= wide[-1]
+        apart += bool(wide[1] - wide[0] > 0.02 and wide[-1] - wide[-2] > 0.02)
+    assert apart > 5
 
 
 def test_a_blur_keeps_an_even_tone_and_the_edges_of_the_picture() -> None:

@@ -25,6 +25,9 @@ BENDS = 4
 """Points a side of the grid that bends a crop: so few bend organs and leave textures as they are."""
 PIECES = 6
 """Straight pieces of a curve of grey values."""
+DARKEST, BRIGHTEST = -4.0, 12.0
+"""Black and white of the widest window, where 0 and 1 are those of the picture: [-1024, 3071] HU is -4 to 12 of
+[0, 255] HU, and -2 to 8 of [-160, 240]."""
 
 
 class Changes(NamedTuple):
@@ -33,6 +36,7 @@ class Changes(NamedTuple):
     place: Tensor  # (2,3): crop coordinates (x,y,1), each -1..1, to pixels of the picture
     bend: Tensor  # (2,n,n): by how much of these coordinates, in x and y, points of a grid over the crop are moved
     window: Tensor  # (2,): the values that become 0 and 1
+    beyond: Tensor  # (2,): what black and white of the picture stand for, which a window had cut off
     curve: Tensor  # (PIECES+1,): what evenly spaced values become
     blur: Tensor  # standard deviation in pixels
     gamma: Tensor
@@ -140,7 +144,12 @@ def _recoloured(images: Tensor, changes: Changes, settings: Augment) -> Tensor:
         return values[:, None, None, None]
 
     low, high = each(changes.window[:, 0]), each(changes.window[:, 1])
+    if settings.wide_window:
+        black, white = each(changes.beyond[:, 0]), each(changes.beyond[:, 1])
+        images = torch.where(images <= 0, black, torch.where(images >= 1, white, images))
     images = ((images - low) / (high - low)).clamp(0, 1)
+    if settings.wide_window:  # few tones are left of what is wanted: as stored in 8 bits
+        images = torch.where((low < 0) | (high > 1), (images * 255).round() / 255, images)
     if settings.blur:
         images = _blurred(images, changes.blur, math.ceil(2 * settings.blur))
     if settings.curve:
@@ -214,7 +223,11 @@ def _draw_place(size: int, height: int, width: int, settings: Augment, draw: _Dr
 
 def _draw_intensity(place: Tensor, bend: Tensor, channels: int, settings: Augment, draw: _Draw) -> Changes:
     low, high = 0.0, 1.0
-    if draw.chance(0.5):
+    black, white = 0.0, 1.0
+    if settings.wide_window and draw.chance(settings.wide_window):
+        low, high = 1 - (1 - DARKEST) ** draw.between(0, 1), BRIGHTEST ** draw.between(0, 1)
+        black, white = draw.between(DARKEST, 0), draw.between(1, 4)
+    elif draw.chance(0.5):
         # squared: a cut that hides the object itself is rare
         low = draw.between(0, 1) ** 2 * settings.narrow_window
         high = 1 - draw.between(0, 1) ** 2 * settings.narrow_window
@@ -226,6 +239,7 @@ def _draw_intensity(place: Tensor, bend: Tensor, channels: int, settings: Augmen
         place=place,
         bend=bend,
         window=torch.tensor([low, high]),
+        beyond=torch.tensor([black, white]),
         curve=curve / curve[-1],
         blur=torch.tensor(draw.between(0, settings.blur) if draw.chance(0.3) else 0.0),
         gamma=torch.tensor(draw.factor(settings.gamma)),
