@@ -74,6 +74,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minimum", type=int, default=0, metavar="PIXELS", help="drop pieces of fewer pixels (voxels)")
     parser.add_argument("--fill-holes", action="store_true", help="fill what a class encloses")
     parser.add_argument("--simplify", type=float, default=0, metavar="PIXELS", help="outlines of polygons, by so much")
+    parser.add_argument(
+        "--accept-proposals", action="store_true", help="turn or show a picture as the model proposes, where it does"
+    )
     _add_reading(parser)
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
     parser.add_argument(
@@ -139,7 +142,17 @@ def _predict(options: argparse.Namespace) -> int:
     compiled = options.compile
     if compiled == "auto":
         compiled = "faster" if len(jobs) >= LONG else "never"
-    task = Task(source, options.device, reading, output, options.out, shard.journal, options.overwrite, compiled)
+    task = Task(
+        source,
+        options.device,
+        reading,
+        output,
+        options.out,
+        shard.journal,
+        options.overwrite,
+        compiled,
+        options.accept_proposals,
+    )
     if options.engine == "ray":
         from .batch.cluster import run_on_cluster
 

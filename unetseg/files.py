@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
-COMPANIONS = (README, "calibration.json", "scores.json", "split.json")
+GATE = "gate.safetensors"
+"""What a checkpoint knows of the pictures that it was trained on; got with the weights."""
+GATE_BYTES = 2_000_000
+COMPANIONS = (GATE, README, "calibration.json", "scores.json", "split.json")
 """What a run leaves beside config and weights; and the pictures that the README shows."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

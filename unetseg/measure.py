@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -127,8 +127,12 @@ def report(
     network: str,
     read: str,
     notices: Sequence[str],
+    trust: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """All that `report.json` says of one input: what was read and how, what decided, what was found."""
+    """All that `report.json` says of one input: what was read and how, what decided, what was found.
+
+    trust: how far that can be trusted, see `Segmentation`.
+    """
     by_threshold = not config.exclusive and config.background is not None
     return {
         "name": image.name,
@@ -136,6 +140,7 @@ def report(
         "notices": list(notices),
         "model": model,
         "network": network,
+        **trust,
         "decided_by": dict(zip(config.outputs, thresholds, strict=True)) if by_threshold else "argmax",
         "cleaning": asdict(cleaning) if cleaning else None,
         "labels": measured(labels, probability_sums, image, config),

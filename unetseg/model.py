@@ -21,6 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from . import hub
 from .config import SegmentationConfig
+from .gate import pooled
 from .hub.download import Access, Source, with_papers
 from .hub.upload import Pushed, Writing, push
 
@@ -66,16 +67,31 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B,K,H,W) of pictures (B,C,H,W), normalised as `prepare` does."""
+        return self._expanded(self._contracted(x))
+
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits as `forward` gives them, and what `gate.pooled` leaves of the contracting path: (B,n,F)."""
+        maps = self._contracted(x)
+        return self._expanded(maps), pooled(maps)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What `gate.pooled` leaves of the contracting path alone: (B,n,F)."""
+        return pooled(self._contracted(x))
+
+    def _contracted(self, x: Tensor) -> list[Tensor]:
         if x.dim() != 4 or x.shape[1] != len(self.config.channels) or any(s % self.stride for s in x.shape[2:]):
             raise ValueError(
                 f"UNet got a tensor of shape {tuple(x.shape)}, expected (B, {len(self.config.channels)}, H, W) "
                 f"with H and W multiples of {self.stride}; Predictor takes pictures of any size"
             )
-        skips: list[Tensor] = []
+        maps: list[Tensor] = []
         for depth, block in enumerate(self.contracting):
             x = block(x if depth == 0 else self.pool(x))  # (B, widths[depth], H / 2**depth, W / 2**depth)
-            skips.append(x)
-        skips.pop()
+            maps.append(x)
+        return maps
+
+    def _expanded(self, maps: Sequence[Tensor]) -> Tensor:
+        *skips, x = maps
         for upsample, block in zip(self.upsampling, self.expanding, strict=True):
             x = block(torch.cat([skips.pop(), upsample(x)], dim=1))  # twice the height and width of before
         logits: Tensor = self.head(x)  # (B, K, H, W)
@@ -200,6 +216,9 @@ def packed(network: UNet) -> UNet:
     return network
 
 
+_Run = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
 class Faster:
     """A network that is compiled for the first shapes of input it meets, and taken so where that is faster.
 
@@ -211,42 +230,42 @@ class Faster:
     def __init__(self, network: UNet, plain: UNet, *, always: bool = False) -> None:
         """network: as it runs otherwise. plain: the same of ordinary layers, which the compiler knows."""
         self.network, self.plain, self.always = network, plain, always
-        self.chosen: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
+        self.chosen: dict[tuple[int, ...], _Run] = {}
         self.lock = threading.Lock()
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Logits (B,K,H,W) of (B,C,H,W), as of the network."""
+    def with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `UNet.with_features`."""
         shape = tuple(x.shape)
         with self.lock:
             if shape not in self.chosen:
-                self.chosen[shape] = self._choose(x) if len(self.chosen) < self.MOST else self.network
+                self.chosen[shape] = self._choose(x) if len(self.chosen) < self.MOST else self.network.with_features
         return self.chosen[shape](x)
 
     @property
     def said(self) -> str:
         """For which shapes the compiled network was taken."""
         with self.lock:
-            taken = [shape for shape, way in self.chosen.items() if way is not self.network]
+            taken = [shape for shape, way in self.chosen.items() if way != self.network.with_features]
         return f"compiled for {', '.join('x'.join(map(str, shape)) for shape in taken) or 'nothing, it was no faster'}"
 
-    def _choose(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+    def _choose(self, x: Tensor) -> _Run:
         # frozen weights are laid out once; threads stay those of each call
         options: dict[str, Any] = {"freezing": True, "cpp.dynamic_threads": True} if x.device.type == "cpu" else {}
-        compiled: Callable[[Tensor], Tensor] = torch.compile(self.plain, dynamic=False, options=options)
+        compiled: _Run = torch.compile(self.plain.with_features, dynamic=False, options=options)
         try:
             compiled(x)
         except Exception as error:  # as without a compiler for C++; torch raises what its parts raise
             if self.always:
                 reason = str(error).strip().partition("\n")[0]
                 raise ValueError(f"the network can't be compiled here ({reason}); leave out --compile always") from None
-            return self.network
+            return self.network.with_features
         if self.always:
             return compiled
-        slow, fast = (min(_seconds(way, x) for _ in range(3)) for way in (self.network, compiled))
-        return compiled if fast < slow else self.network
+        slow, fast = (min(_seconds(way, x) for _ in range(3)) for way in (self.network.with_features, compiled))
+        return compiled if fast < slow else self.network.with_features
 
 
-def _seconds(network: Callable[[Tensor], Tensor], x: Tensor) -> float:
+def _seconds(network: _Run, x: Tensor) -> float:
     started = time.perf_counter()
-    network(x).cpu()
+    network(x)[0].cpu()
     return time.perf_counter() - started

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,16 +15,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from . import task
+from .agreement import Agreement
+from .change import AS_IT_IS, Change, nearest
 from .config import SegmentationConfig
 from .formats import Image, Reading, Streamed, as_image, labels_by_rows, read_image, streamed
+from .gate import Gate, evenly_chosen
 from .hub.download import Access
 from .model import Faster, UNet, fused, packed
-from .prepare import Ranges, doubts, normalise, ranges, rescaled, scaled, working_shape
-from .segmentation import Segmentation, described
+from .prepare import Ranges, at_working_size, doubts, normalise, ranges, rescale, rescaled, scaled, working_shape
+from .segmentation import Segmentation, described, foreign
 from .tiling import BAND, Rows, bands, kept, resized, tiled
+
+log = logging.getLogger(__name__)
+
+LOOKED_AT = 5
+"""Slices of a volume that a proposal is made from."""
+MIDDLE = 1024
+"""Pixels a side of the middle of a large picture that a proposal is made from."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Compiled = Literal["never", "faster", "always"]
@@ -71,6 +84,7 @@ class Predictor:
         convert_conv2d_weight_memory_format(plain, torch.channels_last)
         self.network = packed(plain) if self.device.type == "cpu" else plain
         self.faster = None if compiled == "never" else Faster(self.network, plain, always=compiled == "always")
+        self.gate: Gate | None = None
 
     @classmethod
     def from_pretrained(
@@ -85,11 +99,24 @@ class Predictor:
     ) -> Predictor:
         """The predictor of a checkpoint, found as `UNet.from_pretrained` finds it, with the same options."""
         network = UNet.from_pretrained(name, revision=revision, **access)
-        return cls(network, device=device, precision=precision, compiled=compiled)
+        predictor = cls(network, device=device, precision=precision, compiled=compiled)
+        assert network.source is not None
+        try:
+            predictor.gate = Gate.load(network.source.folder, network.config)
+        except ValueError as error:
+            log.warning("note: %s, and is not used", error)
+        return predictor
 
-    def __call__(self, image: Image | NDArray[Any] | str | Path, **reading: Unpack[Reading]) -> Segmentation:
+    def __call__(
+        self,
+        image: Image | NDArray[Any] | str | Path,
+        *,
+        accept_proposals: bool = False,
+        **reading: Unpack[Reading],
+    ) -> Segmentation:
         """Segment a picture or a volume: a path, an array (H,W[,C]) or an `Image`; ValueError says what doesn't fit.
 
+        accept_proposals: change a picture that is foreign to the model as `propose` says; labels come back as it lies.
         reading: what the file of a path may not say of itself, e.g. `series=`, `bands=`, `value_range=`.
         """
         if isinstance(image, (str, Path)):
@@ -98,25 +125,64 @@ class Predictor:
             raise ValueError(f"{', '.join(reading)} say how a file is read; give its path, or an Image that holds it")
         elif not isinstance(image, Image):
             image = as_image(np.asarray(image))
-        (segmentation,) = self.several([image])
+        (segmentation,) = self.several([image], accept_proposals=accept_proposals)
         return segmentation
 
-    def several(self, images: Sequence[Image]) -> list[Segmentation]:
+    def several(self, images: Sequence[Image], *, accept_proposals: bool = False) -> list[Segmentation]:
         """Segment images of one height and width, `together` of their slices at a time; as a call does each."""
-        _, height, width = images[0].pixels.shape[:3]
-        between = [ranges(image, self.config) for image in images]
+        found = self._segmented(images)
+        return [self._judged(segmentation, accept_proposals=accept_proposals) for segmentation in found]
+
+    def propose(self, image: Image) -> Change | None:
+        """The change that brings an image clearly nearer to what the network was trained on; None if there is none.
+
+        Of a volume some slices are looked at, of a large picture its middle.
+        """
+        if self.gate is None:
+            return None
+        pixels = image.pixels[evenly_chosen(len(image.pixels), LOOKED_AT)]
+        if self.config.working_size is None:
+            top, left = (max(0, (side - MIDDLE) // 2) for side in pixels.shape[1:3])
+            pixels = pixels[:, top : top + MIDDLE, left : left + MIDDLE]
+        x = at_working_size(scaled(pixels, ranges(image, self.config), self.config), self.config)
+
+        return nearest(
+            self.gate,
+            partial(self.features, x),
+            x,
+            contrast=not image.hounsfield,
+            sizes=self.config.working_size is None,
+        )
+
+    @torch.no_grad()
+    def features(self, x: Tensor, change: Change = AS_IT_IS) -> Tensor:
+        """What the network sees of pictures (B,C,h,w) at the working size, from 0 to 1, after a change: (B,n,F)."""
+        x = normalise(rescale(change.values(x), change.zoom * self.config.scales[0]), self.config)
+        down, right = (-side % self.stride for side in x.shape[2:])
+        return self.network.features(self._given(F.pad(x, (0, right, 0, down), mode="replicate"))).cpu()
+
+    def _segmented(self, images: Sequence[Image], change: Change = AS_IT_IS) -> list[Segmentation]:
+        between = [change.between(ranges(image, self.config), len(self.config.channels)) for image in images]
         slices = [
-            (image.pixels[index : index + 1], known)
+            (change.pixels(image.pixels[index : index + 1]), known)
             for image, known in zip(images, between, strict=True)
             for index in range(len(image.pixels))
         ]
-        logits = torch.empty(len(slices), len(self.config.outputs), *working_shape(height, width, self.config))
+        height, width = slices[0][0].shape[1:3]
+        size = rescaled(*working_shape(height, width, self.config), change.zoom)
+        logits = torch.empty(len(slices), len(self.config.outputs), *size)
+        seen: list[_Seen] = []
         for first in range(0, len(slices), self.together):
             some = slice(first, first + self.together)
-            rows = self._rows(partial(_scaled_rows, slices[some], self.config), height, width)
-            for top, bottom in bands(logits.shape[2]):
+            seen.append(_Seen(self.config))
+            rows = self._rows(partial(_scaled_rows, slices[some], self.config), (height, width), size, seen[-1])
+            for top, bottom in bands(size[0]):
                 logits[some, :, top:bottom] = rows(top, bottom)
-        of_each = torch.split(logits, [len(image.pixels) for image in images])
+        counts = [len(image.pixels) for image in images]
+        features = torch.split(torch.cat([one.features for one in seen]), counts)
+        agreed: Sequence[Tensor | None] = [None] * len(images)
+        if len(self.config.scales) > 1:
+            agreed = torch.split(torch.cat([one.agreement.counts for one in seen]), counts)
         return [
             Segmentation(
                 found,
@@ -126,9 +192,27 @@ class Predictor:
                 known,
                 model=self.model,
                 network=self.runs,
+                features=windows,
+                agreed=same,
+                gate=self.gate,
             )
-            for found, image, known in zip(of_each, images, between, strict=True)
+            for found, image, known, windows, same in zip(
+                torch.split(change.back(logits), counts), images, between, features, agreed, strict=True
+            )
         ]
+
+    def _judged(self, segmentation: Segmentation, *, accept_proposals: bool) -> Segmentation:
+        """It with a sentence where its image is foreign to the network, or segmented as is proposed."""
+        if not segmentation.is_suspect:
+            return segmentation
+        proposal, accepted = self.propose(segmentation.image), None
+        if proposal is not None and accept_proposals:
+            (segmentation,) = self._segmented([segmentation.image], proposal)
+            proposal, accepted = None, proposal
+        said = foreign(segmentation.name, segmentation.distance, segmentation.limit, proposal, accepted)
+        return dataclasses.replace(
+            segmentation, notices=(*segmentation.notices, *said), proposal=proposal, accepted=accepted
+        )
 
     def write(
         self,
@@ -151,7 +235,8 @@ class Predictor:
             between = ranges(raster.image, self.config)
             size = working_shape(*raster.shape, self.config)
             # the bands of a call: then each bit is that of a call
-            at_size = self._rows(partial(_streamed_rows, raster, between, self.config), *raster.shape)
+            seen = _Seen(self.config)
+            at_size = self._rows(partial(_streamed_rows, raster, between, self.config), raster.shape, size, seen)
             logits = kept(at_size(top, bottom) for top, bottom in bands(size[0]))
             rows = resized(logits, size, raster.shape, antialias=False)
             masks = None if raster.complete else raster.reader()
@@ -167,7 +252,9 @@ class Predictor:
                         progress(bottom, raster.shape[0])
                 if behind is not None:
                     behind.result()
-        notices = (*raster.image.notices, *doubts(raster.image, self.config))
+        gate, notices = self.gate, (*raster.image.notices, *doubts(raster.image, self.config))
+        distance = None if gate is None else float(gate.distances(seen.features))
+        notices += foreign(raster.image.name, distance, None if gate is None else gate.limit)
         return Written(path, described(raster.image, between, raster.shape), notices, raster.shape)
 
     @property
@@ -183,33 +270,37 @@ class Predictor:
         said = f"{str(self.dtype).removeprefix('torch.')} on {self.device.type}"
         return said if self.faster is None else f"{said}, {self.faster.said}"
 
-    def _rows(self, opened: Callable[[], Rows], height: int, width: int) -> Rows:
-        """Logits (B,K,n,w) at the working size, the mean of those at every scale.
+    def _rows(self, opened: Callable[[], Rows], stored: tuple[int, int], size: tuple[int, int], seen: _Seen) -> Rows:
+        """Logits (B,K,n,w) at a size, the mean of those at every scale.
 
-        opened: gives pictures (B,C,n,W) from 0 to 1, for each scale from the top.
+        opened: gives pictures (B,C,n,W) from 0 to 1, of the stored size, for each scale from the top.
         """
-        size = working_shape(height, width, self.config)
 
         def normalised(read: Rows) -> Rows:
-            at_size = resized(read, (height, width), size, antialias=True)
+            at_size = resized(read, stored, size, antialias=True)
 
             def rows(top: int, bottom: int) -> Tensor:
                 x = at_size(top, bottom)
-                return normalise(x if size == (height, width) else x.clamp_(0, 1), self.config)
+                return normalise(x if size == stored else x.clamp_(0, 1), self.config)
 
             return rows
 
-        found = [self._at_scale(normalised(opened()), size, factor) for factor in self.config.scales]
+        windows = [seen.windows, *(None for _ in self.config.scales[1:])]  # of the first scale
+        found = [
+            self._at_scale(normalised(opened()), size, factor, noted)
+            for factor, noted in zip(self.config.scales, windows, strict=True)
+        ]
 
         def mean(top: int, bottom: int) -> Tensor:
-            total, *others = (rows(top, bottom) for rows in found)
+            total, *others = logits = [rows(top, bottom) for rows in found]
+            seen.agreement.update(logits)
             for other in others:
                 total = total + other
             return total.div_(len(found)) if others else total
 
         return torch.no_grad()(mean)
 
-    def _at_scale(self, read: Rows, size: tuple[int, int], factor: float) -> Rows:
+    def _at_scale(self, read: Rows, size: tuple[int, int], factor: float, windows: list[Tensor] | None) -> Rows:
         own = rescaled(*size, factor)
         pictures = resized(read, size, own, antialias=True)
 
@@ -227,7 +318,7 @@ class Predictor:
             return x
 
         logits = tiled(
-            self._network,
+            partial(self._network, windows=windows),
             seen,
             *own,
             channels=len(self.config.outputs),
@@ -237,9 +328,28 @@ class Predictor:
         )
         return resized(kept(logits), own, size, antialias=False)
 
-    def _network(self, x: Tensor) -> Tensor:
-        logits: Tensor = (self.faster or self.network)(x.to(self.device, self.dtype, memory_format=torch.channels_last))
+    def _network(self, x: Tensor, *, windows: list[Tensor] | None) -> Tensor:
+        network = self.faster or self.network
+        logits, features = network.with_features(self._given(x))
+        if windows is not None:
+            windows.append(features.cpu())
         return logits
+
+    def _given(self, x: Tensor) -> Tensor:
+        return x.to(self.device, self.dtype, memory_format=torch.channels_last)
+
+
+class _Seen:
+    """What is noticed of some slices while they are segmented."""
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        self.agreement = Agreement(config)
+        self.windows: list[Tensor] = []
+
+    @property
+    def features(self) -> Tensor:
+        """Of all windows: (B,n,F)."""
+        return torch.cat(self.windows, dim=1)
 
 
 def _scaled_rows(slices: Sequence[tuple[NDArray[Any], Ranges]], config: SegmentationConfig) -> Rows:

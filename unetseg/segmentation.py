@@ -14,12 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import render, task
+from .change import Change
 from .config import SegmentationConfig
 from .formats import Image, Kind, save_labels, save_probabilities
+from .gate import PERCENTILES, Gate
 from .measure import Cleaning, cleaned, report
 from .prepare import Ranges, evenly, restore, restored, scaled
 
 NOTHING = Cleaning()
+SOMETHING = 0.001
+"""The share of pixels that a lower threshold would have to show."""
+SPREAD = (5, 50, 95)
+MOST_VALUES = 2**20
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,10 @@ class Segmentation:
     between: what was black and white to the network, as `prepare.ranges` says of all slices.
     drawn: uint8 (D,H,W,3), the picture where it is not drawn from the image.
     model, network: what found it, as `Predictor.model` and `Predictor.runs` say.
+    features: float32 (D,n,F), what the network saw of n windows of each slice; see `gate.pooled`.
+    agreed: float32 (D,2), how its scales agree; see `Agreement.counts`. None of a single scale.
+    gate: what the checkpoint knows of the pictures that it was trained on, if anything.
+    proposal: a change after which the network would know the image better. accepted: one that was made.
     """
 
     network_logits: Tensor
@@ -42,6 +52,11 @@ class Segmentation:
     drawn: NDArray[np.uint8] | None = None
     model: str = ""
     network: str = ""
+    features: Tensor | None = None
+    agreed: Tensor | None = None
+    gate: Gate | None = None
+    proposal: Change | None = None
+    accepted: Change | None = None
 
     @property
     def name(self) -> str:
@@ -52,6 +67,68 @@ class Segmentation:
     def shape(self) -> tuple[int, int, int]:
         """(D,H,W) as stored."""
         return self.image.pixels.shape[:3]
+
+    @property
+    def distance(self) -> float | None:
+        """How far the image is from what the network was trained on, of a volume the median of its slices."""
+        if self.gate is None or self.features is None:
+            return None
+        return float(self.gate.distances(self.features).median())
+
+    @property
+    def limit(self) -> float | None:
+        """The distance beyond which an image is foreign; None where the checkpoint knows none."""
+        return None if self.gate is None else self.gate.limit
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the image may be foreign to the network, or lie otherwise than those that it was trained on."""
+        if self.gate is None or self.features is None:
+            return False
+        if self.limit is not None and self.distance is not None and self.distance > self.limit:
+            return True
+        return self.gate.views is not None and float(self.gate.upright(self.features).median()) < 0.5
+
+    @property
+    def agreement(self) -> float | None:
+        """From 0 to 1 how well the scales of the network agree; None of a single one. 1 where none finds anything."""
+        if self.agreed is None:
+            return None
+        both, each = self.agreed.sum(dim=0).tolist()
+        return both / each if each else 1.0
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether all labels are background, as far as the network's own pixels tell."""
+        if self.config.background is None:
+            return False
+        return not bool(task.decode(self.network_logits, self.config).any())
+
+    def explain(self, *, index: int | None = None) -> str:
+        """Why nothing or little is found, in sentences: probabilities, and the grey values against the training's.
+
+        index: of one slice alone.
+        """
+        part = self if index is None else self.alone(index)
+        probabilities = task.activate(part.network_logits, self.config).transpose(0, 1).flatten(1)  # (K,n)
+        first = len(self.config.outputs) - len(self.config.classes)
+        said = []
+        for name, values in zip(self.config.classes, probabilities[first:], strict=True):
+            highest = float(values.max())
+            some = float(values.kthvalue(max(1, round(len(values) * (1 - SOMETHING)))).values)
+            shows = f"; a threshold of {some:.2g} would show a thousandth of the picture" if some >= 0.005 else ""
+            said.append(f"The highest probability of {name} is {highest:.2g}{'' if self.config.exclusive else shows}.")
+        if self.gate is not None:
+            percentiles = [PERCENTILES.index(p) for p in SPREAD]
+            x = scaled(part.image.pixels[:: max(1, len(part.image.pixels) // 8)], self.between, self.config)
+            here = torch.quantile(evenly_spread(x.flatten()), torch.tensor(SPREAD) / 100).tolist()
+            there = self.gate.intensities.mean(dim=0)[percentiles].tolist()
+            words = [", ".join(f"{value:.2f}" for value in values) for values in (here, there)]
+            said.append(
+                f"From black (0) to white (1), its 5th, 50th and 95th percentiles are {words[0]}; those of the "
+                f"training pictures were {words[1]}."
+            )
+        return " ".join(said)
 
     @property
     def logits(self) -> Tensor:
@@ -121,7 +198,14 @@ class Segmentation:
         part = slice(index, index + 1)
         drawn = None if self.drawn is None else self.drawn[part]
         image = self.image.alone(index)
-        return dataclasses.replace(self, network_logits=self.network_logits[part], image=image, drawn=drawn)
+        return dataclasses.replace(
+            self,
+            network_logits=self.network_logits[part],
+            image=image,
+            drawn=drawn,
+            features=None if self.features is None else self.features[part],
+            agreed=None if self.agreed is None else self.agreed[part],
+        )
 
     def reduced(self, longest: int) -> Segmentation:
         """A copy with at most `longest` pixels a side, for showing: some of the same logits, none invented.
@@ -201,6 +285,14 @@ class Segmentation:
             network=self.network,
             read=self.description(),
             notices=self.notices,
+            trust={
+                "agreement": self.agreement,
+                "distance": self.distance,
+                "limit": self.limit,
+                "proposal": None if self.proposal is None else str(self.proposal),
+                "accepted": None if self.accepted is None else str(self.accepted),
+                "explanation": self.explain() if self.found_nothing else None,
+            },
         )
 
     def _restored(self, index: int) -> Tensor:
@@ -214,6 +306,35 @@ class Segmentation:
         if self.drawn is not None:
             return self.drawn[part]
         return render.as_rgb(scaled(self.image.pixels[part], self.between, self.config))
+
+
+def foreign(
+    name: str,
+    distance: float | None,
+    limit: float | None,
+    proposal: Change | None = None,
+    accepted: Change | None = None,
+) -> tuple[str, ...]:
+    """What is to be said of an image at a distance from what a network was trained on."""
+    said = []
+    if accepted is not None:
+        said.append(f"{name} was {accepted} before it was segmented, as was proposed")
+    if distance is not None and limit is not None and distance > limit:
+        said.append(
+            f"{name} is unlike the pictures that this model was trained on (distance {distance:.2f}, usually up to "
+            f"{limit:.2f}); look at the result with care"
+        )
+    if proposal is not None:
+        said.append(
+            f"{name} would be nearer to the pictures that this model was trained on if it were {proposal}; "
+            "accept that with accept_proposals=True (--accept-proposals)"
+        )
+    return tuple(said)
+
+
+def evenly_spread(values: Tensor) -> Tensor:
+    """At most MOST_VALUES of many values (N,)."""
+    return values[:: -(-len(values) // MOST_VALUES)]
 
 
 def described(image: Image, between: Ranges, shape: tuple[int, int] | None = None) -> str:

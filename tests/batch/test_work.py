@@ -389,9 +389,9 @@ def test_the_next_input_is_read_while_the_network_has_one(model: Path, folder: P
         def __init__(self) -> None:
             self.__dict__.update(network.__dict__)
 
-        def several(self, images: Sequence[Image]) -> list[Segmentation]:
+        def several(self, images: Sequence[Image], **options: bool) -> list[Segmentation]:
             assert second_is_read.wait(20)
-            return super().several(images)
+            return super().several(images, **options)
 
     @dataclass(frozen=True)
     class Read(Job):
@@ -423,9 +423,9 @@ def test_small_pictures_of_one_shape_have_the_network_together_and_lose_nothing(
         def __init__(self) -> None:
             self.__dict__.update(alone.__dict__)
 
-        def several(self, images: Sequence[Image]) -> list[Segmentation]:
+        def several(self, images: Sequence[Image], **options: bool) -> list[Segmentation]:
             had.append([image.name for image in images])
-            return super().several(images)
+            return super().several(images, **options)
 
     worker.predictor = Counted()
     jobs = [Job(folder / f"{number}.png", f"{number}", input=f"{number}.png") for number in range(9)]
@@ -445,10 +445,10 @@ def test_one_that_the_network_cannot_take_leaves_those_beside_it(model: Path, fo
         def __init__(self) -> None:
             self.__dict__.update(plain.__dict__)
 
-        def several(self, images: Sequence[Image]) -> list[Segmentation]:
+        def several(self, images: Sequence[Image], **options: bool) -> list[Segmentation]:
             if any(image.name == "b.png" for image in images):
                 raise RuntimeError("no memory")
-            return super().several(images)
+            return super().several(images, **options)
 
     worker.predictor = Short()
     names = ("a.png", "p1/b.png", "p1/a.png")

@@ -52,6 +52,7 @@ class Task:
     journal: str
     overwrite: bool = False
     compiled: Compiled = "never"
+    accept_proposals: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Worker:
         told = {
             **asdict(task.output),
             **task.reading,
+            "accept_proposals": task.accept_proposals,
             "device": self.predictor.device.type,
             "precision": str(self.predictor.dtype).removeprefix("torch."),
             "version": __version__,
@@ -153,7 +155,7 @@ class Worker:
         """What the network makes of each; or what went wrong, with those together that can't be so each by itself."""
         try:
             with self._network():
-                return self.predictor.several(images)
+                return self.predictor.several(images, accept_proposals=self.task.accept_proposals)
         except (ValueError, RuntimeError, MemoryError) as error:
             return [error] if len(images) == 1 else [one for image in images for one in self._found([image])]
 
@@ -201,7 +203,10 @@ class Worker:
         self._write(lambda folder: self.task.output.write(segmentation, folder, base.name), base, names, before, new)
         written = tuple(str(Path(job.name).with_name(name)) for name in names)
         pixels = image.pixels[..., 0].size
-        return Outcome("done", "", written, segmentation.description(), segmentation.notices, pixels)
+        notices = segmentation.notices
+        if segmentation.found_nothing:
+            notices += (f"nothing is found in {image.name}: {segmentation.explain()}",)
+        return Outcome("done", "", written, segmentation.description(), notices, pixels)
 
     def _by_rows(self, job: Job, before: Sequence[Entry], new: Entry) -> Outcome:
         base, output = self.task.out / job.name, self.task.output

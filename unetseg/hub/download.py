@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..config import SegmentationConfig
-from ..files import COMPANIONS, CONFIG, README, WEIGHTS, whole
+from ..files import COMPANIONS, CONFIG, GATE, GATE_BYTES, README, WEIGHTS, whole
 from . import model_card
 
 if TYPE_CHECKING:
@@ -201,9 +201,11 @@ def _download(
     config = SegmentationConfig.from_file(_intact(folder, (CONFIG,)) / CONFIG)
     # batch norms keep two numbers per channel and a count beside what is trained; never half as many again
     get(WEIGHTS, 6 * config.parameters + HEADER_BYTES)
+    if GATE in sizes:
+        get(GATE, GATE_BYTES)
     if companions:
         for name in COMPANIONS:
-            if name in sizes:
+            if name in sizes and name != GATE:
                 get(name, PAPER_BYTES)
         if README in sizes:
             for name in model_card.pictures((folder / README).read_text(encoding="utf-8", errors="replace")):

@@ -167,6 +167,7 @@ def test_a_card_of_many_classes_and_groups_stays_readable() -> None:
         "error": {"before": before.summary(), "after": after.summary()},
         "reliability": {"before": before.bins(), "after": after.bins()},
         "curve": curves(pixels, config),
+        "gate": {"limit": None, "held_out": 1},
     }
     recipe = Recipe(data=data_for(config), model=Model(widths=config.widths))
     split = {"train": {"one": ["one"]}, "val": {}, "test": {}}

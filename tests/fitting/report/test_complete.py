@@ -79,8 +79,8 @@ def test_a_checkpoint_gets_its_files_and_the_pictures_of_patients_stay_in_the_ru
 ) -> None:
     folder, _, _ = run
     assert sorted(files(folder / "checkpoint")) == [
-        "README.md", "calibration.json", "config.json", "model.safetensors", "reliability.png", "scores.json",
-        "split.json", "thresholds.png",
+        "README.md", "calibration.json", "config.json", "gate.safetensors", "model.safetensors", "reliability.png",
+        "scores.json", "split.json", "thresholds.png",
     ]  # fmt: skip
     assert sorted(files(folder)) == [LOOKS, "worst.png"]
     for path in [*folder.glob("*.png"), *(folder / "checkpoint").glob("*.png")]:

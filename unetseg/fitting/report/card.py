@@ -24,7 +24,16 @@ from ..data.folder import Split
 from ..recipe import Card, Recipe
 from ..words import counted
 from .plots import least_calibrated
-from .results import CLASS_HEADS, GROUP_HEADS, HEADLINES, class_rows, group_rows, shown, shown_with_interval
+from .results import (
+    CLASS_HEADS,
+    GROUP_HEADS,
+    HEADLINES,
+    class_rows,
+    group_rows,
+    shown,
+    shown_with_interval,
+    trust_lines,
+)
 
 SPLIT_NAMES = {
     "val": "validation",
@@ -87,6 +96,7 @@ def card_text(
         + f"{config.parameters:,} parameters.\n",
         _scores_section(config, measured, pictures, facts),
         _calibration_section(config, calibration, measured),
+        _trust_section(calibration["gate"], measured),
         f"## Training\n\n{card.data}\n",
         f"{counted(sum(map(len, pictures['train'].values())), 'picture')} of "
         f"{counted(len(pictures['train']), 'group')}; "
@@ -265,6 +275,33 @@ def _calibration_section(
             "![Precision, recall and Dice at every threshold](thresholds.png)\n",
         ]
     )
+
+
+def _trust_section(gate: dict[str, Any], measured: dict[str, dict[str, Any]]) -> str:
+    parts = ["## What it has not seen\n"]
+    if gate["limit"] is None:
+        parts.append(
+            f"`gate.safetensors` holds what the network makes of its training pictures. Only "
+            f"{counted(gate['held_out'], 'picture')} were held out, too few to say how far is too far: it calls none "
+            "foreign.\n"
+        )
+    else:
+        turns = (
+            f" It knows of {gate['turns']:.1%} of them that they lie upright, among all turns and mirror images, and "
+            "proposes to turn a picture that lies otherwise."
+            if gate["margin"] is not None
+            else ""
+        )
+        parts.append(
+            f"A picture is called foreign where what the network makes of it is farther from its training pictures "
+            f"than {gate['limit']:.2f}: {gate['false_alarms']:.0%} of the {gate['held_out']} held-out pictures are."
+            f"{turns}\n"
+        )
+    for split, result in measured.items():
+        if said := trust_lines(result["trust"]):
+            name = SPLIT_NAMES[split]
+            parts.append(f"- {name[0].upper() + name[1:]}: {' '.join(said)}")
+    return "\n".join(parts) + "\n"
 
 
 def _how_thresholds_serve(config: SegmentationConfig, *, fitted: bool) -> str:

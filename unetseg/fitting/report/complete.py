@@ -14,7 +14,7 @@ import numpy as np
 
 from ... import hub
 from ...config import SegmentationConfig
-from ...files import README, WEIGHTS, whole
+from ...files import GATE, README, WEIGHTS, whole
 from ...formats import read_image
 from ...hub.seal import MARKDOWN, is_edited
 from ...predictor import Predictor
@@ -24,6 +24,7 @@ from ..data.folder import SPLITS, Example, pictures_by_split
 from ..recipe import Recipe
 from .card import Facts, card_text, views_picture
 from .evaluation import Worst, assess, cases, collect, synthetic_cases
+from .gating import fit_gate
 from .panel import panel, panel_row
 from .plots import reliability_picture, threshold_picture
 from .results import split_scores
@@ -57,6 +58,8 @@ def complete(
     sources = [(Predictor.from_pretrained(path, device=device), some) for path, some in folds]
     config, calibration = _calibration(config, sources or [(predictor, by_split["val"])], recipe, folds=len(sources))
     calibration["intensities"] = intensities(by_split["train"], config)
+    gate, calibration["gate"] = fit_gate(predictor, recipe, examples, calibration["intensities"])
+    predictor.gate = gate
 
     measured: dict[str, dict[str, Any]] = {}
     worst: dict[str, list[Worst]] = {}
@@ -80,6 +83,7 @@ def complete(
         "calibration.json": json_text(calibration),
         "reliability.png": reliability_picture(calibration),
         "thresholds.png": threshold_picture(calibration, config.outputs, config.thresholds),
+        GATE: gate.save((checkpoint / WEIGHTS).read_bytes()),
         README: card_text(config, recipe, measured, calibration, facts, pictures),
     }
     if recipe.train.synthetic:
@@ -102,6 +106,7 @@ def _calibration(
     error, reliability: before and after, everywhere and within 10 pixels of a boundary, by class; see
     `calibration.Reliability`. curve: precision, recall and Dice of each class at each threshold, after.
     intensities: of the training pictures, from 0 to 1 as the network takes them before mean and std.
+    gate: how the gate was fitted; see `gating.fit_gate`.
     """
     pixels = collect(sources, recipe.data, progress=True)
     plain = uncalibrated(config)

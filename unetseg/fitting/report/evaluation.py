@@ -16,6 +16,7 @@ from ...predictor import Predictor
 from ...prepare import working_grid
 from ...samples import SampleKind, draw_sample
 from ...scores.calibration import PIXELS, Sample, Trust, joined, sample, trust, uncalibrated
+from ...scores.coverage import Judged
 from ...scores.metrics import ConfusionMatrix, mean
 from ...scores.surface import SurfaceScores
 from ...segmentation import Segmentation
@@ -70,7 +71,8 @@ class Assessment:
     before, after: reliability with temperatures of 1 and with those of the config. without_class: pictures in which
     the truth has no class, only the background; false_alarms: those of them with more than FALSE_PIXELS predicted
     pixels, none where there is no background. worst: WORST pictures, the worst first. A volume counts as one picture;
-    outlines are compared slice by slice.
+    outlines are compared slice by slice. judged: all pictures, with what was said of them before. familiar: as groups,
+    without the pictures that are foreign to the network.
     """
 
     config: SegmentationConfig
@@ -83,6 +85,8 @@ class Assessment:
     without_class: int = 0
     false_alarms: int = 0
     worst: list[Worst] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
+    familiar: dict[str, ConfusionMatrix] = field(default_factory=dict)
 
     def update(self, case: Case) -> None:
         """Count one picture."""
@@ -116,6 +120,11 @@ class Assessment:
             self.without_class += 1
             self.false_alarms += int(predicted > FALSE_PIXELS)
         dice = mean(list(matrix.dice.values()))
+        distance, farthest = case.segmentation.distance, case.segmentation.limit
+        foreign = None if distance is None or farthest is None else distance > farthest
+        self.judged.append(Judged(dice, case.segmentation.agreement, distance, foreign))
+        if not foreign:
+            self.familiar[case.group] = self.familiar.get(case.group, ConfusionMatrix(self.config)) + matrix
         if dice is not None:
             picture, truth, labels = (thinned(p) for p in (shown.segmentation.picture[0], shown.truth[0], found))
             number = len(wrong) - wrong[::-1].index(max(wrong)) if len(wrong) > 1 else None

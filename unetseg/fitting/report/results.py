@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...scores.calibration import BINS, NEAR
-from ...scores.metrics import intervals, scores
+from ...scores.coverage import judged
+from ...scores.metrics import ConfusionMatrix, intervals, scores
 from ...scores.surface import TOLERANCE
 from ..words import counted
 from .evaluation import FALSE_PIXELS, Assessment
@@ -37,6 +38,7 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
         pixels at the working size.
     groups: by group pictures, pixels of each class in the truth, dice, iou, precision, recall, accuracy, counts of the
         confusion, and by class what `surface` holds; surface_dice_2_pixels of classes with an outline only.
+    trust: see `coverage.judged`; without_foreign: mean_group_dice, miou and accuracy of the other pictures.
     worst: pictures with the lowest Dice.
     """
     groups, surfaces = assessment.groups, assessment.surfaces
@@ -73,12 +75,17 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
             }
             for name, table in groups.items()
         },
+        "trust": judged(assessment.judged) | {"without_foreign": _headlines(assessment.familiar)},
         "worst": [
             {"picture": w.name, "group": w.group, "dice": w.dice, "wrong_pixels": w.wrong_pixels}
             for w in assessment.worst
         ],
     }
     return result
+
+
+def _headlines(groups: dict[str, ConfusionMatrix]) -> dict[str, object] | None:
+    return {key: scores(groups)[key] for key, _ in HEADLINES} if groups else None
 
 
 def _by_class(summary: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -108,6 +115,7 @@ def as_text(title: str, result: dict[str, Any]) -> str:
             f"{without['false_alarms']} of {counted(without['pictures'], 'picture')} without any class have more than "
             f"{without['more_than_pixels']} predicted pixels at the working size"
         )
+    parts += trust_lines(result["trust"])
     parts.append(_confusion(result["confusion"]["labels"], result["confusion"]["counts"]))
     parts.append(_aligned([GROUP_HEADS, *group_rows(result)]))
     parts.append(
@@ -116,6 +124,27 @@ def as_text(title: str, result: dict[str, Any]) -> str:
         else "no picture has any class, in the truth or predicted"
     )
     return "\n\n".join(parts) + "\n"
+
+
+def trust_lines(trust: dict[str, Any]) -> list[str]:
+    """What is said of a split's pictures before their truth is known, and how much that is worth: sentences."""
+    said = []
+    if trust["error_left"] and trust["error_left"]["0.1"] is not None:
+        tenth, fifth = (trust["error_left"][share] for share in ("0.1", "0.2"))
+        said.append(
+            f"With the tenth of the pictures set aside on which the scales agree least, {tenth:.0%} of the error (1 - "
+            f"Dice) is left, with a fifth {fifth:.0%}; by chance it would be 90 % and 80 %."
+        )
+    if trust["foreign"]:
+        foreign, others = trust["foreign"]["foreign"], trust["foreign"]["others"]
+        count = counted(foreign["pictures"] + others["pictures"], "picture")
+        dice = f" Their mean Dice is {shown(foreign['dice'])}, that of the others {shown(others['dice'])}."
+        both = foreign["dice"] is not None and others["dice"] is not None
+        said.append(f"{foreign['pictures']} of {count} are called foreign.{dice if both else ''}")
+        if foreign["pictures"] and trust["without_foreign"]:
+            scores = ", ".join(f"{words} {shown(trust['without_foreign'][key])}" for key, words in HEADLINES)
+            said.append(f"Without them: {scores}.")
+    return said
 
 
 CLASS_HEADS = [
