@@ -326,8 +326,8 @@ def foreign(
         )
     if proposal is not None:
         said.append(
-            f"{name} would be nearer to the pictures that this model was trained on if it were {proposal}; "
-            "accept that with accept_proposals=True (--accept-proposals)"
+            f"{name} would be nearer to the pictures that this model was trained on if it were {proposal} "
+            "(accept_proposals, --accept-proposals)"
         )
     return tuple(said)
 

@@ -357,7 +357,7 @@ def test_a_failure_of_the_machine_is_a_sentence(tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.config, self.source = config_for("binary"), None
 
-        def __call__(self, image: object) -> None:
+        def __call__(self, image: object, **_: object) -> None:
             raise MemoryError("no room")
 
     PIL.Image.fromarray(draw_sample("ct", 7)[0]).save(tmp_path / "a.png")

@@ -56,7 +56,8 @@ FAMILIES = {
 class Result:
     """A finished upload. key: of the store. notes: one sentence each. slices: how many; the first that shows a class.
 
-    hounsfield: whether a window applies to its picture. family: what its download is.
+    hounsfield: whether a window applies to its picture. family: what its download is. proposal: a change of the picture
+    that the visitor may accept, in words.
     """
 
     key: str
@@ -65,6 +66,7 @@ class Result:
     first: int
     hounsfield: bool
     family: str
+    proposal: str = ""
 
 
 class Several(ValueError):  # noqa: N818, what happened, not a fault
@@ -100,16 +102,18 @@ class Page:
         value_range: str = "",
         bands: str = "",
         hounsfield: bool = False,
+        accept_proposals: bool = False,
     ) -> Result:
         """Segment an uploaded file, or several DICOM files as one series.
 
-        value_range, bands, hounsfield: what the file doesn't say, as it was typed.
+        value_range, bands, hounsfield: what the file doesn't say, as it was typed. accept_proposals: see `Predictor`.
         Raises ValueError that says in one sentence what is wrong with them, or with this machine; Several.
         """
         paths = [paths] if isinstance(paths, str) else list(paths)
         try:
             reading = reading_of(value_range.split(), bands, hounsfield or None)
-            return self._segment(model, paths, series, reading, auto=value_range.split() == AUTO)
+            auto = value_range.split() == AUTO
+            return self._segment(model, paths, series, reading, auto=auto, accept_proposals=accept_proposals)
         except ValueError:
             raise
         except Exception as error:  # memory or disk: without an answer, the last result would stand for this file
@@ -118,7 +122,16 @@ class Page:
                 f"{Path(paths[0]).name} could not be segmented ({error}); try a smaller picture, or try again later"
             ) from None
 
-    def _segment(self, model: str, paths: list[str], series: str | None, reading: Reading, *, auto: bool) -> Result:
+    def _segment(
+        self,
+        model: str,
+        paths: list[str],
+        series: str | None,
+        reading: Reading,
+        *,
+        auto: bool,
+        accept_proposals: bool,
+    ) -> Result:
         config = self.config(model)
         with self.store.new() as key:
             place = self._kept(paths, self.folder / key)
@@ -130,7 +143,7 @@ class Page:
             job = Job(place, place.name, series)
             if auto:
                 reading = with_common_range([job], reading)
-            full = self.predictors[model](job.image(reading))
+            full = self.predictors[model](job.image(reading), accept_proposals=accept_proposals)
             seconds = time.perf_counter() - started
             shown = full.reduced(SHOWN_SIDE) if full.shape[0] == 1 else full
             source = self.predictors[model].source
@@ -141,6 +154,8 @@ class Page:
             if shown is not full:
                 notes.append(f"Shown at {shown.shape[2]} x {shown.shape[1]} pixels; the download has the full size.")
             notes += [f"Note: {notice}." for notice in full.notices]
+            if full.found_nothing:
+                notes.append(f"Nothing is found. {full.explain()}")
             self.store.put(key, full, shown)
         if own_suffix(full.image) == ".dcm":
             notes.append("The DICOM-SEG names the patient as its source does, for the standard wants it.")
@@ -148,7 +163,8 @@ class Page:
         found_at = shares[:, 1:] if config.background is not None else shares
         first = int(found_at.sum(axis=1).argmax())
         family = FAMILIES[own_suffix(full.image)]
-        return Result(key, tuple(notes), full.shape[0], first, full.image.hounsfield, family)
+        proposal = "" if full.proposal is None else str(full.proposal)
+        return Result(key, tuple(notes), full.shape[0], first, full.image.hounsfield, family, proposal)
 
     def picture(self, key: str, index: int = 0, window: Window = None) -> str:
         """The file with a slice of the picture at the shown size."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def build(page: Page) -> gr.Blocks:
                     elem_id="examples",
                 )
                 status = gr.HTML(EMPTY, elem_id="status", padding=False)
+                accept = gr.Button(visible=False, size="md", variant="primary", elem_id="accept")
                 legend = gr.HTML(elem_id="legend", padding=False)
                 quietly: dict[str, Any] = {"interactive": False, "size": "md"}
                 save = gr.DownloadButton(f"Download the {FAMILIES['.png']}", elem_id="download", **quietly)
@@ -117,13 +119,29 @@ def build(page: Page) -> gr.Blocks:
                     )
 
         def segment(
-            model: str, paths: list[str] | None, series: str | None, values: str, bands: str, hounsfield: bool
+            model: str,
+            paths: list[str] | None,
+            series: str | None,
+            values: str,
+            bands: str,
+            hounsfield: bool,
+            *,
+            accepted: bool = False,
         ) -> list[Any]:
             nothing = ["", gr.Slider(), gr.Column(visible=False), gr.Row(visible=False), gr.DownloadButton()]
+            nothing.append(gr.Button(visible=False))
             if not paths:
                 return [EMPTY, gr.Radio(visible=False), *nothing]
             try:
-                result = page.segment(model, paths, series, value_range=values, bands=bands, hounsfield=hounsfield)
+                result = page.segment(
+                    model,
+                    paths,
+                    series,
+                    value_range=values,
+                    bands=bands,
+                    hounsfield=hounsfield,
+                    accept_proposals=accepted,
+                )
             except Several as several:
                 choices = [(what, uid) for uid, what in several.series.items()]
                 asked = gr.Radio(choices, value=None, visible=True)
@@ -138,6 +156,7 @@ def build(page: Page) -> gr.Blocks:
                 gr.Column(visible=result.slices > 1),
                 gr.Row(visible=result.hounsfield),
                 gr.DownloadButton(f"Download the {result.family}"),
+                gr.Button(f"Look at it {result.proposal}", visible=bool(result.proposal)),
             ]
 
         def show(
@@ -197,7 +216,7 @@ def build(page: Page) -> gr.Blocks:
         segmenting: dict[str, Any] = {
             "fn": segment,
             "inputs": [model, upload, series, values, bands, hounsfield],
-            "outputs": [status, series, key, slice_, slices, windows, save],
+            "outputs": [status, series, key, slice_, slices, windows, save, accept],
             "show_progress_on": [picture],
             **common,
         }
@@ -215,6 +234,8 @@ def build(page: Page) -> gr.Blocks:
         gr.on([again.click, values.submit, bands.submit], **forgetting).then(**segmenting).then(**showing).then(
             **saving
         )
+        accepting = {**segmenting, "fn": functools.partial(segment, accepted=True)}
+        accept.click(**forgetting).then(**accepting).then(**showing).then(**saving)
         series.input(**forgetting).then(**segmenting).then(**showing).then(**saving)
         examples.click(lambda model, index: [page.examples(model)[index]], [model, examples], upload, **quiet)
         asked = model.change(choose_model, model, [key, save, report, limits, chosen, slider, examples], **quiet)
