@@ -8,6 +8,7 @@ from configs import RGB, config_for
 from pydantic import ValidationError
 
 from unetseg import SegmentationConfig
+from unetseg.config import SINCE
 
 
 def written(path: Path, **changes: Any) -> Path:  # noqa: ANN401, any JSON
@@ -31,8 +32,29 @@ def test_json_round_trip(config: SegmentationConfig, tmp_path: Path) -> None:
 
 def test_json_has_a_line_for_each_field() -> None:
     text = config_for("one-vs-rest", **RGB).to_json()
-    assert len(text.splitlines()) == 2 + len(SegmentationConfig.model_fields)
+    assert len(text.splitlines()) == 2 + len(SegmentationConfig.model_fields) - len(SINCE)
     assert '  "channels": ["red", "green", "blue"],\n' in text
+
+
+def test_what_came_later_has_a_format_of_its_own_and_the_lowest_is_written(tmp_path: Path) -> None:
+    """A field that format 1 has not: refused there, needed in format 2, which is read and written back as it is."""
+    assert json.loads(config_for("binary").to_json())["format"] == 1
+    newer = config_for("binary", format=2, ground_resolution=(0.3, 1.0))
+    path = tmp_path / "config.json"
+    path.write_text(newer.to_json())
+    assert json.loads(newer.to_json())["format"] == 2
+    assert SegmentationConfig.from_file(path) == newer
+    for changes, message in (
+        ({"ground_resolution": [0.3, 1.0]}, "ground_resolution came with format 2, got format 1"),
+        ({"format": 2}, "lacks ground_resolution"),
+        ({"format": 2, "ground_resolution": [1.0, 0.3]}, "ground_resolution goes from low to high"),
+        ({"format": 2, "ground_resolution": [0.0, 0.3]}, "greater than 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SegmentationConfig.from_file(written(path, **changes))
+    assert SegmentationConfig.from_file(written(path, format=2, ground_resolution=None)).ground_resolution is None
+    with pytest.raises(ValueError, match="ground_resolution came with format 2, got format 1"):
+        config_for("binary", ground_resolution=(0.3, 1.0))
 
 
 def test_what_the_network_sees_in_words() -> None:
@@ -63,7 +85,7 @@ def test_a_config_does_not_change() -> None:
         ({"threshold": [0.5], "thresholds": ...}, "unknown field 'threshold'; did you mean 'thresholds'?"),
         ({"working_sise": 256}, "unknown field 'working_sise'; did you mean 'working_size'?"),
         ({"zzz": 1}, "unknown field 'zzz'; known are format, task, "),
-        ({"format": 0}, "field 'format': input should be 1, got 0"),
+        ({"format": 0}, "field 'format': input should be 1 or 2, got 0"),
         ({"task": "multilabel"}, "field 'task': input should be 'binary', 'multiclass' or 'one-vs-rest'"),
         ({"palette": ["#000000", "red"]}, "field 'palette.1': "),
         ({"palette": ["#000000", "#12345g"]}, "field 'palette.1': "),
@@ -90,7 +112,7 @@ def test_a_wrong_field_is_one_sentence_that_names_it(tmp_path: Path, changes: di
 
 @pytest.mark.parametrize("field", list(SegmentationConfig.model_fields))
 def test_no_field_may_be_missing(tmp_path: Path, field: str) -> None:
-    path = written(tmp_path / "config.json", **{field: ...})
+    path = written(tmp_path / "config.json", **{"format": SINCE.get(field, 1), field: ...})
     with pytest.raises(ValueError, match=f"lacks {field}; every field"):
         SegmentationConfig.from_file(path)
 

@@ -90,6 +90,26 @@ def upright(view: int) -> Change:
     return Change(view=next(back for back in range(INVERTED) if AFTER[view][back] == 0))
 
 
+LARGEST = 4.0
+"""What a picture is enlarged to at most, a side."""
+
+
+def to_ground(metres: float | None, trained_on: tuple[float, float] | None) -> Change | None:
+    """What brings a picture of so many metres a pixel to the nearest of those of a training; None if nothing need be.
+
+    >>> to_ground(0.1, (0.2, 1.0)), to_ground(0.5, (0.2, 1.0)), to_ground(2.0, (0.2, 1.0)).zoom
+    (Change(view=0, inverted=False, window=None, zoom=0.5), None, 2.0)
+    """
+    if metres is None or trained_on is None:
+        return None
+    low, high = trained_on
+    if NEARLY * low <= metres <= high / NEARLY:
+        return None
+    return Change(zoom=min(LARGEST, metres / (low if metres < low else high)))
+
+
+NEARLY = 0.8
+"""A resolution that differs by less counts as the same."""
 CLEARLY = 0.8
 """A change brings a picture clearly nearer if its distance is below this share of the one before."""
 WIDTHS = (0.06, 0.08, 0.1, 0.13, 0.17, 0.22, 0.3, 0.4, 0.6)

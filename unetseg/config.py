@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 IGNORE = 255
 """The label id that no loss and no score ever sees."""
-FORMAT = 1
-"""Of `config.json`; format n came with unetseg 0.n.0."""
+FORMAT = 2
+"""Of `config.json`; format n came with unetseg 0.n.0. The lowest that holds what a config says is written."""
+SINCE = {"ground_resolution": 2}
+"""Fields that a lower format has not."""
 MOST_PARAMETERS = 100_000_000
 """A config that asks for more is refused: it may come from anybody."""
 STATISTICS = ("running_mean", "running_var")
@@ -42,6 +44,7 @@ class SegmentationConfig(BaseModel):
     working_size: the longer side in pixels that the network sees; None is the stored resolution, tiled.
     working_scale: without a working_size, what the stored resolution is reduced to: 0.5 is half the pixels a side.
     scales: multiples of that resolution at which the network sees a picture; its logits are averaged.
+    ground_resolution: metres on the ground of a pixel, from and to, in training; None where that is unknown.
     widths: channels at each depth of the U-Net.
     temperatures: divide the logits; one per class, a single one for multiclass.
     thresholds: on the probability, one per output channel; where the labels are the argmax (multiclass, and
@@ -50,7 +53,7 @@ class SegmentationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 1
     task: Task
     classes: tuple[str, ...] = Field(min_length=1, max_length=254)
     background: str | None
@@ -64,6 +67,7 @@ class SegmentationConfig(BaseModel):
     working_size: Annotated[int, Field(ge=16, le=8192)] | None = None
     working_scale: Annotated[float, Field(ge=0.01, le=1)] = 1.0
     scales: tuple[Annotated[float, Field(ge=0.1, le=2)], ...] = Field((1.0,), min_length=1, max_length=4)
+    ground_resolution: tuple[Positive, Positive] | None = None
     widths: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=2, max_length=7)
     temperatures: tuple[Positive, ...]
     thresholds: tuple[Probability, ...]
@@ -163,6 +167,11 @@ class SegmentationConfig(BaseModel):
                 f"widths {list(self.widths)} make a network of {self.parameters:,} parameters, "
                 f"expected at most {MOST_PARAMETERS:,}"
             )
+        for name, since in SINCE.items():
+            if self.format < since and getattr(self, name) is not None:
+                raise ValueError(f"{name} came with format {since}, got format {self.format}")
+        if self.ground_resolution is not None and self.ground_resolution[0] > self.ground_resolution[1]:
+            raise ValueError(f"ground_resolution goes from low to high, got {list(self.ground_resolution)}")
         for low, high in [*(ranges or ()), *([self.window] if self.window else [])]:
             if not low < high:
                 raise ValueError(f"a range goes from low to high, got [{low}, {high}]")
@@ -171,9 +180,12 @@ class SegmentationConfig(BaseModel):
     def to_json(self) -> str:
         """The text of `config.json`."""
         # one field a line, short enough to read at a glance
-        fields = json.loads(self.model_dump_json())
+        fields = {name: value for name, value in json.loads(self.model_dump_json()).items() if self._has(name)}
         lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in fields.items())
         return "{\n" + lines + "\n}\n"
+
+    def _has(self, name: str) -> bool:
+        return SINCE.get(name, 1) <= self.format
 
     @classmethod
     def from_file(cls, path: Path) -> SegmentationConfig:
@@ -190,10 +202,14 @@ class SegmentationConfig(BaseModel):
             raise ValueError(f"{path} holds a {type(fields).__name__}, expected a JSON object of fields")
         if type(number := fields.get("format")) is int and number > FORMAT:
             raise ValueError(
-                f"{path} has format {number}, this unetseg reads format {FORMAT}; install unetseg 0.{number}.0 or newer"
+                f"{path} has format {number}, this unetseg reads formats up to {FORMAT}; "
+                f"install unetseg 0.{number}.0 or newer"
             )
-        unknown = set(fields) - set(cls.model_fields)
-        missing = set(cls.model_fields) - set(fields)
+        format_ = number if type(number) is int else 1
+        known = {name for name in cls.model_fields if SINCE.get(name, 1) <= format_}
+        unknown, missing = set(fields) - known, known - set(fields)
+        if newer := sorted(unknown & SINCE.keys()):
+            raise ValueError(f"{path}: {newer[0]} came with format {SINCE[newer[0]]}, got format {format_}")
         if missing and not unknown:
             raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; every field of the format must be there")
         try:

@@ -20,9 +20,9 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from . import task
 from .agreement import Agreement
-from .change import AS_IT_IS, Change, nearest
+from .change import AS_IT_IS, Change, nearest, to_ground
 from .config import SegmentationConfig
-from .formats import Image, Reading, Streamed, as_image, labels_by_rows, read_image, streamed
+from .formats import Image, Raster, Reading, Streamed, as_image, labels_by_rows, read_image, streamed
 from .gate import Gate, evenly_chosen
 from .hub.download import Access
 from .model import Faster, UNet, fused, packed
@@ -138,6 +138,8 @@ class Predictor:
 
         Of a volume some slices are looked at, of a large picture its middle.
         """
+        if (change := to_ground(_metres(image), self.config.ground_resolution)) is not None:
+            return change
         if self.gate is None:
             return None
         pixels = image.pixels[evenly_chosen(len(image.pixels), LOOKED_AT)]
@@ -203,13 +205,23 @@ class Predictor:
 
     def _judged(self, segmentation: Segmentation, *, accept_proposals: bool) -> Segmentation:
         """It with a sentence where its image is foreign to the network, or segmented as is proposed."""
-        if not segmentation.is_suspect:
+        image, trained_on = segmentation.image, self.config.ground_resolution
+        metres = _metres(image)
+        said: tuple[str, ...] = ()
+        if to_ground(metres, trained_on) is not None:
+            assert trained_on is not None
+            low, high = trained_on
+            said = (
+                f"{image.name} has {metres:.3g} m a pixel on the ground, and this model was trained on {low:g} to "
+                f"{high:g}",
+            )
+        elif not segmentation.is_suspect:
             return segmentation
-        proposal, accepted = self.propose(segmentation.image), None
+        proposal, accepted = self.propose(image), None
         if proposal is not None and accept_proposals:
-            (segmentation,) = self._segmented([segmentation.image], proposal)
+            (segmentation,) = self._segmented([image], proposal)
             proposal, accepted = None, proposal
-        said = foreign(segmentation.name, segmentation.distance, segmentation.limit, proposal, accepted)
+        said += foreign(image.name, segmentation.distance, segmentation.limit, proposal, accepted)
         return dataclasses.replace(
             segmentation, notices=(*segmentation.notices, *said), proposal=proposal, accepted=accepted
         )
@@ -350,6 +362,10 @@ class _Seen:
     def features(self) -> Tensor:
         """Of all windows: (B,n,F)."""
         return torch.cat(self.windows, dim=1)
+
+
+def _metres(image: Image) -> float | None:
+    return image.place.metres if isinstance(image.place, Raster) else None
 
 
 def _scaled_rows(slices: Sequence[tuple[NDArray[Any], Ranges]], config: SegmentationConfig) -> Rows:

@@ -280,7 +280,7 @@ STORED = network().state_dict()
         ({CONFIG: "{" + " " * 1_000_000 + "}"}, "config.json has 1,000,002 bytes, expected at most 1,000,000"),
         ({CONFIG: "no JSON"}, "config.json is not a readable JSON file"),
         ({CONFIG: json.dumps({**FIELDS, "treshold": 0.4})}, "unknown field 'treshold'; did you mean 'thresholds'?"),
-        ({CONFIG: json.dumps({**FIELDS, "format": 7})}, "has format 7, this unetseg reads format 1; install unetseg"),
+        ({CONFIG: json.dumps({**FIELDS, "format": 7})}, "has format 7, this unetseg reads formats up to 2"),
         ({CONFIG: json.dumps({**FIELDS, "widths": [1024] * 7})}, "parameters, expected at most 100,000,000"),
         ({WEIGHTS: bytes(1_200_000)}, "model.safetensors has 1,200,000 bytes, expected at most 1,0"),
     ],

@@ -36,6 +36,8 @@ class Data(_Section):
     value_range: (low, high) of the stored numbers for each channel; that of the file's type unless given.
     window, orientation: Hounsfield units that are black and white, and how slices lie; of pictures, which come with a
         window applied, they only tell the reader of the checkpoint.
+    ground_resolution: metres on the ground of a pixel, from and to, where that is known; a GeoTIFF of another
+        resolution is then not taken for one of these.
     images, masks: folders inside the data folder, `.` being itself; a mask has the name of its image, the ending
         may differ. A volume is one image: a file, or a folder of DICOM slices. With split_folders, `{split}` in both
         stands for the name of one of those. `{folder}` in both stands for every folder there (one per patient, say):
@@ -66,6 +68,7 @@ class Data(_Section):
     value_range: tuple[tuple[float, float], ...] | None = None
     window: tuple[float, float] | None = None
     orientation: Literal["LPS"] | None = None
+    ground_resolution: tuple[float, float] | None = None
     images: str = "images"
     masks: str = "masks"
     image_name: FileName = "{name}"
@@ -383,6 +386,8 @@ class Recipe(_Section):
             value_range=data.value_range,
             window=data.window,
             orientation=data.orientation,
+            format=1 if data.ground_resolution is None else 2,
+            ground_resolution=data.ground_resolution,
             working_size=self.model.working_size,
             working_scale=self.model.working_scale,
             scales=self.model.scales,

@@ -52,6 +52,11 @@ class Raster:
         return None if found is None else ("ha", float(found[0]))
 
     @property
+    def metres(self) -> float | None:
+        """The side of a square pixel as large as the one in the middle; None without a place on the ground."""
+        return None if self.unit is None else float(np.sqrt(self.unit[1] * 10_000))
+
+    @property
     def row_units(self) -> NDArray[np.float64] | None:
         """The hectares of a pixel in each row (H,), in its middle: in degrees, northern rows are smaller."""
         return self._hectares(range(self.shape[0]))
