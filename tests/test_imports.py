@@ -16,12 +16,11 @@ PACKAGE = ROOT / "unetseg"
 # a room, or a module beside the rooms, imports from its own layer and from those before it
 LAYERS = {
     "unetseg": (
-        {"config", "files", "process", "version"},
+        {"config", "files", "gate", "process", "version"},
         {"hub"},
         {
             "agreement",
             "change",
-            "gate",
             "model",
             "task",
             "prepare",

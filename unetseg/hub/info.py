@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Collection, Mapping
 
+from ..config import SegmentationConfig
 from ..files import README
 from . import checkpoint, model_card
 from .download import Source
@@ -24,6 +25,7 @@ def description(source: Source) -> str:
         f"network: widths {', '.join(map(str, config.widths))}, {config.parameters:,} parameters",
         f"temperatures: {', '.join(f'{value:g}' for value in config.temperatures)}; thresholds: {limits}",
     ]
+    lines.append(f"gate: {_of_gate(source, config)}")
     papers = checkpoint.companions(source.folder)
     if README in papers:
         with contextlib.suppress(ValueError):  # a README of one's own need not begin with fields
@@ -36,6 +38,19 @@ def description(source: Source) -> str:
             except (AttributeError, TypeError, ValueError):
                 raise ValueError(f"{source.folder / name} is not such as a run writes it; get it again") from None
     return "\n".join(lines)
+
+
+def _of_gate(source: Source, config: SegmentationConfig) -> str:
+    from ..gate import Gate
+
+    try:
+        gate = Gate.load(source.folder, config)
+    except ValueError as error:
+        return f"{error}, and is not used"
+    if gate is None:
+        return "none, so it never says that a picture is foreign to it"
+    limit = "no limit" if gate.limit is None else f"foreign beyond a distance of {gate.limit:.2f}"
+    return f"{len(gate.known)} windows of training pictures, {limit}{', and knows turns' * (gate.views is not None)}"
 
 
 def _of_splits(splits: Mapping[str, Mapping[str, Collection[str]]]) -> list[str]:
