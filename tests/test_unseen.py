@@ -1,0 +1,188 @@
+"""What a prediction says of a picture that its model has not seen the like of, and what a change gives back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from configs import config_for, network_for
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_gate import intensities
+
+from unetseg import Image, Predictor, SegmentationConfig
+from unetseg.__main__ import main
+from unetseg.change import Change
+from unetseg.files import GATE, WEIGHTS
+from unetseg.formats import Raster, as_image
+from unetseg.gate import INVERTED, fitted
+from unetseg.samples import draw_sample
+
+UTM = "EPSG:32633"
+
+
+def pictures(count: int = 12) -> list[Image]:
+    return [as_image(draw_sample("ct", seed, 32)[0], name=f"{seed}.png") for seed in range(count)]
+
+
+def predictor_with_gate(config: SegmentationConfig, *, limit: float | None = None) -> Predictor:
+    """Of a tiny network, with a gate of some generated slices; the limit is the farthest of them unless given."""
+    predictor = Predictor(network_for(config), device="cpu", precision="float32")
+    found = [predictor(image) for image in pictures()]
+    gate = fitted(torch.cat([one.features[0] for one in found if one.features is not None]), intensities(config))
+    distances = [float(gate.distances(one.features)[0]) for one in found if one.features is not None]
+    predictor.gate = replace(gate, limit=max(distances) * 1.01 if limit is None else limit)
+    return predictor
+
+
+def negative() -> Image:
+    return as_image(255 - pictures(1)[0].pixels[0, ..., 0], name="a.png")
+
+
+def test_a_foreign_picture_is_told_and_a_familiar_one_is_not() -> None:
+    predictor = predictor_with_gate(config_for("binary", scales=(1.0, 0.5)))
+    familiar, foreign = predictor(pictures(1)[0]), predictor(negative())
+    assert familiar.distance is not None
+    assert foreign.distance is not None
+    assert familiar.limit is not None
+    assert familiar.distance <= familiar.limit < foreign.distance
+    assert familiar.notices == ()
+    assert foreign.notices[0].startswith("a.png is unlike the pictures that this model was trained on (distance ")
+    assert foreign.proposal == Change(inverted=True)
+    assert foreign.notices[1].startswith("a.png would be nearer")
+    assert " if it were inverted (" in foreign.notices[1]
+    told = foreign.report()
+    assert (told["distance"], told["limit"], told["agreement"]) == (foreign.distance, foreign.limit, foreign.agreement)
+    assert (told["proposal"], told["accepted"]) == ("inverted", None)
+
+
+def test_an_accepted_proposal_gives_the_labels_of_the_changed_picture() -> None:
+    predictor = predictor_with_gate(config_for("binary"))
+    found = predictor(negative(), accept_proposals=True)
+    assert (found.accepted, found.proposal) == (Change(inverted=True), None)
+    assert found.notices == ("a.png was inverted before it was segmented, as was proposed",)
+    expected = predictor(pictures(1)[0])
+    assert (found.labels() == expected.labels()).all()
+    assert (found.picture == expected.picture).all()
+    assert predictor(pictures(1)[0], accept_proposals=True).accepted is None
+
+
+@settings(max_examples=20)
+@given(
+    view=st.integers(0, INVERTED - 1), height=st.integers(17, 40), width=st.integers(17, 40), depth=st.integers(1, 3)
+)
+def test_labels_come_back_as_the_picture_lies(view: int, height: int, width: int, depth: int) -> None:
+    predictor = Predictor(network_for(config_for("multiclass")), device="cpu", precision="float32")
+    pixels = np.random.default_rng(view).integers(0, 256, (depth, height, width, 1), dtype=np.uint8)
+    change = Change(view=view)
+    (found,) = predictor._segmented([Image(pixels, (0, 255))], change)
+    turned = predictor(Image(np.ascontiguousarray(change.pixels(pixels)), (0, 255)))
+    assert found.shape == (depth, height, width)
+    expected = change.pixels(found.labels()[..., None])[..., 0]
+    assert (turned.labels() == expected).all()
+
+
+def test_a_checkpoint_without_a_gate_says_nothing(tmp_path: Path) -> None:
+    network_for(config_for("binary")).save_pretrained(tmp_path / "a")
+    found = Predictor.from_pretrained(tmp_path / "a", device="cpu")(negative())
+    assert (found.distance, found.limit, found.proposal, found.notices) == (None, None, None, ())
+    assert "percentiles" not in found.explain()
+
+
+def test_a_gate_of_other_weights_is_named_and_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = network_for(config_for("binary")).save_pretrained(tmp_path / "a")
+    gate = predictor_with_gate(config_for("binary")).gate
+    assert gate is not None
+    (folder / GATE).write_bytes(gate.save(b"others"))
+    assert Predictor.from_pretrained(folder, device="cpu").gate is None
+    assert "gate.safetensors belongs to other weights than model.safetensors beside it, and is not used" in caplog.text
+    (folder / GATE).write_bytes(gate.save((folder / WEIGHTS).read_bytes()))
+    assert Predictor.from_pretrained(folder, device="cpu").gate is not None
+
+
+def test_a_volume_is_judged_by_the_median_of_its_slices_and_each_slice_by_itself() -> None:
+    predictor = predictor_with_gate(config_for("binary"))
+    some = [*pictures(2), negative()]
+    volume = predictor(Image(np.concatenate([image.pixels for image in some]), (0, 255)))
+    each = [predictor(image).distance for image in some]
+    assert volume.distance == pytest.approx(sorted(d for d in each if d is not None)[1], rel=1e-4)
+    assert volume.alone(2).distance == pytest.approx(each[2], rel=1e-4)
+    assert volume.notices == ()
+
+
+def test_one_scale_has_no_agreement_and_two_have_that_of_their_labels() -> None:
+    assert Predictor(network_for(config_for("binary")), device="cpu")(pictures(1)[0]).agreement is None
+    config = config_for("multiclass", scales=(1.0, 0.5))
+    found = Predictor(network_for(config), device="cpu")(pictures(1)[0])
+    assert found.agreement is not None
+    assert 0 <= found.agreement <= 1
+    assert found.alone(0).agreement == found.agreement
+
+
+def test_why_it_is_black_is_explained() -> None:
+    predictor = predictor_with_gate(config_for("binary", thresholds=(1.0,)))
+    found = predictor(pictures(1)[0])
+    assert found.found_nothing
+    said = found.explain()
+    highest = float(found.probabilities.max())
+    assert said.startswith(f"The highest probability of liver is {highest:.2g}; a threshold of ")
+    limit = float(said.partition("a threshold of ")[2].partition(" ")[0])
+    assert found.labels([limit * 0.98]).any()
+    assert "those of the training pictures were 0.17, 0.50, 0.83." in said
+    assert found.report()["explanation"] == said
+    assert found.explain(index=0) == said
+
+
+def test_where_there_is_no_background_something_is_always_found() -> None:
+    found = Predictor(network_for(config_for("multiclass")), device="cpu")(pictures(1)[0])
+    assert not found.found_nothing
+    assert found.report()["explanation"] is None
+    assert "threshold" not in found.explain()
+
+
+def at(metres: float) -> Image:
+    image = as_image(draw_sample("ct", 0, 32)[0], name="a.tif")
+    return replace(image, place=Raster(UTM, (metres, 0, 500_000, 0, -metres, 5_000_000), (32, 32)))
+
+
+@pytest.mark.parametrize(("metres", "zoom"), [(5.0, 4.0), (2.0, 2.0), (0.1, 0.5)])
+def test_a_raster_of_another_resolution_gets_a_proposal(metres: float, zoom: float) -> None:
+    config = config_for("binary", format=2, ground_resolution=(0.2, 1.0))
+    predictor = Predictor(network_for(config), device="cpu", precision="float32")
+    image = at(metres)
+    found = predictor(image)
+    assert found.proposal is not None
+    assert found.proposal.zoom == pytest.approx(zoom, rel=0.01)
+    assert found.notices[0].startswith(
+        f"a.tif has {metres:g} m a pixel on the ground, and this model was trained on 0.2 to"
+    )
+    accepted = predictor(image, accept_proposals=True)
+    assert accepted.shape == found.shape
+    assert accepted.network_logits.shape[-1] == round(32 * accepted.accepted.zoom)  # type: ignore[union-attr]
+    assert predictor(at(0.5)).notices == ()
+    assert Predictor(network_for(config_for("binary")), device="cpu")(image).notices == ()
+
+
+def test_the_command_accepts_proposals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = config_for("binary", working_size=32)
+    predictor = predictor_with_gate(config)
+    folder = network_for(config).save_pretrained(tmp_path / "model")
+    assert predictor.gate is not None
+    (folder / GATE).write_bytes(predictor.gate.save((folder / WEIGHTS).read_bytes()))
+    PIL.Image.fromarray(negative().pixels[0, ..., 0]).save(tmp_path / "a.png")
+
+    def told(out: str, *more: str) -> dict[str, Any]:
+        words = ["predict", str(folder), str(tmp_path / "a.png"), "--out", str(tmp_path / out), "--report", *more]
+        assert main([*words, "--device", "cpu"]) == 0
+        found: dict[str, Any] = json.loads((tmp_path / out / "a_report.json").read_text())
+        return found
+
+    assert (told("plain")["proposal"], told("plain", "--accept-proposals", "--overwrite")["accepted"]) == (
+        "inverted", "inverted",
+    )  # fmt: skip
