@@ -21,9 +21,10 @@ from hub_server import TOKEN, Fault, HubServer
 from safetensors.torch import save
 
 from unetseg import SegmentationConfig, UNet, hub
-from unetseg.files import CONFIG, WEIGHTS
+from unetseg.files import CONFIG, GATE, WEIGHTS
 from unetseg.fitting import Recipe, fit
 from unetseg.fitting.data.folder import find_examples, pictures_by_split
+from unetseg.gate import Gate, features, fitted
 from unetseg.hub import download
 from unetseg.samples import write_samples
 
@@ -127,6 +128,25 @@ def test_to_open_a_model_takes_two_files_and_is_told_once(server: HubServer, cli
     assert [f"{request.method} {request.path}" for request in server.log[asked:]] == [
         f"GET /api/models/{MODEL}/revision/main"
     ]
+
+
+def test_a_gate_comes_with_the_weights(server: HubServer, client: Client, tmp_path: Path) -> None:
+    good = files(network())
+    weights = good[WEIGHTS]
+    assert isinstance(weights, bytes)
+    gate = fitted(torch.rand(30, features(network().config)), torch.rand(1, 7)).save(weights)
+    server.push(MODEL, good | {GATE: gate} | PAPERS)
+    result: Opened = client.call(open_model, MODEL).given()
+    assert result.source is not None
+    assert sorted(path.name for path in result.source.folder.iterdir()) == [CONFIG, GATE, WEIGHTS]
+    assert client.call(command, "pull", MODEL, tmp_path / "pulled").given() == 0
+    assert (tmp_path / "pulled" / GATE).read_bytes() == gate
+    assert Gate.load(tmp_path / "pulled", network().config) is not None
+    assert "gate: 30 windows of training pictures, no limit" in client.call(command, "info", MODEL).output
+    server.push(MODEL, {GATE: bytes(2_000_001)})
+    answer = client.call(command, "pull", MODEL)
+    assert answer.given() == 1
+    assert answer.output == f"error: {MODEL}: gate.safetensors has 2,000,001 bytes, expected at most 2,000,000\n"
 
 
 def test_info_says_what_a_model_is_and_how_good(server: HubServer, client: Client) -> None:
