@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from . import task
 from .agreement import Agreement
 from .change import AS_IT_IS, Change, nearest, to_ground
 from .config import SegmentationConfig
-from .formats import Image, Raster, Reading, Streamed, as_image, labels_by_rows, read_image, streamed
+from .formats import MAX_PIXELS, Image, Raster, Reading, Streamed, as_image, labels_by_rows, read_image, streamed
 from .gate import Gate, evenly_chosen
 from .hub.download import Access
 from .model import Faster, UNet, fused, packed
@@ -139,7 +140,8 @@ class Predictor:
         Of a volume some slices are looked at, of a large picture its middle.
         """
         if (change := to_ground(_metres(image), self.config.ground_resolution)) is not None:
-            return change
+            most = math.sqrt(MAX_PIXELS / image.pixels[..., 0].size)  # what a picture may have, enlarged
+            return dataclasses.replace(change, zoom=min(change.zoom, most))
         if self.gate is None:
             return None
         pixels = image.pixels[evenly_chosen(len(image.pixels), LOOKED_AT)]
