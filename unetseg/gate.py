@@ -85,7 +85,7 @@ AFTER = _after()
 class Gate:
     """What is known of the pictures that a network was trained on.
 
-    center, spread: (F,), to standardise with. basis: (F,P), to principal components. known: (N,P).
+    center, spread: (F,), to standardise with. basis: (F,P), to principal components of variance 1. known: (N,P).
     limit: the distance beyond which a picture is foreign; None where too few pictures were held out to fit one.
     views: (F+1,9), a linear classifier with its bias last; None where training turns pictures anyway.
     margin: how much likelier, in logarithms, another view must be than upright to be spoken of.
@@ -198,7 +198,10 @@ def fitted(trained_on: Tensor, intensities: Tensor, *, views: Sequence[Tensor] =
     some = trained_on[evenly_chosen(len(trained_on), MOST_KNOWN)]
     center, spread = trained_on.mean(dim=0), trained_on.std(dim=0, correction=0).clamp(min=1e-6)
     standard = (some - center) / spread
-    basis = torch.linalg.svd(standard, full_matrices=False).Vh[:COMPONENTS].T.contiguous()
+    _, strength, directions = torch.linalg.svd(standard, full_matrices=False)
+    kept = int((strength[:COMPONENTS] > 1e-3 * strength[0]).sum())  # fewer where there are few windows
+    # each component counts alike: else the strongest, which tell CT from CT, hide what no CT has
+    basis = (directions[:kept] * (len(standard) ** 0.5 / strength[:kept, None])).T.contiguous()
     gate = Gate(center, spread, basis, standard @ basis, intensities)
     if not views:
         return gate

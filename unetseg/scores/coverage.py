@@ -46,7 +46,7 @@ def error_left(errors: Sequence[float], trust: Sequence[float], share: float) ->
     for size, error in zip(sizes, sums, strict=True):
         part = min(1.0, left / size)
         gone, left = gone + part * error, left - part * size
-    return round(1 - gone / total, 4)
+    return round(float(1 - gone / total), 4)
 
 
 def judged(pictures: Sequence[Judged]) -> dict[str, Any]:
