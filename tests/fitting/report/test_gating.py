@@ -63,7 +63,7 @@ def test_a_run_fits_a_limit_and_knows_turns(tmp_path: Path) -> None:
     assert (summary["held_out"], summary["known"]) == (40, 120)
     found = [predictor(example.image) for example in held_out]
     beyond = [one.distance is not None and one.distance > gate.limit for one in found]
-    assert sum(beyond) == 2  # 3 % of 40, counted up
+    assert sum(beyond) == 1  # at most 3 % of 40
     noise = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
     assert predictor(noise).notices[0].startswith("array is unlike the pictures")
 

@@ -87,7 +87,8 @@ def _with_limits(gate: Gate, predictor: Predictor, held_out: Sequence[Example]) 
     summary: dict[str, Any] = {"held_out": count, "limit": None, "turns": None, "margin": None}
     if count < FEWEST_HELD_OUT:
         return replace(gate, views=None), summary
-    limit = float(torch.quantile(torch.cat(distances), 1 - FALSE_ALARMS))
+    # no more of them than that lie beyond
+    limit = float(torch.quantile(torch.cat(distances), 1 - FALSE_ALARMS, interpolation="higher"))
     summary |= {"limit": limit, "false_alarms": FALSE_ALARMS}
     if gate.views is not None:
         upright = sum(margin == 0 for margin in margins) / len(margins)
@@ -95,7 +96,7 @@ def _with_limits(gate: Gate, predictor: Predictor, held_out: Sequence[Example]) 
         if upright < GOOD_ENOUGH:
             gate = replace(gate, views=None)
         else:
-            margin = float(torch.quantile(torch.tensor(margins), 1 - TURNED_ALARMS))
+            margin = float(torch.quantile(torch.tensor(margins), 1 - TURNED_ALARMS, interpolation="higher"))
             gate = replace(gate, margin=margin)
             summary |= {"margin": margin}
     return replace(gate, limit=limit), summary

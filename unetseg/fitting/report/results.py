@@ -133,14 +133,15 @@ def trust_lines(trust: dict[str, Any]) -> list[str]:
         tenth, fifth = (trust["error_left"][share] for share in ("0.1", "0.2"))
         said.append(
             f"With the tenth of the pictures set aside on which the scales agree least, {tenth:.0%} of the error (1 - "
-            f"Dice) is left, with a fifth {fifth:.0%}; by chance it would be 90 % and 80 %."
+            f"Dice) is left, with a fifth {fifth:.0%}; by chance it would be 90% and 80%."
         )
     if trust["foreign"]:
         foreign, others = trust["foreign"]["foreign"], trust["foreign"]["others"]
         count = counted(foreign["pictures"] + others["pictures"], "picture")
         dice = f" Their mean Dice is {shown(foreign['dice'])}, that of the others {shown(others['dice'])}."
         both = foreign["dice"] is not None and others["dice"] is not None
-        said.append(f"{foreign['pictures']} of {count} are called foreign.{dice if both else ''}")
+        verb = "is" if foreign["pictures"] == 1 else "are"
+        said.append(f"{foreign['pictures']} of {count} {verb} called foreign.{dice if both else ''}")
         if foreign["pictures"] and trust["without_foreign"]:
             scores = ", ".join(f"{words} {shown(trust['without_foreign'][key])}" for key, words in HEADLINES)
             said.append(f"Without them: {scores}.")
