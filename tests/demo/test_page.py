@@ -352,6 +352,35 @@ def test_an_example_is_one_click(page: Page) -> None:
     keep(page, "example")
 
 
+def test_a_picture_that_lies_otherwise_gets_a_proposal_that_is_taken_by_a_click(page: Page, tmp_path: Path) -> None:
+    """Mirrored, a generated slice gets the labels of the upright one, mirrored; a sentence says so before and after."""
+    upright = draw_sample("ct", 0)[0]
+    PIL.Image.fromarray(upright[:, ::-1]).save(tmp_path / "mirrored.png")
+    upload(page, tmp_path / "mirrored.png")
+    done(page, "if it were mirrored left to right")
+    accept = page.locator("#accept")
+    expect(accept).to_have_text("Look at it mirrored left to right")
+    keep(page, "proposal")
+    accept.click()
+    done(page, "mirrored.png was mirrored left to right before it was segmented")
+    expect(accept).to_be_hidden()
+    predictor = Predictor.from_pretrained("liver-unet", device="cpu")
+    assert np.array_equal(
+        np.asarray(PIL.Image.open(downloaded(page, "#download", tmp_path))), predictor(upright).labels()[0][:, ::-1]
+    )
+    keep(page, "proposal_accepted")
+
+
+def test_a_picture_of_something_else_is_called_foreign_and_black_is_explained(page: Page, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 240), dtype=np.uint8)
+    PIL.Image.fromarray(noise).save(tmp_path / "noise.png")
+    upload(page, tmp_path / "noise.png")
+    done(page, "noise.png is unlike the pictures that this model was trained on (distance ")
+    expect(page.locator("#status")).to_contain_text("Nothing is found. The highest probability of liver is")
+    expect(page.locator("#status")).to_contain_text("those of the training pictures were")
+    keep(page, "foreign")
+
+
 def test_a_failure_of_the_machine_is_a_sentence(tmp_path: Path) -> None:
     class Full:
         def __init__(self) -> None:

@@ -19,6 +19,7 @@ from ...predictor import Predictor
 from ...render import View
 from ...samples import SampleKind, draw_sample
 from ...scores.calibration import BINS, HOTTEST, NEAR
+from ...scores.coverage import SET_ASIDE
 from ...scores.surface import TOLERANCE
 from ..data.folder import Split
 from ..recipe import Card, Recipe
@@ -29,10 +30,11 @@ from .results import (
     GROUP_HEADS,
     HEADLINES,
     class_rows,
+    error_left_row,
+    foreign_lines,
     group_rows,
     shown,
     shown_with_interval,
-    trust_lines,
 )
 
 SPLIT_NAMES = {
@@ -297,8 +299,18 @@ def _trust_section(gate: dict[str, Any], measured: dict[str, dict[str, Any]]) ->
             f"than {gate['limit']:.2f}: {gate['false_alarms']:.0%} of the {gate['held_out']} held-out pictures are."
             f"{turns}\n"
         )
+    rows = [
+        [SPLIT_NAMES[split], *row] for split, result in measured.items() if (row := error_left_row(result["trust"]))
+    ]
+    if rows:
+        chance = ["by chance", *(f"{1 - share:.0%}" for share in SET_ASIDE)]
+        parts.append(
+            "`Segmentation.agreement` is how well the labels of its scales agree. Where the pictures on which they "
+            "agree least are set aside, so much of the error (1 - Dice of each picture) is left:\n\n"
+            + _table(["set aside", *(f"{share:.0%}" for share in SET_ASIDE)], [*rows, chance])
+        )
     for split, result in measured.items():
-        if said := trust_lines(result["trust"]):
+        if said := foreign_lines(result["trust"]):
             name = SPLIT_NAMES[split]
             parts.append(f"- {name[0].upper() + name[1:]}: {' '.join(said)}")
     return "\n".join(parts) + "\n"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...scores.calibration import BINS, NEAR
-from ...scores.coverage import judged
+from ...scores.coverage import SET_ASIDE, judged
 from ...scores.metrics import ConfusionMatrix, intervals, scores
 from ...scores.surface import TOLERANCE
 from ..words import counted
@@ -127,25 +127,32 @@ def as_text(title: str, result: dict[str, Any]) -> str:
 
 
 def trust_lines(trust: dict[str, Any]) -> list[str]:
-    """What is said of a split's pictures before their truth is known, and how much that is worth: sentences."""
-    said = []
-    if trust["error_left"] and trust["error_left"]["0.1"] is not None:
-        tenth, fifth = (trust["error_left"][share] for share in ("0.1", "0.2"))
-        said.append(
-            f"With the tenth of the pictures set aside on which the scales agree least, {tenth:.0%} of the error (1 - "
-            f"Dice) is left, with a fifth {fifth:.0%}; by chance it would be 90% and 80%."
-        )
-    if trust["foreign"]:
-        foreign, others = trust["foreign"]["foreign"], trust["foreign"]["others"]
-        count = counted(foreign["pictures"] + others["pictures"], "picture")
-        dice = f" Their mean Dice is {shown(foreign['dice'])}, that of the others {shown(others['dice'])}."
-        both = foreign["dice"] is not None and others["dice"] is not None
-        verb = "is" if foreign["pictures"] == 1 else "are"
-        said.append(f"{foreign['pictures']} of {count} {verb} called foreign.{dice if both else ''}")
-        if foreign["pictures"] and trust["without_foreign"]:
-            scores = ", ".join(f"{words} {shown(trust['without_foreign'][key])}" for key, words in HEADLINES)
-            said.append(f"Without them: {scores}.")
+    """What was said of a split's pictures before their truth was known, and what that is worth: sentences."""
+    row = error_left_row(trust)
+    parts = [] if row is None else [f"{left} with {share:.0%}" for left, share in zip(row, SET_ASIDE, strict=True)]
+    said = [f"Error (1 - Dice) left when the pictures are set aside on which scales agree least: {', '.join(parts)}."]
+    return (said if parts else []) + foreign_lines(trust)
+
+
+def foreign_lines(trust: dict[str, Any]) -> list[str]:
+    """How many pictures of a split are called foreign, and the scores of these and of the others: sentences."""
+    if not trust["foreign"]:
+        return []
+    foreign, others = trust["foreign"]["foreign"], trust["foreign"]["others"]
+    count = counted(foreign["pictures"] + others["pictures"], "picture")
+    said = [f"{foreign['pictures']} of {count} {'is' if foreign['pictures'] == 1 else 'are'} called foreign."]
+    if foreign["dice"] is not None and others["dice"] is not None:
+        said.append(f"Their mean Dice is {shown(foreign['dice'])}, that of the others {shown(others['dice'])}.")
+    if foreign["pictures"] and trust["without_foreign"]:
+        scores = ", ".join(f"{words} {shown(trust['without_foreign'][key])}" for key, words in HEADLINES)
+        said.append(f"Without them: {scores}.")
     return said
+
+
+def error_left_row(trust: dict[str, Any]) -> list[str] | None:
+    """The error that is left of a split, by SET_ASIDE; None where nothing tells its pictures apart."""
+    left = trust["error_left"]
+    return None if not left or left[str(SET_ASIDE[0])] is None else [f"{left[str(share)]:.0%}" for share in SET_ASIDE]
 
 
 CLASS_HEADS = [
