@@ -111,3 +111,5 @@ def test_a_turn_needs_its_margin() -> None:
 
     assert nearest(gate, features, x, contrast=True, sizes=True) == upright(5)
     assert nearest(replace(gate, margin=1e9), features, x, contrast=True, sizes=True) is None
+    inverted = mean[INVERTED][None, None]
+    assert nearest(gate, lambda _: inverted, x, contrast=True, sizes=True) == Change(inverted=True)

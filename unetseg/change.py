@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -129,6 +130,8 @@ def nearest(
     """
     if gate.views is not None:
         seen = torch.stack([gate.seen_as(features(Change(view=view))).mean(dim=0) for view in range(INVERTED)])
+        if float(seen[:, INVERTED].mean()) > math.log(0.5):  # what no turn changes
+            return Change(inverted=True)
         view, margin = gate.view(seen)
         if view and margin > gate.margin:
             return upright(view)
