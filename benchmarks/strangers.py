@@ -10,7 +10,7 @@ within 0.02 of the upright one.
 foreign: how many of what kind are called foreign.
 hospitals: a gate of one source's slices alone, met by the slices of the other: how many with a Dice of at least 0.93
 are called foreign, and the mean Dice of those that are and of the others.
-cost: the whole path with the gate against without.
+cost: the whole path with its distance and the look at turns against without them.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -153,17 +154,24 @@ def test_a_gate_of_other_weights_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"center": torch.zeros(3)}, r"is no gate of this network: center is \(3,\)"),
-        ({"known": torch.zeros(0, 40)}, r"is no gate of this network: known is \(0, 40\)"),
-        ({"spread": torch.full((features(CONFIG),), torch.nan)}, "is damaged: spread holds no numbers"),
-        ({"views": torch.zeros(2, 2)}, r"is no gate of this network: views is \(2, 2\)"),
-        ({"basis": torch.zeros(features(CONFIG), 40, dtype=torch.int64)}, "is no gate of this network: basis is"),
+        ({"center": torch.zeros(3)}, r"is no gate of this network: center is float32 \(3,\), expected float32 \(24,\)"),
+        ({"known": torch.zeros(0, 24)}, r"is no gate of this network: known is float32 \(0, 24\)"),
+        ({"known": torch.zeros(())}, r"is no gate of this network: known is float32 \(\)"),
+        ({"basis": torch.zeros(())}, "is no gate of this network: basis is float32"),
+        ({"views": torch.zeros(2, 2)}, r"is no gate of this network: views is float32 \(2, 2\)"),
+        ({"center": torch.zeros(24, dtype=torch.float64)}, "center is float64 .24,., expected float32 .24,."),
+        ({"spread": torch.full((24,), torch.nan)}, "is damaged: spread holds what is no such number"),
+        ({"spread": torch.zeros(24)}, "is damaged: spread holds what is no such number"),
+        ({"center": torch.full((24,), 3e38)}, "is damaged: center holds what is no such number"),
+        ({"limit": torch.inf}, "is damaged: limits holds what is no such number"),
+        ({"limit": -1.0}, "is damaged: limits holds what is no such number"),
+        ({"margin": torch.nan}, "is damaged: limits holds what is no such number"),
     ],
 )
-def test_what_is_no_gate_of_the_network_is_refused(folder: Path, change: dict[str, torch.Tensor], message: str) -> None:
+def test_what_is_no_gate_of_the_network_is_refused(folder: Path, change: dict[str, Any], message: str) -> None:
     gate = fitted(known(), intensities())
     with pytest.raises(ValueError, match=message):
-        Gate.load(written(folder, replace(gate, **change)), CONFIG)  # type: ignore[arg-type]
+        Gate.load(written(folder, replace(gate, **change)), CONFIG)
 
 
 def test_a_damaged_or_too_large_file_is_refused(folder: Path) -> None:
@@ -176,7 +184,7 @@ def test_a_damaged_or_too_large_file_is_refused(folder: Path) -> None:
 
 
 def test_the_gates_of_large_networks_stay_below_their_limit() -> None:
-    wide = config_for("binary", widths=(64, 128, 256, 512, 1024))
-    count = features(wide)
-    gate = fitted(torch.randn(2000, count), intensities(), views=[torch.randn(20, count) for _ in range(VIEWS)])
-    assert len(gate.save(b"")) < 2_000_000
+    for widths in ((64, 128, 256, 512, 1024), (64, 128, 256, 512, 1024, 1024)):
+        count = features(config_for("binary", widths=widths))
+        gate = fitted(torch.randn(2000, count), intensities(), views=[torch.randn(9, count) for _ in range(VIEWS)])
+        assert len(gate.save(b"")) < 2_000_000

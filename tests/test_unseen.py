@@ -22,6 +22,7 @@ from unetseg.change import Change
 from unetseg.files import GATE, WEIGHTS
 from unetseg.formats import Raster, as_image
 from unetseg.gate import INVERTED, fitted
+from unetseg.measure import Cleaning
 from unetseg.samples import draw_sample
 
 UTM = "EPSG:32633"
@@ -128,7 +129,9 @@ def test_one_scale_has_no_agreement_and_two_have_that_of_their_labels() -> None:
 def test_why_it_is_black_is_explained() -> None:
     predictor = predictor_with_gate(config_for("binary", thresholds=(1.0,)))
     found = predictor(pictures(1)[0])
-    assert found.found_nothing
+    assert found.found_nothing()
+    assert not found.found_nothing([0.1])
+    assert found.report([0.1])["explanation"] is None
     said = found.explain()
     highest = float(found.probabilities.max())
     assert said.startswith(f"The highest probability of liver is {highest:.2g}; a threshold of ")
@@ -141,7 +144,7 @@ def test_why_it_is_black_is_explained() -> None:
 
 def test_where_there_is_no_background_something_is_always_found() -> None:
     found = Predictor(network_for(config_for("multiclass")), device="cpu")(pictures(1)[0])
-    assert not found.found_nothing
+    assert not found.found_nothing()
     assert found.report()["explanation"] is None
     assert "threshold" not in found.explain()
 
@@ -151,7 +154,50 @@ def at(metres: float) -> Image:
     return replace(image, place=Raster(UTM, (metres, 0, 500_000, 0, -metres, 5_000_000), (32, 32)))
 
 
-@pytest.mark.parametrize(("metres", "zoom"), [(5.0, 4.0), (2.0, 2.0), (0.1, 0.5)])
+def test_what_is_cleaned_away_or_lies_where_nothing_is_counts_as_not_found() -> None:
+    predictor = predictor_with_gate(config_for("binary", thresholds=(0.0,)))
+    image = pictures(1)[0]
+    found = predictor(image)
+    assert not found.found_nothing()
+    assert found.found_nothing(cleaning=Cleaning(minimum=32 * 32 + 1))
+    nowhere = predictor(replace(image, valid=np.zeros((1, 32, 32), dtype=np.bool_)))
+    assert nowhere.found_nothing()
+    assert "percentiles" not in nowhere.explain()
+    half = replace(image, valid=np.arange(32)[None, None, :].repeat(32, axis=1) < 16)
+    assert "percentiles" in predictor(half).explain()
+
+
+def test_empty_tiles_count_as_windows_and_neighbours_change_nothing() -> None:
+    """A volume of more than a tile with an empty slice; each slice is judged as it is alone."""
+    config = config_for("binary", scales=(1.0, 0.5))
+    predictor = Predictor(network_for(config), device="cpu", tile=64, overlap=8)
+    predictor.gate = predictor_with_gate(config).gate
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 90, 150, 1), dtype=np.uint8)
+    pixels[1], pixels[2, :, 70:] = 0, 0
+    volume = predictor(Image(pixels, (0, 255)))
+    each = [predictor(Image(one[None], (0, 255))) for one in pixels]
+    assert volume.features is not None
+    for index, alone in enumerate(each):
+        assert alone.features is not None
+        torch.testing.assert_close(volume.features[index], alone.features[0], atol=1e-3, rtol=1e-2)
+        assert volume.alone(index).distance == pytest.approx(alone.distance, rel=1e-2)
+
+
+def test_the_window_that_was_accepted_is_told() -> None:
+    predictor = Predictor(network_for(config_for("binary")), device="cpu")
+    (found,) = predictor._segmented([pictures(1)[0]], Change(window=(0.2, 0.4), inverted=True))
+    assert found.description().endswith("values 102 to 51")
+    assert "values 102" not in predictor(pictures(1)[0]).description()
+
+
+def test_with_a_working_size_the_ground_is_told_and_nothing_proposed() -> None:
+    config = config_for("binary", format=2, ground_resolution=(0.2, 1.0), working_size=32)
+    found = Predictor(network_for(config), device="cpu")(at(5.0))
+    assert found.notices[0].startswith("a.tif has 5 m a pixel on the ground")
+    assert found.proposal is None
+
+
+@pytest.mark.parametrize(("metres", "zoom"), [(3.0, 3.0), (2.0, 2.0), (0.1, 0.5)])
 def test_a_raster_of_another_resolution_gets_a_proposal(metres: float, zoom: float) -> None:
     config = config_for("binary", format=2, ground_resolution=(0.2, 1.0))
     predictor = Predictor(network_for(config), device="cpu", precision="float32")

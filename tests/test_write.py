@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import rasterio
+import torch
 from affine import Affine
 from configs import RGB, config_for, network_for
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from unetseg import Predictor, SegmentationConfig, read_image
 from unetseg.__main__ import main
 from unetseg.formats import geo_stream
 from unetseg.formats.geo_stream import streamed
+from unetseg.gate import fitted
 
 HEIGHT, WIDTH = 1160, 70  # more rows than are worked on at once, and several tiles each way
 RNG = np.random.default_rng(0)
@@ -187,6 +190,25 @@ def test_the_command_takes_the_way_by_rows_by_itself(
     code, said = main_of(capsys, *command, 0, 4095, "--report")
     assert code == 1
     assert "a.tif is too large to have in memory, and row by row only labels are written, as geotiff or cog" in said
+    code, said = main_of(capsys, *command, 0, 4095, "--accept-proposals")
+    assert code == 1
+    assert "a.tif is too large to have in memory, and row by row it is segmented as it is: leave out" in said
+
+
+def test_what_is_said_of_a_picture_is_said_of_one_by_rows(tmp_path: Path) -> None:
+    """Distance, agreement, ground resolution: as of a call."""
+    predictor = predictor_for("multiclass", format=2, ground_resolution=(2.0, 3.0))
+    path = written(tmp_path / "a.tif", COLOUR)  # of 0.5 m
+    plain = predictor(path)
+    assert plain.features is not None
+    predictor.gate = replace(fitted(plain.features[0] + 1, torch.rand(3, 7)), limit=0.01)
+    found, result = predictor(path), predictor.write(path, tmp_path / "labels.tif")
+    assert result.agreement == pytest.approx(found.agreement)
+    assert result.distance == pytest.approx(found.distance, rel=1e-4)
+    assert found.notices[:2] == result.notices
+    assert result.notices[0] == "a.tif has 0.5 m a pixel on the ground, and this model was trained on 2 to 3"
+    assert result.notices[1].startswith("a.tif is unlike the pictures that this model was trained on (distance ")
+    assert found.proposal is not None
 
 
 def not_finite(folder: Path) -> Path:

@@ -95,18 +95,21 @@ LARGEST = 4.0
 """What a picture is enlarged to at most, a side."""
 
 
-def to_ground(metres: float | None, trained_on: tuple[float, float] | None) -> Change | None:
-    """What brings a picture of so many metres a pixel to the nearest of those of a training; None if nothing need be.
+def to_ground(metres: float, trained_on: tuple[float, float], most: float = LARGEST) -> Change | None:
+    """What brings a picture of so many metres a pixel to the nearest of those of a training.
+
+    None if nothing need be, and if it would have to be enlarged more than `most`.
 
     >>> to_ground(0.1, (0.2, 1.0)), to_ground(0.5, (0.2, 1.0)), to_ground(2.0, (0.2, 1.0)).zoom
     (Change(view=0, inverted=False, window=None, zoom=0.5), None, 2.0)
+    >>> to_ground(10.0, (0.2, 1.0)) is None
+    True
     """
-    if metres is None or trained_on is None:
-        return None
     low, high = trained_on
     if NEARLY * low <= metres <= high / NEARLY:
         return None
-    return Change(zoom=min(LARGEST, metres / (low if metres < low else high)))
+    zoom = metres / (low if metres < low else high)
+    return Change(zoom=zoom) if zoom <= most else None
 
 
 NEARLY = 0.8

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 IGNORE = 255
 """The label id that no loss and no score ever sees."""
 FORMAT = 2
-"""Of `config.json`; format n came with unetseg 0.n.0. The lowest that holds what a config says is written."""
+"""The highest of `config.json`; format n came with unetseg 0.n.0."""
 SINCE = {"ground_resolution": 2}
 """Fields that a lower format has not."""
 MOST_PARAMETERS = 100_000_000

@@ -28,7 +28,10 @@ WINDOW = 256
 """Pixels a side, about, of the part of a picture that is compared as one, at the size the network sees."""
 NEAREST = 5
 MOST_KNOWN = 2000
-COMPONENTS = 64
+COMPONENTS, NUMBERS = 64, 200_000
+"""Principal components that are kept, and numbers that they consist of: fewer of a very wide network."""
+AT_ONCE = 4096
+"""Windows that are compared at once."""
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 VIEWS = 9
 """Upright, the seven other turns and mirror images as `turned` numbers them, and inverted."""
@@ -41,7 +44,8 @@ def pooled(maps: Sequence[Tensor]) -> Tensor:
     height, width = (max(1, round(side * stride / WINDOW)) for side in maps[-1].shape[2:])
     found = []
     for x in maps[-DEPTHS:]:
-        x = x.float()
+        # there windows must divide a map: pytorch/pytorch issue 143864
+        x = (x.cpu() if x.device.type == "mps" else x).float()
         mean, square = (F.adaptive_avg_pool2d(values, (height, width)) for values in (x, x.square()))
         found += [mean, (square - mean.square()).clamp_(min=0).sqrt_()]
     return torch.cat(found, dim=1).flatten(2).transpose(1, 2)
@@ -58,7 +62,7 @@ def turned(x: Tensor, view: int) -> Tensor:
     >>> turned(torch.tensor([[1, 2], [3, 4]]), 3).tolist()
     [[4, 2], [3, 1]]
     """
-    x = torch.rot90(x, view // 2, (-2, -1))
+    x = torch.rot90(x, view // 2, (-2, -1)) if view > 1 else x
     return x.flip(-1) if view % 2 else x
 
 
@@ -68,7 +72,8 @@ def turned_back(x: Tensor, view: int) -> Tensor:
     >>> turned_back(turned(torch.tensor([[1, 2], [3, 4]]), 3), 3).tolist()
     [[1, 2], [3, 4]]
     """
-    return torch.rot90(x.flip(-1) if view % 2 else x, -(view // 2), (-2, -1))
+    x = x.flip(-1) if view % 2 else x
+    return torch.rot90(x, -(view // 2), (-2, -1)) if view > 1 else x
 
 
 def _after() -> list[list[int]]:
@@ -103,9 +108,12 @@ class Gate:
 
     def distances(self, features: Tensor) -> Tensor:
         """Of pictures (B,n,F) the mean over their windows of the mean distance to the nearest that are known: (B,)."""
-        found = self._standard(features).flatten(0, 1) @ self.basis
-        nearest = torch.cdist(found, self.known).topk(min(NEAREST, len(self.known)), largest=False).values
-        return nearest.mean(dim=1).view(features.shape[:2]).mean(dim=1)
+        count = min(NEAREST, len(self.known))
+        nearest = [
+            torch.cdist(self._standard(some) @ self.basis, self.known).topk(count, largest=False).values.mean(dim=1)
+            for some in torch.split(features.flatten(0, 1), AT_ONCE)
+        ]
+        return torch.cat(nearest).view(features.shape[:2]).mean(dim=1)
 
     def upright(self, features: Tensor) -> Tensor:
         """The probability that pictures (B,n,F) are neither turned nor mirrored nor inverted: (B,)."""
@@ -166,8 +174,10 @@ class Gate:
 
 def _check(path: Path, tensors: Mapping[str, Tensor], config: SegmentationConfig) -> None:
     """ValueError for names, types, shapes or numbers that no gate of this network has."""
-    count, parts = features(config), tensors["basis"].shape[-1] if "basis" in tensors else 0
-    rows = len(tensors["known"]) if "known" in tensors else 0
+    count = features(config)
+    # of a number alone neither
+    rows = next(iter(tensors["known"].shape), 0) if "known" in tensors else 0
+    parts = next(reversed(tensors["basis"].shape), 0) if "basis" in tensors else 0
     expected: dict[str, tuple[int, ...]] = {
         "center": (count,),
         "spread": (count,),
@@ -182,12 +192,20 @@ def _check(path: Path, tensors: Mapping[str, Tensor], config: SegmentationConfig
     if different := sorted(expected.keys() ^ tensors.keys()):
         raise ValueError(f"{path} is no gate of this network: {different[0]!r} is lacking or unknown")
     for name, shape in expected.items():
-        kind = torch.uint8 if name == "weights" else torch.float32
-        tensor = tensors[name]
+        tensor, kind = tensors[name], torch.uint8 if name == "weights" else torch.float32
         if tensor.shape != shape or tensor.dtype != kind or not tensor.numel():
-            raise ValueError(f"{path} is no gate of this network: {name} is {tuple(tensor.shape)}, expected {shape}")
-        if name != "limits" and not tensor.float().isfinite().all():
-            raise ValueError(f"{path} is damaged: {name} holds no numbers; get or save it again")
+            came, fits = (
+                f"{str(d).removeprefix('torch.')} {tuple(s)}" for d, s in ((tensor.dtype, tensor.shape), (kind, shape))
+            )
+            raise ValueError(f"{path} is no gate of this network: {name} is {came}, expected {fits}")
+        # a lower bound keeps what is computed finite; of the limits the first may be none
+        values = tensor.float().abs()
+        fine = bool((values < 1e9).all()) and (name != "spread" or bool((tensor > 1e-9).all()))
+        if name == "limits":
+            limit, margin = tensor.tolist()
+            fine = (limit != limit or 0 < limit < 1e9) and 0 <= margin < 1e9
+        if not fine:
+            raise ValueError(f"{path} is damaged: {name} holds what is no such number; get or save it again")
 
 
 def fitted(trained_on: Tensor, intensities: Tensor, *, views: Sequence[Tensor] = ()) -> Gate:
@@ -199,7 +217,8 @@ def fitted(trained_on: Tensor, intensities: Tensor, *, views: Sequence[Tensor] =
     center, spread = trained_on.mean(dim=0), trained_on.std(dim=0, correction=0).clamp(min=1e-6)
     standard = (some - center) / spread
     _, strength, directions = torch.linalg.svd(standard, full_matrices=False)
-    kept = int((strength[:COMPONENTS] > 1e-3 * strength[0]).sum())  # fewer where there are few windows
+    most = min(COMPONENTS, NUMBERS // len(center))
+    kept = int((strength[:most] > 1e-3 * strength[0]).sum())  # fewer where there are few windows
     # each component counts alike: else the strongest, which tell CT from CT, hide what no CT has
     basis = (directions[:kept] * (len(standard) ** 0.5 / strength[:kept, None])).T.contiguous()
     gate = Gate(center, spread, basis, standard @ basis, intensities)

@@ -21,22 +21,22 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from . import task
 from .agreement import Agreement
-from .change import AS_IT_IS, Change, nearest, to_ground
+from .change import AS_IT_IS, LARGEST, NEARLY, Change, nearest, to_ground
 from .config import SegmentationConfig
 from .formats import MAX_PIXELS, Image, Raster, Reading, Streamed, as_image, labels_by_rows, read_image, streamed
 from .gate import Gate, evenly_chosen
 from .hub.download import Access
 from .model import Faster, UNet, fused, packed
 from .prepare import Ranges, at_working_size, doubts, normalise, ranges, rescale, rescaled, scaled, working_shape
-from .segmentation import Segmentation, described, foreign
-from .tiling import BAND, Rows, bands, kept, resized, tiled
+from .segmentation import Segmentation, agreed, described, foreign
+from .tiling import BAND, Rows, bands, kept, once_for_constants, resized, tiled
 
 log = logging.getLogger(__name__)
 
 LOOKED_AT = 5
 """Slices of a volume that a proposal is made from."""
 MIDDLE = 1024
-"""Pixels a side of the middle of a large picture that a proposal is made from."""
+"""Pixels a side of the middle of a large picture that is looked at."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Compiled = Literal["never", "faster", "always"]
@@ -44,12 +44,17 @@ Compiled = Literal["never", "faster", "always"]
 
 @dataclass(frozen=True)
 class Written:
-    """What `Predictor.write` wrote: the file, what was read and how, what a reader should know; shape: its (H,W)."""
+    """What `Predictor.write` wrote: the file, what was read and how, what a reader should know; shape: its (H,W).
+
+    distance, agreement: as in `Segmentation`.
+    """
 
     path: Path
     description: str
     notices: tuple[str, ...]
     shape: tuple[int, int]
+    distance: float | None = None
+    agreement: float | None = None
 
 
 class Predictor:
@@ -139,15 +144,13 @@ class Predictor:
 
         Of a volume some slices are looked at, of a large picture its middle.
         """
-        if (change := to_ground(_metres(image), self.config.ground_resolution)) is not None:
-            most = math.sqrt(MAX_PIXELS / image.pixels[..., 0].size)  # what a picture may have, enlarged
-            return dataclasses.replace(change, zoom=min(change.zoom, most))
+        if (change := self._to_ground(image)) is not None:
+            return change
         if self.gate is None:
             return None
         pixels = image.pixels[evenly_chosen(len(image.pixels), LOOKED_AT)]
         if self.config.working_size is None:
-            top, left = (max(0, (side - MIDDLE) // 2) for side in pixels.shape[1:3])
-            pixels = pixels[:, top : top + MIDDLE, left : left + MIDDLE]
+            pixels = pixels[:, _middle(pixels.shape[1]), _middle(pixels.shape[2])]
         x = at_working_size(scaled(pixels, ranges(image, self.config), self.config), self.config)
 
         return nearest(
@@ -160,7 +163,11 @@ class Predictor:
 
     @torch.no_grad()
     def features(self, x: Tensor, change: Change = AS_IT_IS) -> Tensor:
-        """What the network sees of pictures (B,C,h,w) at the working size, from 0 to 1, after a change: (B,n,F)."""
+        """What the network sees of pictures (B,C,h,w) at the working size, from 0 to 1, after a change: (B,n,F).
+
+        Of large ones the middle is looked at.
+        """
+        x = x[:, :, _middle(x.shape[2]), _middle(x.shape[3])]
         x = normalise(rescale(change.values(x), change.zoom * self.config.scales[0]), self.config)
         down, right = (-side % self.stride for side in x.shape[2:])
         return self.network.features(self._given(F.pad(x, (0, right, 0, down), mode="replicate"))).cpu()
@@ -184,9 +191,9 @@ class Predictor:
                 logits[some, :, top:bottom] = rows(top, bottom)
         counts = [len(image.pixels) for image in images]
         features = torch.split(torch.cat([one.features for one in seen]), counts)
-        agreed: Sequence[Tensor | None] = [None] * len(images)
+        alike: Sequence[Tensor | None] = [None] * len(images)
         if len(self.config.scales) > 1:
-            agreed = torch.split(torch.cat([one.agreement.counts for one in seen]), counts)
+            alike = torch.split(torch.cat([one.agreement.counts for one in seen]), counts)
         return [
             Segmentation(
                 found,
@@ -201,23 +208,15 @@ class Predictor:
                 gate=self.gate,
             )
             for found, image, known, windows, same in zip(
-                torch.split(change.back(logits), counts), images, between, features, agreed, strict=True
+                torch.split(change.back(logits), counts), images, between, features, alike, strict=True
             )
         ]
 
     def _judged(self, segmentation: Segmentation, *, accept_proposals: bool) -> Segmentation:
         """It with a sentence where its image is foreign to the network, or segmented as is proposed."""
-        image, trained_on = segmentation.image, self.config.ground_resolution
-        metres = _metres(image)
-        said: tuple[str, ...] = ()
-        if to_ground(metres, trained_on) is not None:
-            assert trained_on is not None
-            low, high = trained_on
-            said = (
-                f"{image.name} has {metres:.3g} m a pixel on the ground, and this model was trained on {low:g} to "
-                f"{high:g}",
-            )
-        elif not segmentation.is_suspect:
+        image = segmentation.image
+        said = self._ground(image)
+        if not said and not segmentation.is_suspect:
             return segmentation
         proposal, accepted = self.propose(image), None
         if proposal is not None and accept_proposals:
@@ -227,6 +226,28 @@ class Predictor:
         return dataclasses.replace(
             segmentation, notices=(*segmentation.notices, *said), proposal=proposal, accepted=accepted
         )
+
+    def _ground(self, image: Image) -> tuple[str, ...]:
+        """What is to be said of the size of its pixels on the ground."""
+        trained_on = self.config.ground_resolution
+        if trained_on is None or not isinstance(image.place, Raster) or (metres := image.place.metres) is None:
+            return ()
+        low, high = trained_on
+        if NEARLY * low <= metres <= high / NEARLY:
+            return ()
+        return (
+            f"{image.name} has {metres:.3g} m a pixel on the ground, and this model was trained on {low:g} to {high:g}",
+        )
+
+    def _to_ground(self, image: Image) -> Change | None:
+        # with a working size the whole picture is brought to it, whatever its pixels are
+        if not self._ground(image) or self.config.working_size is not None:
+            return None
+        assert isinstance(image.place, Raster)
+        assert image.place.metres is not None
+        assert self.config.ground_resolution is not None
+        most = min(LARGEST, math.sqrt(MAX_PIXELS / image.pixels[0, ..., 0].size))
+        return to_ground(image.place.metres, self.config.ground_resolution, most)
 
     def write(
         self,
@@ -266,10 +287,16 @@ class Predictor:
                         progress(bottom, raster.shape[0])
                 if behind is not None:
                     behind.result()
-        gate, notices = self.gate, (*raster.image.notices, *doubts(raster.image, self.config))
+        gate = self.gate
         distance = None if gate is None else float(gate.distances(seen.features))
-        notices += foreign(raster.image.name, distance, None if gate is None else gate.limit)
-        return Written(path, described(raster.image, between, raster.shape), notices, raster.shape)
+        notices = (
+            *raster.image.notices,
+            *doubts(raster.image, self.config),
+            *self._ground(raster.image),
+            *foreign(raster.image.name, distance, None if gate is None else gate.limit),
+        )
+        agreement = None if len(self.config.scales) == 1 else agreed(seen.agreement.counts)
+        return Written(path, described(raster.image, between, raster.shape), notices, raster.shape, distance, agreement)
 
     @property
     def model(self) -> str:
@@ -331,8 +358,16 @@ class Predictor:
             assert x is not None
             return x
 
+        run = once_for_constants(self._run)
+
+        def network(x: Tensor) -> Tensor:
+            found, features = run(x)
+            if windows is not None:
+                windows.append(features)
+            return found
+
         logits = tiled(
-            partial(self._network, windows=windows),
+            network,
             seen,
             *own,
             channels=len(self.config.outputs),
@@ -342,12 +377,9 @@ class Predictor:
         )
         return resized(kept(logits), own, size, antialias=False)
 
-    def _network(self, x: Tensor, *, windows: list[Tensor] | None) -> Tensor:
-        network = self.faster or self.network
-        logits, features = network.with_features(self._given(x))
-        if windows is not None:
-            windows.append(features.cpu())
-        return logits
+    def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = (self.faster or self.network).with_features(self._given(x))
+        return logits, features.cpu()
 
     def _given(self, x: Tensor) -> Tensor:
         return x.to(self.device, self.dtype, memory_format=torch.channels_last)
@@ -366,8 +398,9 @@ class _Seen:
         return torch.cat(self.windows, dim=1)
 
 
-def _metres(image: Image) -> float | None:
-    return image.place.metres if isinstance(image.place, Raster) else None
+def _middle(side: int) -> slice:
+    start = max(0, (side - MIDDLE) // 2)
+    return slice(start, start + MIDDLE)
 
 
 def _scaled_rows(slices: Sequence[tuple[NDArray[Any], Ranges]], config: SegmentationConfig) -> Rows:

@@ -92,17 +92,15 @@ class Segmentation:
     @property
     def agreement(self) -> float | None:
         """From 0 to 1 how well the scales of the network agree; None of a single one. 1 where none finds anything."""
-        if self.agreed is None:
-            return None
-        both, each = self.agreed.sum(dim=0).tolist()
-        return both / each if each else 1.0
+        return None if self.agreed is None else agreed(self.agreed)
 
-    @property
-    def found_nothing(self) -> bool:
-        """Whether all labels are background, as far as the network's own pixels tell."""
+    def found_nothing(self, thresholds: Sequence[float] | None = None, *, cleaning: Cleaning = NOTHING) -> bool:
+        """Whether all labels are background, those that `save` writes."""
         if self.config.background is None:
             return False
-        return not bool(task.decode(self.network_logits, self.config).any())
+        if cleaning:
+            return _nothing(cleaned(self.labels(thresholds), self.config, cleaning, self.image.valid), self.image)
+        return all(_nothing(self.labels(thresholds, index=i)[None], self.image.alone(i)) for i in range(self.shape[0]))
 
     def explain(self, *, index: int | None = None) -> str:
         """Why nothing or little is found, in sentences: probabilities, and the grey values against the training's.
@@ -110,7 +108,8 @@ class Segmentation:
         index: of one slice alone.
         """
         part = self if index is None else self.alone(index)
-        probabilities = task.activate(part.network_logits, self.config).transpose(0, 1).flatten(1)  # (K,n)
+        logits = evenly_spread(part.network_logits.transpose(0, 1).flatten(1))  # (K,n)
+        probabilities = task.activate(logits[None, :, None], self.config)[0, :, 0]
         first = len(self.config.outputs) - len(self.config.classes)
         said = []
         for name, values in zip(self.config.classes, probabilities[first:], strict=True):
@@ -119,15 +118,18 @@ class Segmentation:
             shows = f"; a threshold of {some:.2g} would show a thousandth of the picture" if some >= 0.005 else ""
             said.append(f"The highest probability of {name} is {highest:.2g}{'' if self.config.exclusive else shows}.")
         if self.gate is not None:
-            percentiles = [PERCENTILES.index(p) for p in SPREAD]
-            x = scaled(part.image.pixels[:: max(1, len(part.image.pixels) // 8)], self.between, self.config)
-            here = torch.quantile(evenly_spread(x.flatten()), torch.tensor(SPREAD) / 100).tolist()
-            there = self.gate.intensities.mean(dim=0)[percentiles].tolist()
-            words = [", ".join(f"{value:.2f}" for value in values) for values in (here, there)]
-            said.append(
-                f"From black (0) to white (1), its 5th, 50th and 95th percentiles are {words[0]}; those of the "
-                f"training pictures were {words[1]}."
-            )
+            every = slice(None, None, -(-len(part.image.pixels) // 8))
+            x = scaled(part.image.pixels[every], self.between, self.config).transpose(0, 1)  # (C,D,H,W)
+            valid = part.image.valid
+            values = x.flatten() if valid is None else x[:, torch.from_numpy(valid[every])].flatten()
+            if len(values):
+                here = torch.quantile(evenly_spread(values), torch.tensor(SPREAD) / 100).tolist()
+                there = self.gate.intensities.mean(dim=0)[[PERCENTILES.index(p) for p in SPREAD]].tolist()
+                words = [", ".join(f"{value:.2f}" for value in values) for values in (here, there)]
+                said.append(
+                    f"From black (0) to white (1), its 5th, 50th and 95th percentiles are {words[0]}; those of the "
+                    f"training pictures were {words[1]}."
+                )
         return " ".join(said)
 
     @property
@@ -265,6 +267,7 @@ class Segmentation:
         config = self.config
         limits = task.checked_thresholds(thresholds, config)
         labels = cleaned(self.labels(limits), config, cleaning, self.image.valid)
+        nothing = config.background is not None and _nothing(labels, self.image)
         first = len(config.labels) - len(config.outputs)  # a background without an output has no probability
         sums: list[float | None] = [None] * first + [0.0] * len(config.outputs)
         for index, slice_ in enumerate(labels):
@@ -291,7 +294,7 @@ class Segmentation:
                 "limit": self.limit,
                 "proposal": None if self.proposal is None else str(self.proposal),
                 "accepted": None if self.accepted is None else str(self.accepted),
-                "explanation": self.explain() if self.found_nothing else None,
+                "explanation": self.explain() if nothing else None,
             },
         )
 
@@ -332,15 +335,26 @@ def foreign(
     return tuple(said)
 
 
+def _nothing(labels: NDArray[np.uint8], image: Image) -> bool:
+    return not (labels > 0 if image.valid is None else (labels > 0) & image.valid).any()
+
+
 def evenly_spread(values: Tensor) -> Tensor:
-    """At most MOST_VALUES of many values (N,)."""
-    return values[:: -(-len(values) // MOST_VALUES)]
+    """At most MOST_VALUES of many values (...,N)."""
+    return values[..., :: -(-values.shape[-1] // MOST_VALUES)]
+
+
+def agreed(counts: Tensor) -> float:
+    """From 0 to 1 how well scales agree, by `Agreement.counts` (D,2); 1 where none finds anything."""
+    both, each = counts.sum(dim=0).tolist()
+    return both / each if each else 1.0
 
 
 def described(image: Image, between: Ranges, shape: tuple[int, int] | None = None) -> str:
     """What was read and how, and between which values the network saw it; shape: as `Image.description` takes it."""
     said = image.description(shape)
-    if between is None or (image.value_range is not None and not image.hounsfield):
+    known = image.value_range is not None and not image.hounsfield
+    if between is None or (known and all(pair == image.value_range for pair in between)):
         return said
     pairs = dict.fromkeys(f"{low:g} to {high:g}" for low, high in between)
     return f"{said}, {'window' if image.hounsfield else 'values'} {', '.join(pairs)}"

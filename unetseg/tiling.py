@@ -8,6 +8,7 @@ rows, and a picture that is whole in memory goes the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 Rows = Callable[[int, int], Tensor]
 """Rows `top` to `bottom` (B,C,n,W) of pictures; asked for from the top to the bottom."""
+Answer = TypeVar("Answer")
 LOW = 1000
 """Rows of a picture that is worked on as a whole: fewer than a tile has."""
 BAND = 64
@@ -36,7 +38,7 @@ def tiled(
 
     network: (B,C,h,w) -> (B,channels,h,w) for h and w that are multiples of `stride`.
     tile, overlap: in pixels. A picture up to one tile is run whole. Where tiles overlap, their logits are averaged
-        with weights that fall linearly towards a tile's edge, so no seam is left. Of tiles of one colour, one is run.
+        with weights that fall linearly towards a tile's edge, so no seam is left.
     """
     if tile % stride or not 0 <= overlap < tile:
         raise ValueError(f"tile {tile} must be a multiple of {stride} and larger than the overlap {overlap}")
@@ -45,7 +47,7 @@ def tiled(
     if len(rows.starts) == len(columns.starts) == 1:
         yield _floats(network(_padded(read(0, height), high, wide)))[:, :, :height, :width]
         return
-    band, network = None, _once_for_constants(network)
+    band = None
     for top, following, row_weight in zip(rows.starts, [*rows.starts[1:], height], rows.weights, strict=True):
         x = read(top, min(top + high, height))
         for left, column_weight in zip(columns.starts, columns.weights, strict=True):
@@ -100,15 +102,15 @@ def _padded(x: Tensor, height: int, width: int) -> Tensor:
     return F.pad(x, (0, right, 0, down), mode="replicate") if down or right else x
 
 
-def _once_for_constants(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def once_for_constants(network: Callable[[Tensor], Answer]) -> Callable[[Tensor], Answer]:
     """The network, but for a tile of one colour, as there is nothing beside a scene, its last answer to that colour."""
-    answers: dict[tuple[float, ...], Tensor] = {}
+    answers: dict[tuple[float, ...], Answer] = {}
 
-    def wrapper(x: Tensor) -> Tensor:
+    def wrapper(x: Tensor) -> Answer:
         first = x[:, :, :1, :1]
         if not (torch.equal(first, x[:, :, -1:, -1:]) and bool((x == first).all())):
             return network(x)
-        colour = tuple(first.flatten().tolist())
+        colour = (*x.shape, *first.flatten().tolist())
         if colour not in answers:
             answers.clear()
             answers[colour] = network(x)

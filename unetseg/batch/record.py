@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..files import CONFIG, WEIGHTS, explained
+from ..files import CONFIG, GATE, WEIGHTS, explained
 from ..hub.download import Source
 
 FORMAT = 1
@@ -138,8 +138,6 @@ def text_hash(text: str) -> str:
 
 
 def checkpoint_hash(source: Source) -> str:
-    """What tells a checkpoint from any other: the commit of a repo on the hub, or the hash of config and weights."""
-    return (
-        source.commit
-        or hashlib.sha256(b"".join((source.folder / n).read_bytes() for n in (CONFIG, WEIGHTS))).hexdigest()
-    )
+    """What tells a checkpoint from any other: the commit of a repo on the hub, or the hash of config, weights, gate."""
+    files = [source.folder / name for name in (CONFIG, WEIGHTS, GATE)]
+    return source.commit or hashlib.sha256(b"".join(path.read_bytes() for path in files if path.exists())).hexdigest()

@@ -204,12 +204,17 @@ class Worker:
         written = tuple(str(Path(job.name).with_name(name)) for name in names)
         pixels = image.pixels[..., 0].size
         notices = segmentation.notices
-        if segmentation.found_nothing:
+        if segmentation.found_nothing(self.task.output.thresholds, cleaning=self.task.output.cleaning):
             notices += (f"nothing is found in {image.name}: {segmentation.explain()}",)
         return Outcome("done", "", written, segmentation.description(), notices, pixels)
 
     def _by_rows(self, job: Job, before: Sequence[Entry], new: Entry) -> Outcome:
         base, output = self.task.out / job.name, self.task.output
+        if self.task.accept_proposals:
+            raise ValueError(
+                f"{job.path.name} is too large to have in memory, and row by row it is segmented as it is: "
+                "leave out --accept-proposals, or cut it into parts"
+            )
         kinds, names = output.by_rows(job.path.name), output.names(base.name, ".tif", 1)
         self._keep_others([base.with_name(name) for name in names], before, new)
         written: list[Written] = []

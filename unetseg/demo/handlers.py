@@ -154,7 +154,7 @@ class Page:
             if shown is not full:
                 notes.append(f"Shown at {shown.shape[2]} x {shown.shape[1]} pixels; the download has the full size.")
             notes += [f"Note: {notice}." for notice in full.notices]
-            if full.found_nothing:
+            if full.found_nothing():
                 notes.append(f"Nothing is found. {full.explain()}")
             self.store.put(key, full, shown)
         if own_suffix(full.image) == ".dcm":

@@ -199,10 +199,10 @@ def _download(
             raise ValueError(f"{repo} has no {name}, so it is no checkpoint of unetseg{hint}")
     folder = get(CONFIG, HEADER_BYTES).parent
     config = SegmentationConfig.from_file(_intact(folder, (CONFIG,)) / CONFIG)
+    if GATE in sizes:  # before the weights: where they are, it is
+        get(GATE, GATE_BYTES)
     # batch norms keep two numbers per channel and a count beside what is trained; never half as many again
     get(WEIGHTS, 6 * config.parameters + HEADER_BYTES)
-    if GATE in sizes:
-        get(GATE, GATE_BYTES)
     if companions:
         for name in COMPANIONS:
             if name in sizes and name != GATE:

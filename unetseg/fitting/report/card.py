@@ -296,7 +296,8 @@ def _trust_section(gate: dict[str, Any], measured: dict[str, dict[str, Any]]) ->
         )
         parts.append(
             f"A picture is called foreign where what the network makes of it is farther from its training pictures "
-            f"than {gate['limit']:.2f}: {gate['false_alarms']:.0%} of the {gate['held_out']} held-out pictures are."
+            f"than {gate['limit']:.2f}: at most {gate['false_alarms']:.0%} of the {gate['held_out']} held-out pictures "
+            "and slices are."
             f"{turns}\n"
         )
     rows = [

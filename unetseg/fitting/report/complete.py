@@ -16,6 +16,7 @@ from ... import hub
 from ...config import SegmentationConfig
 from ...files import GATE, README, WEIGHTS, whole
 from ...formats import read_image
+from ...gate import PERCENTILES
 from ...hub.seal import MARKDOWN, is_edited
 from ...predictor import Predictor
 from ...prepare import ranges, scaled
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 
 LOOKS = "test_looks.json"
 PICTURES_FOR_INTENSITIES = 200
-PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
 
 def complete(

@@ -31,6 +31,8 @@ SURE = 5.0
 """How much likelier a turn must be at least, in logarithms over eight looks: of slices of a strange hospital, fewer are
 told to turn without need (2 of 41 instead of 9), and 95 of 100 that need it still are."""
 FEWEST_HELD_OUT = 30
+SLICES = 20
+"""Of a held-out volume, whose turn is looked for."""
 MOST_TURNED = 400
 """Pictures, and crops, that the classifier of turns learns from."""
 GOOD_ENOUGH = 0.9
@@ -47,14 +49,15 @@ def fit_gate(
     train = [e for e in examples if e.split == "train"]
     chosen = [train[i] for i in evenly_chosen(len(train), MOST_KNOWN // 2)]
     pictures = Pictures(chosen, recipe)
-    plain = [_features(predictor, as_float(pictures.stored(i)[0])[None], Change()) for i in _bar(len(pictures))]
+    some = evenly_chosen(len(pictures), MOST_KNOWN // 2)
+    plain = [_features(predictor, as_float(pictures.stored(i)[0])[None], Change()) for i in _bar(some)]
     crops = Crops(pictures, predictor.config)
     augmented = [_features(predictor, x, Change()) for x in _crops(crops, MOST_KNOWN // 2)]
     turns: list[Tensor] = []
     if has_upright(recipe.augment):
-        some = [as_float(pictures.stored(i)[0])[None] for i in evenly_chosen(len(pictures), MOST_TURNED)]
-        some += list(_crops(crops, MOST_TURNED))
-        turns = [torch.cat([_features(predictor, x, change_to(view)) for x in some]) for view in _bar(VIEWS)]
+        upright = [as_float(pictures.stored(i)[0])[None] for i in evenly_chosen(len(pictures), MOST_TURNED)]
+        upright += list(_crops(crops, MOST_TURNED))
+        turns = [torch.cat([_features(predictor, x, change_to(view)) for x in upright]) for view in _bar(range(VIEWS))]
     percentiles = [list(intensities[name]["percentiles"].values()) for name in predictor.config.channels]
     gate = fitted(torch.cat(plain + augmented), torch.tensor(percentiles), views=turns)
     gate, summary = _with_limits(gate, predictor, [e for e in examples if e.split == "val"])
@@ -82,7 +85,7 @@ def _with_limits(gate: Gate, predictor: Predictor, held_out: Sequence[Example]) 
         if gate.views is None:
             continue
         between = ranges(image, predictor.config)
-        for index in range(len(image.pixels)):
+        for index in evenly_chosen(len(image.pixels), SLICES):
             x = at_working_size(scaled(image.pixels[index : index + 1], between, predictor.config), predictor.config)
             seen = [gate.seen_as(predictor.features(x, Change(view=view)))[0] for view in range(INVERTED)]
             margins.append(gate.view(torch.stack(seen))[1])
@@ -117,5 +120,5 @@ def _crops(crops: Crops, most: int) -> Iterator[Tensor]:
         yield carry_out(collate([crops[0, i]]), crops.train.crop, crops.augment)[0]
 
 
-def _bar(count: int) -> tqdm[int]:
-    return tqdm(range(count), "what is known", unit="picture", leave=False)
+def _bar(numbers: Sequence[int]) -> tqdm[int]:
+    return tqdm(numbers, "what is known", leave=False)
