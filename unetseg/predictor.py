@@ -23,7 +23,7 @@ from . import task
 from .agreement import Agreement
 from .change import AS_IT_IS, LARGEST, NEARLY, Change, nearest, to_ground
 from .config import SegmentationConfig
-from .formats import MAX_PIXELS, Image, Raster, Reading, Streamed, as_image, labels_by_rows, read_image, streamed
+from .formats import MAX_PIXELS, Image, Place, Raster, Reading, Streamed, as_image, labels_by_rows, read_image, streamed
 from .gate import Gate, evenly_chosen
 from .hub.download import Access
 from .model import Faster, UNet, fused, packed
@@ -215,7 +215,7 @@ class Predictor:
     def _judged(self, segmentation: Segmentation, *, accept_proposals: bool) -> Segmentation:
         """It with a sentence where its image is foreign to the network, or segmented as is proposed."""
         image = segmentation.image
-        said = self._ground(image)
+        said = self._ground(image.name, image.place)
         if not said and not segmentation.is_suspect:
             return segmentation
         proposal, accepted = self.propose(image), None
@@ -227,21 +227,19 @@ class Predictor:
             segmentation, notices=(*segmentation.notices, *said), proposal=proposal, accepted=accepted
         )
 
-    def _ground(self, image: Image) -> tuple[str, ...]:
+    def _ground(self, name: str, place: Place | None) -> tuple[str, ...]:
         """What is to be said of the size of its pixels on the ground."""
         trained_on = self.config.ground_resolution
-        if trained_on is None or not isinstance(image.place, Raster) or (metres := image.place.metres) is None:
+        if trained_on is None or not isinstance(place, Raster) or (metres := place.metres) is None:
             return ()
         low, high = trained_on
         if NEARLY * low <= metres <= high / NEARLY:
             return ()
-        return (
-            f"{image.name} has {metres:.3g} m a pixel on the ground, and this model was trained on {low:g} to {high:g}",
-        )
+        return (f"{name} has {metres:.3g} m a pixel on the ground, and this model was trained on {low:g} to {high:g}",)
 
     def _to_ground(self, image: Image) -> Change | None:
         # with a working size the whole picture is brought to it, whatever its pixels are
-        if not self._ground(image) or self.config.working_size is not None:
+        if not self._ground(image.name, image.place) or self.config.working_size is not None:
             return None
         assert isinstance(image.place, Raster)
         assert image.place.metres is not None
@@ -292,7 +290,7 @@ class Predictor:
         notices = (
             *raster.image.notices,
             *doubts(raster.image, self.config),
-            *self._ground(raster.image),
+            *self._ground(raster.image.name, raster.place),
             *foreign(raster.image.name, distance, None if gate is None else gate.limit),
         )
         agreement = None if len(self.config.scales) == 1 else agreed(seen.agreement.counts)
