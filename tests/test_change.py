@@ -113,3 +113,8 @@ def test_a_turn_needs_its_margin() -> None:
     assert nearest(replace(gate, margin=1e9), features, x, contrast=True, sizes=True) is None
     inverted = mean[INVERTED][None, None]
     assert nearest(gate, lambda _: inverted, x, contrast=True, sizes=True) == Change(inverted=True)
+    far = 4 * inverted
+    near = replace(gate, limit=float(gate.distances(far)) * 0.9)
+    assert nearest(near, lambda _: far, x, contrast=False, sizes=False) is None, "no nearer when it is changed"
+    better = nearest(near, lambda change: known(1)[None] if change.inverted else far, x, contrast=False, sizes=False)
+    assert better == Change(inverted=True)

@@ -57,7 +57,7 @@ def test_a_foreign_picture_is_told_and_a_familiar_one_is_not() -> None:
     assert foreign.notices[0].startswith("a.png is unlike the pictures that this model was trained on (distance ")
     assert foreign.proposal == Change(inverted=True)
     assert foreign.notices[1].startswith("a.png would be nearer")
-    assert " if it were inverted (" in foreign.notices[1]
+    assert foreign.notices[1].endswith(" if it were inverted")
     told = foreign.report()
     assert (told["distance"], told["limit"], told["agreement"]) == (foreign.distance, foreign.limit, foreign.agreement)
     assert (told["proposal"], told["accepted"]) == ("inverted", None)
@@ -229,6 +229,6 @@ def test_the_command_accepts_proposals(tmp_path: Path, capsys: pytest.CaptureFix
         found: dict[str, Any] = json.loads((tmp_path / out / "a_report.json").read_text())
         return found
 
-    assert (told("plain")["proposal"], told("plain", "--accept-proposals", "--overwrite")["accepted"]) == (
-        "inverted", "inverted",
-    )  # fmt: skip
+    assert told("plain")["proposal"] == "inverted"
+    assert "note: --accept-proposals segments a.png inverted\n" in capsys.readouterr().err
+    assert told("plain", "--accept-proposals", "--overwrite")["accepted"] == "inverted"

@@ -131,21 +131,24 @@ def nearest(
     features: of the pictures after a change, (B,n,F). x: the pictures (B,C,h,w) from 0 to 1. contrast, sizes: whether
     other windows, and other resolutions, are tried.
     """
-    if gate.views is not None:
-        seen = torch.stack([gate.seen_as(features(Change(view=view))).mean(dim=0) for view in range(INVERTED)])
-        if float(seen[:, INVERTED].mean()) > math.log(0.5):  # what no turn changes
-            return Change(inverted=True)
-        view, margin = gate.view(seen)
-        if view and margin > gate.margin:
-            return upright(view)
-    if gate.limit is None:
-        return None
 
     def distance(change: Change) -> float:
         return float(gate.distances(features(change)).median())
 
     now = distance(AS_IT_IS)
-    if now <= gate.limit:
+    is_foreign = gate.limit is not None and now > gate.limit
+    if gate.views is not None:
+        seen = torch.stack([gate.seen_as(features(Change(view=view))).mean(dim=0) for view in range(INVERTED)])
+        view, margin = gate.view(seen)
+        looks = AS_IT_IS
+        if float(seen[:, INVERTED].mean()) > math.log(0.5):  # what no turn changes
+            looks = Change(inverted=True)
+        elif margin > gate.margin:
+            looks = upright(view)
+        # of what is no such picture at all, the views say nothing
+        if looks != AS_IT_IS and (not is_foreign or distance(looks) <= max(gate.limit or 0.0, CLEARLY * now)):
+            return looks
+    if not is_foreign:
         return None
     candidates = [Change(inverted=True)]
     if contrast:

@@ -328,10 +328,7 @@ def foreign(
             f"{limit:.2f}); look at the result with care"
         )
     if proposal is not None:
-        said.append(
-            f"{name} would be nearer to the pictures that this model was trained on if it were {proposal} "
-            "(accept_proposals, --accept-proposals)"
-        )
+        said.append(f"{name} would be nearer to the pictures that this model was trained on if it were {proposal}")
     return tuple(said)
 
 

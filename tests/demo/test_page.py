@@ -378,6 +378,7 @@ def test_a_picture_of_something_else_is_called_foreign_and_black_is_explained(pa
     done(page, "noise.png is unlike the pictures that this model was trained on (distance ")
     expect(page.locator("#status")).to_contain_text("Nothing is found. The highest probability of liver is")
     expect(page.locator("#status")).to_contain_text("those of the training pictures were")
+    expect(page.locator("#accept")).to_be_hidden()
     keep(page, "foreign")
 
 

@@ -204,6 +204,8 @@ class Worker:
         written = tuple(str(Path(job.name).with_name(name)) for name in names)
         pixels = image.pixels[..., 0].size
         notices = segmentation.notices
+        if segmentation.proposal is not None:
+            notices += (f"--accept-proposals segments {image.name} {segmentation.proposal}",)
         if segmentation.found_nothing(self.task.output.thresholds, cleaning=self.task.output.cleaning):
             notices += (f"nothing is found in {image.name}: {segmentation.explain()}",)
         return Outcome("done", "", written, segmentation.description(), notices, pixels)
