@@ -33,9 +33,9 @@ def test_without_error_there_is_nothing_to_leave() -> None:
 
 
 def test_foreign_pictures_and_others_are_told_apart() -> None:
-    some = [Judged(0.2, 0.5, 3.0, True), Judged(0.9, 0.9, 1.0, False), Judged(None, 1.0, 4.0, True)]
+    some = [Judged(0.2, 0.8, 0.5, 3.0, True), Judged(0.9, 0.1, 0.9, 1.0, False), Judged(None, None, 1.0, 4.0, True)]
     found = judged(some)
     assert found["foreign"] == {"foreign": {"pictures": 2, "dice": 0.2}, "others": {"pictures": 1, "dice": 0.9}}
     assert found["error_left"]["0.5"] == pytest.approx(1 / 9, abs=1e-4)
-    unknown = judged([Judged(0.5, None, None, None)])
-    assert unknown == {"error_left": None, "foreign": None}
+    unknown = judged([Judged(0.5, 0.5, None, None, None)])
+    assert unknown == {"error_left": None, "error_left_at_best": None, "foreign": None}

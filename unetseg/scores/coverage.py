@@ -15,11 +15,13 @@ SET_ASIDE = (0.1, 0.2, 0.3, 0.5)
 class Judged:
     """A picture that was scored, and what was said of it before its truth was known.
 
-    dice: the mean over the classes that it has, None without any. agreement, distance: as in `Segmentation`.
+    dice: the mean over the classes that it has, None without any. error: 1 - dice, or the share of wrong pixels where
+    there is no background; None where nothing could be wrong. agreement, distance: as in `Segmentation`.
     foreign: whether it is beyond the gate's limit; None where there is none.
     """
 
     dice: float | None
+    error: float | None
     agreement: float | None
     distance: float | None
     foreign: bool | None
@@ -50,11 +52,18 @@ def error_left(errors: Sequence[float], trust: Sequence[float], share: float) ->
 
 
 def judged(pictures: Sequence[Judged]) -> dict[str, Any]:
-    """Of a split: error_left, by share set aside; foreign pictures and others: how many, and their mean Dice."""
-    known = [(1 - p.dice, p.agreement) for p in pictures if p.dice is not None and p.agreement is not None]
+    """Of a split: error_left, by share set aside, and what the truth itself would leave; foreign pictures and others: how
+    many, and their mean Dice.
+    """
+    known = [(p.error, p.agreement) for p in pictures if p.error is not None and p.agreement is not None]
     errors, trust = [error for error, _ in known], [agreement for _, agreement in known]
     found: dict[str, Any] = {
         "error_left": {str(share): error_left(errors, trust, share) for share in SET_ASIDE} if known else None,
+        "error_left_at_best": {
+            str(share): error_left(errors, [-error for error in errors], share) for share in SET_ASIDE
+        }
+        if known
+        else None,
         "foreign": None,
     }
     if any(p.foreign is not None for p in pictures):

@@ -98,7 +98,7 @@ def card_text(
         + f"{config.parameters:,} parameters.\n",
         _scores_section(config, measured, pictures, facts),
         _calibration_section(config, calibration, measured),
-        _trust_section(calibration["gate"], measured),
+        _trust_section(config, calibration["gate"], measured),
         f"## Training\n\n{card.data}\n",
         f"{counted(sum(map(len, pictures['train'].values())), 'picture')} of "
         f"{counted(len(pictures['train']), 'group')}; "
@@ -279,7 +279,8 @@ def _calibration_section(
     )
 
 
-def _trust_section(gate: dict[str, Any], measured: dict[str, dict[str, Any]]) -> str:
+def _trust_section(config: SegmentationConfig, gate: dict[str, Any], measured: dict[str, dict[str, Any]]) -> str:
+    error = "share of wrong pixels" if config.background is None else "1 - Dice"
     parts = ["## What it has not seen\n"]
     if gate["limit"] is None:
         parts.append(
@@ -307,7 +308,7 @@ def _trust_section(gate: dict[str, Any], measured: dict[str, dict[str, Any]]) ->
         chance = ["by chance", *(f"{1 - share:.0%}" for share in SET_ASIDE)]
         parts.append(
             "`Segmentation.agreement` is how well the labels of its scales agree. Where the pictures on which they "
-            "agree least are set aside, so much of the error (1 - Dice of each picture) is left:\n\n"
+            f"agree least are set aside, so much of the error ({error} of each picture) is left:\n\n"
             + _table(["set aside", *(f"{share:.0%}" for share in SET_ASIDE)], [*rows, chance])
         )
     for split, result in measured.items():

@@ -122,7 +122,10 @@ class Assessment:
         dice = mean(list(matrix.dice.values()))
         distance, farthest = case.segmentation.distance, case.segmentation.limit
         foreign = None if distance is None or farthest is None else distance > farthest
-        self.judged.append(Judged(dice, case.segmentation.agreement, distance, foreign))
+        right = matrix.accuracy if matrix.counts.any() else None
+        score = right if self.config.background is None else dice
+        error = None if score is None else 1 - score
+        self.judged.append(Judged(dice, error, case.segmentation.agreement, distance, foreign))
         if not foreign:
             self.familiar[case.group] = self.familiar.get(case.group, ConfusionMatrix(self.config)) + matrix
         if dice is not None:

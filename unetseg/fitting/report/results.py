@@ -129,8 +129,8 @@ def as_text(title: str, result: dict[str, Any]) -> str:
 def trust_lines(trust: dict[str, Any]) -> list[str]:
     """What was said of a split's pictures before their truth was known, and what that is worth: sentences."""
     row = error_left_row(trust)
-    parts = [] if row is None else [f"{left} with {share:.0%}" for left, share in zip(row, SET_ASIDE, strict=True)]
-    said = [f"Error (1 - Dice) left when the pictures are set aside on which scales agree least: {', '.join(parts)}."]
+    parts = [] if row is None else [f"{left} of {share:.0%}" for left, share in zip(row, SET_ASIDE, strict=True)]
+    said = [f"Error left without the pictures on which the scales agree least: {', '.join(parts)}."]
     return (said if parts else []) + foreign_lines(trust)
 
 
@@ -150,9 +150,11 @@ def foreign_lines(trust: dict[str, Any]) -> list[str]:
 
 
 def error_left_row(trust: dict[str, Any]) -> list[str] | None:
-    """The error that is left of a split, by SET_ASIDE; None where nothing tells its pictures apart."""
-    left = trust["error_left"]
-    return None if not left or left[str(SET_ASIDE[0])] is None else [f"{left[str(share)]:.0%}" for share in SET_ASIDE]
+    """The error that is left of a split, by SET_ASIDE; None where there is none, or nothing tells pictures apart."""
+    left, best = trust["error_left"], trust["error_left_at_best"]
+    if not left or left[str(SET_ASIDE[0])] is None:
+        return None
+    return [f"{left[str(share)]:.0%} (at best {best[str(share)]:.0%})" for share in SET_ASIDE]
 
 
 CLASS_HEADS = [
