@@ -126,6 +126,21 @@ def test_one_scale_has_no_agreement_and_two_have_that_of_their_labels() -> None:
     assert found.alone(0).agreement == found.agreement
 
 
+def test_a_thorough_agreement_looks_once_more_and_changes_no_label() -> None:
+    for scales in ((1.0,), (1.0, 0.5)):
+        network = network_for(config_for("binary", scales=scales))
+        plain, thorough = (
+            Predictor(network, device="cpu", precision="float32", agreement=how)(pictures(1)[0])
+            for how in ("scales", "thorough")  # type: ignore[arg-type]
+        )
+        assert torch.equal(plain.network_logits, thorough.network_logits)
+        assert thorough.agreement is not None
+        assert 0 < thorough.agreement <= 1
+        assert thorough.agreement != plain.agreement
+    with pytest.raises(ValueError, match="unknown agreement 'some'; choose scales or thorough"):
+        Predictor(network, agreement="some")  # type: ignore[arg-type]
+
+
 def test_why_it_is_black_is_explained() -> None:
     predictor = predictor_with_gate(config_for("binary", thresholds=(1.0,)))
     found = predictor(pictures(1)[0])

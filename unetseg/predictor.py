@@ -33,6 +33,8 @@ from .tiling import BAND, Rows, bands, kept, once_for_constants, resized, tiled
 
 log = logging.getLogger(__name__)
 
+ONCE_MORE = 0.75
+"""Of the first scale, at which a thorough agreement looks."""
 LOOKED_AT = 5
 """Slices of a volume that a proposal is made from."""
 MIDDLE = 1024
@@ -69,12 +71,15 @@ class Predictor:
         tile: int = 960,
         overlap: int = 128,
         compiled: Compiled = "never",
+        agreement: Literal["scales", "thorough"] = "scales",
     ) -> None:
         """device: `auto` takes a GPU where there is one. precision: `auto` takes bfloat16 where hardware has it.
 
         tile, overlap: in pixels at the working size; a larger tile is faster, a smaller one needs less memory.
         compiled: `faster` compiles the network for the first shapes that it meets, which takes a minute, and takes
             what is faster; `always` takes it anyway.
+        agreement: between the scales of the network, if it has several; `thorough` looks once more, at three quarters
+            of the first, for the agreement alone.
         """
         self.config, self.source = network.config, network.source
         self.device = usable(device)
@@ -91,6 +96,10 @@ class Predictor:
         self.network = packed(plain) if self.device.type == "cpu" else plain
         self.faster = None if compiled == "never" else Faster(self.network, plain, always=compiled == "always")
         self.gate: Gate | None = None
+        if agreement not in ("scales", "thorough"):
+            raise ValueError(f"unknown agreement {agreement!r}; choose scales or thorough")
+        once_more = (ONCE_MORE * self.config.scales[0],) if agreement == "thorough" else ()
+        self.seen_at = (*self.config.scales, *once_more)
 
     @classmethod
     def from_pretrained(
@@ -101,11 +110,12 @@ class Predictor:
         device: str = "auto",
         precision: Precision = "auto",
         compiled: Compiled = "never",
+        agreement: Literal["scales", "thorough"] = "scales",
         **access: Unpack[Access],
     ) -> Predictor:
         """The predictor of a checkpoint, found as `UNet.from_pretrained` finds it, with the same options."""
         network = UNet.from_pretrained(name, revision=revision, **access)
-        predictor = cls(network, device=device, precision=precision, compiled=compiled)
+        predictor = cls(network, device=device, precision=precision, compiled=compiled, agreement=agreement)
         assert network.source is not None
         try:
             predictor.gate = Gate.load(network.source.folder, network.config)
@@ -192,7 +202,7 @@ class Predictor:
         counts = [len(image.pixels) for image in images]
         features = torch.split(torch.cat([one.features for one in seen]), counts)
         alike: Sequence[Tensor | None] = [None] * len(images)
-        if len(self.config.scales) > 1:
+        if len(self.seen_at) > 1:
             alike = torch.split(torch.cat([one.agreement.counts for one in seen]), counts)
         return [
             Segmentation(
@@ -293,7 +303,7 @@ class Predictor:
             *self._ground(raster.image.name, raster.place),
             *foreign(raster.image.name, distance, None if gate is None else gate.limit),
         )
-        agreement = None if len(self.config.scales) == 1 else agreed(seen.agreement.counts)
+        agreement = None if len(self.seen_at) == 1 else agreed(seen.agreement.counts)
         return Written(path, described(raster.image, between, raster.shape), notices, raster.shape, distance, agreement)
 
     @property
@@ -324,18 +334,19 @@ class Predictor:
 
             return rows
 
-        windows = [seen.windows, *(None for _ in self.config.scales[1:])]  # of the first scale
+        count = len(self.config.scales)
         found = [
-            self._at_scale(normalised(opened()), size, factor, noted)
-            for factor, noted in zip(self.config.scales, windows, strict=True)
+            self._at_scale(normalised(opened()), size, factor, None if number else seen.windows)
+            for number, factor in enumerate(self.seen_at)
         ]
 
         def mean(top: int, bottom: int) -> Tensor:
-            total, *others = logits = [rows(top, bottom) for rows in found]
+            logits = [rows(top, bottom) for rows in found]
             seen.agreement.update(logits)
+            total, *others = logits[:count]
             for other in others:
                 total = total + other
-            return total.div_(len(found)) if others else total
+            return total.div_(count) if others else total
 
         return torch.no_grad()(mean)
 

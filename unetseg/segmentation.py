@@ -91,7 +91,10 @@ class Segmentation:
 
     @property
     def agreement(self) -> float | None:
-        """From 0 to 1 how well the scales of the network agree; None of a single one. 1 where none finds anything."""
+        """From 0 to 1 how well the scales of the network agree; 1 where none finds anything.
+
+        None of a single scale, unless the predictor was asked for a thorough agreement.
+        """
         return None if self.agreed is None else agreed(self.agreed)
 
     def found_nothing(self, thresholds: Sequence[float] | None = None, *, cleaning: Cleaning = NOTHING) -> bool:

@@ -52,8 +52,9 @@ def error_left(errors: Sequence[float], trust: Sequence[float], share: float) ->
 
 
 def judged(pictures: Sequence[Judged]) -> dict[str, Any]:
-    """Of a split: error_left, by share set aside, and what the truth itself would leave; foreign pictures and others: how
-    many, and their mean Dice.
+    """Of a split: error_left, by share set aside, and what the truth itself would leave; foreign pictures and others.
+
+    Of these, how many there are, and their mean Dice.
     """
     known = [(p.error, p.agreement) for p in pictures if p.error is not None and p.agreement is not None]
     errors, trust = [error for error, _ in known], [agreement for _, agreement in known]
