@@ -144,8 +144,8 @@ def test_an_easy_task_is_learnt_and_the_checkpoint_is_complete(task: str, folder
     checkpoint = train(recipe, folder, tmp_path / "run")
     assert checkpoint == tmp_path / "run" / "checkpoint"
     assert sorted(path.name for path in checkpoint.iterdir()) == [
-        "README.md", "calibration.json", "config.json", "model.safetensors", "reliability.png", "scores.json",
-        "split.json", "thresholds.png",
+        "README.md", "calibration.json", "config.json", "gate.safetensors", "model.safetensors", "reliability.png",
+        "scores.json", "split.json", "thresholds.png",
     ]  # fmt: skip
     rows = metrics(tmp_path / "run")
     assert [(row["epoch"], row["step"]) for row in rows] == [(str(i), str(i * 7)) for i in range(1, 9)]

@@ -236,7 +236,10 @@ def test_its_colours_are_those_of_the_masks_and_its_ids_those_of_the_recipe() ->
     assert [f"#{color:06x}" for color in script.COLORS.values()] == COLORS
     recipe = Recipe.from_file(TRAINING / "recipes" / "satellite.toml")
     names = [name.replace("ignore", "unlabeled") for name in recipe.data.mask_values.values()]
-    assert dict(zip(recipe.data.mask_values, names, strict=True)) == {str(i): n for i, n in enumerate(script.COLORS)}
+    assert dict(zip(recipe.data.mask_values, names, strict=True)) == {
+        **{str(i): n for i, n in enumerate(script.COLORS)},
+        "255": "unlabeled",
+    }
 
 
 def test_a_mask_with_a_palette_is_read_by_its_colours() -> None:
