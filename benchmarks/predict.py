@@ -187,7 +187,7 @@ def compare(name: str, options: argparse.Namespace) -> None:
     plain = fused(eager).to(predictor.dtype)
     nn.utils.convert_conv2d_weight_memory_format(plain, torch.channels_last)
     compiled = Faster(predictor.network, plain, always=True)
-    ways["compiled network"] = lambda: [compiled(x) for x in prepared]
+    ways["compiled network"] = lambda: [compiled.with_features(x) for x in prepared]
     if openvino := openvino_of(fused(eager), inputs):
         ways["OpenVINO bfloat16"] = openvino
     other = Other(options.against, name) if options.against else None
