@@ -107,6 +107,7 @@ def _serve(writers: list[Connection], arguments: tuple[str, ...], cwd: str, envi
     os.environ.update(environment)
     torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     warnings.simplefilter("error")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
     if arguments[0] == "-m":
         sys.argv = list(arguments[1:])
         sys.path.insert(0, cwd)

@@ -309,7 +309,7 @@ def test_commands_at_once_tear_nothing(model: Path, folder: Path, tmp_path: Path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_what_was_stopped_goes_on(model: Path, tmp_path: Path, number: signal.Signals) -> None:
-    count = 400
+    count = 120
     for seed in range(count):
         draw(tmp_path / "in" / f"{seed}.png", seed)
     command = ("-m", "unetseg", "predict", str(model), "in", "--out", "out")
