@@ -7,7 +7,7 @@ windows: CT in Hounsfield units exported as pictures of 8 bits in other windows,
 units: Dice pooled over each volume, as they are and with proposals accepted.
 turns: validation slices in eight turns and mirror images, and inverted: how many have, with proposals accepted, a Dice
 within 0.02 of the upright one.
-foreign: how many of what kind are called foreign.
+foreign: how many of what kind are called foreign, or get another sentence: of a change, of grey where colour is meant.
 hospitals: a gate of one source's slices alone, met by the slices of the other: how many with a Dice of at least 0.93
 are called foreign, and the mean Dice of those that are and of the others.
 cost: the whole path with its distance and the look at turns against without them.
@@ -132,11 +132,11 @@ def foreign(predictor: Predictor, shared: Path) -> None:
         "photographs": pictures(shared / "pictures" / "pets" / "images", 10),
         "text and noise": written(),
     }
-    print("\n| pictures | called foreign | or a change proposed | count |\n|---|---:|---:|---:|")
+    print("\n| pictures | called foreign | any sentence | count |\n|---|---:|---:|---:|")
     for kind, images in kinds.items():
         found = [predictor(as_ours(image)) for image in images]
         far = [one.distance > one.limit for one in found if one.distance is not None and one.limit is not None]
-        told = [one.proposal is not None or is_far for one, is_far in zip(found, far, strict=True)]
+        told = [bool(one.notices) for one in found]
         print(f"| {kind} | {np.mean(far):.3f} | {np.mean(told):.3f} | {len(far)} |", flush=True)
 
 
