@@ -91,7 +91,7 @@ def upright(view: int) -> Change:
     return Change(view=next(back for back in range(INVERTED) if AFTER[view][back] == 0))
 
 
-LARGEST = 4.0
+LARGEST = 8.0
 """What a picture is enlarged to at most, a side."""
 
 
