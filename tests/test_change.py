@@ -54,8 +54,8 @@ def test_contrast_is_the_same_for_stored_numbers_and_for_values() -> None:
         (Change(view=4), "turned upside down"),
         (Change(inverted=True), "inverted"),
         (Change(window=(0.4, 0.6)), "shown from 40% to 60% of its grey range"),
-        (Change(zoom=2.0), "enlarged to 2 of its size"),
-        (Change(zoom=0.5, view=2), "turned by a quarter to the left and reduced to 0.5 of its size"),
+        (Change(zoom=2.0), "enlarged to 2 times its size"),
+        (Change(zoom=0.5, view=2), "turned by a quarter to the left and reduced to 0.5 times its size"),
     ],
 )
 def test_a_change_in_words(change: Change, words: str) -> None:

@@ -75,7 +75,7 @@ class Change:
             low, high = self.window
             parts.append(f"shown from {low:.0%} to {high:.0%} of its grey range")
         if self.zoom != 1:
-            parts.append(f"{'enlarged' if self.zoom > 1 else 'reduced'} to {self.zoom:g} of its size")
+            parts.append(f"{'enlarged' if self.zoom > 1 else 'reduced'} to {self.zoom:.2g} times its size")
         return " and ".join(parts)
 
 
