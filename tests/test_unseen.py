@@ -230,6 +230,24 @@ def test_a_raster_of_another_resolution_gets_a_proposal(metres: float, zoom: flo
     assert Predictor(network_for(config_for("binary")), device="cpu")(image).notices == ()
 
 
+def test_the_command_explains_a_single_empty_result_and_not_each_of_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = network_for(config_for("binary", working_size=32, thresholds=(1.0,))).save_pretrained(tmp_path / "model")
+    (tmp_path / "in").mkdir()
+    for image in pictures(2):
+        PIL.Image.fromarray(image.pixels[0, ..., 0]).save(tmp_path / "in" / image.name)
+
+    def said(place: str, out: str) -> str:
+        assert main(["predict", str(folder), str(tmp_path / place), "--out", str(tmp_path / out), "--report"]) == 0
+        return capsys.readouterr().err
+
+    assert "note: nothing is found in 0.png: The highest probability of liver is" in said("in/0.png", "one")
+    assert "nothing is found" not in said("in", "many")
+    reports = [json.loads((tmp_path / "many" / f"{n}_report.json").read_text()) for n in (0, 1)]
+    assert all(one["explanation"].startswith("The highest probability of liver is") for one in reports)
+
+
 def test_the_command_accepts_proposals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = config_for("binary", working_size=32)
     predictor = predictor_with_gate(config)

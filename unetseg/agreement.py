@@ -27,12 +27,9 @@ class Agreement:
 
     def update(self, scales: Sequence[Tensor]) -> None:
         """Count some rows: their logits (B,K,n,w) at each scale, brought to one size."""
-        masks = [self._labels(logits[:, :, ::2, ::2]) for logits in scales]
+        masks = [task.decode(logits[:, :, ::2, ::2], self.config) for logits in scales]
         for one, other in itertools.combinations(masks, 2):
             self.counts = self.counts + self._same(one, other)
-
-    def _labels(self, logits: Tensor) -> Tensor:
-        return task.decode(logits, self.config)
 
     def _same(self, one: Tensor, other: Tensor) -> Tensor:
         if self.config.background is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors
@@ -175,7 +175,7 @@ class Gate:
 def _check(path: Path, tensors: Mapping[str, Tensor], config: SegmentationConfig) -> None:
     """ValueError for names, types, shapes or numbers that no gate of this network has."""
     count = features(config)
-    # of a number alone neither
+    # 0 where a tensor has no axis at all, which fits nothing
     rows = next(iter(tensors["known"].shape), 0) if "known" in tensors else 0
     parts = next(reversed(tensors["basis"].shape), 0) if "basis" in tensors else 0
     expected: dict[str, tuple[int, ...]] = {
@@ -222,9 +222,7 @@ def fitted(trained_on: Tensor, intensities: Tensor, *, views: Sequence[Tensor] =
     # each component counts alike: else the strongest, which tell CT from CT, hide what no CT has
     basis = (directions[:kept] * (len(standard) ** 0.5 / strength[:kept, None])).T.contiguous()
     gate = Gate(center, spread, basis, standard @ basis, intensities)
-    if not views:
-        return gate
-    return Gate(center, spread, basis, gate.known, intensities, views=_classifier([gate._standard(x) for x in views]))
+    return replace(gate, views=_classifier([gate._standard(x) for x in views])) if views else gate
 
 
 def evenly_chosen(count: int, most: int) -> list[int]:

@@ -107,10 +107,12 @@ class Worker:
         self.options: dict[str, Any] = json.loads(json.dumps(told))  # as the journal gives them back
         self.stopping = threading.Event()
         self._turn = threading.Semaphore()
+        self._explains = False
 
     def share(self, count: int) -> Share:
         """Get ready for so many inputs."""
         self.stopping.clear()
+        self._explains = count == 1  # among many it is usual, as of the slices of a scan: reports have it
         cores = torch.get_num_threads()
         at_once = max(1, min(AT_ONCE, cores, count)) if self.predictor.device.type == "cpu" else 1
         self._turn = threading.Semaphore(at_once)
@@ -206,7 +208,9 @@ class Worker:
         notices = segmentation.notices
         if segmentation.proposal is not None:
             notices += (f"--accept-proposals segments {image.name} {segmentation.proposal}",)
-        if segmentation.found_nothing(self.task.output.thresholds, cleaning=self.task.output.cleaning):
+        if self._explains and segmentation.found_nothing(
+            self.task.output.thresholds, cleaning=self.task.output.cleaning
+        ):
             notices += (f"nothing is found in {image.name}: {segmentation.explain()}",)
         return Outcome("done", "", written, segmentation.description(), notices, pixels)
 
