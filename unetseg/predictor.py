@@ -21,7 +21,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from . import task
 from .agreement import Agreement
-from .change import AS_IT_IS, LARGEST, NEARLY, Change, nearest, to_ground
+from .change import AS_IT_IS, LARGEST, Change, nearest, to_ground
 from .config import SegmentationConfig
 from .formats import MAX_PIXELS, Image, Place, Raster, Reading, Streamed, as_image, labels_by_rows, read_image, streamed
 from .gate import Gate, evenly_chosen
@@ -237,25 +237,24 @@ class Predictor:
             segmentation, notices=(*segmentation.notices, *said), proposal=proposal, accepted=accepted
         )
 
+    def _metres(self, place: Place | None) -> float | None:
+        """Metres on the ground of a pixel, where that is known of it and of the training."""
+        return place.metres if self.config.ground_resolution is not None and isinstance(place, Raster) else None
+
     def _ground(self, name: str, place: Place | None) -> tuple[str, ...]:
         """What is to be said of the size of its pixels on the ground."""
-        trained_on = self.config.ground_resolution
-        if trained_on is None or not isinstance(place, Raster) or (metres := place.metres) is None:
+        metres, trained_on = self._metres(place), self.config.ground_resolution
+        if metres is None or trained_on is None or to_ground(metres, trained_on, math.inf) is None:
             return ()
         low, high = trained_on
-        if NEARLY * low <= metres <= high / NEARLY:
-            return ()
         return (f"{name} has {metres:.3g} m a pixel on the ground, and this model was trained on {low:g} to {high:g}",)
 
     def _to_ground(self, image: Image) -> Change | None:
+        metres, trained_on = self._metres(image.place), self.config.ground_resolution
         # with a working size the whole picture is brought to it, whatever its pixels are
-        if not self._ground(image.name, image.place) or self.config.working_size is not None:
+        if metres is None or trained_on is None or self.config.working_size is not None:
             return None
-        assert isinstance(image.place, Raster)
-        assert image.place.metres is not None
-        assert self.config.ground_resolution is not None
-        most = min(LARGEST, math.sqrt(MAX_PIXELS / image.pixels[0, ..., 0].size))
-        return to_ground(image.place.metres, self.config.ground_resolution, most)
+        return to_ground(metres, trained_on, min(LARGEST, math.sqrt(MAX_PIXELS / image.pixels[0, ..., 0].size)))
 
     def write(
         self,
