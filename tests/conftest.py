@@ -1,11 +1,20 @@
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from configs import KINDS, config_for
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 
 from unetseg import SegmentationConfig
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
 
 torch.set_num_threads(1)  # on two cores the default number made the tests six times slower
 settings.register_profile("unetseg", deadline=None, derandomize=True, max_examples=40)
@@ -25,3 +34,19 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real headless Chromium."""
+    wanted = os.environ.get("UNETSEG_BROWSER")
+    names = [wanted] if wanted else ["chromium", "chromium-browser", "google-chrome"]
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        if wanted:
+            pytest.fail(f"UNETSEG_BROWSER is {wanted!r}, and there is no such command")
+        pytest.skip("no Chromium on this machine; install Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield browser
+        browser.close()

@@ -21,7 +21,7 @@ from unetseg.process import set_up  # noqa: E402
 set_up()  # before torch comes with what follows
 
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
-from unetseg.fitting.doctor import diagnose, draw_sheet, is_edited, report_text  # noqa: E402
+from unetseg.fitting.doctor import check_page, diagnose, draw_sheet, is_edited, report_text, write_page  # noqa: E402
 from unetseg.fitting.run import begun, check_run_dir  # noqa: E402
 from unetseg.samples import write_samples  # noqa: E402
 
@@ -96,18 +96,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def propose(folder: Path, recipe_path: Path) -> None:
-    """Examine a folder and leave the proposed recipe and a contact sheet; ValueError if a person must answer first."""
+    """Examine a folder; leave recipe, contact sheet and report. ValueError if a person must answer first."""
     options = {"--data": folder, "--run-dir": recipe_path.parent}
     words = [str(word) for option in options.items() for word in option]
     command = shlex.join(["python", "training/train.py", str(recipe_path), *words])
     if is_edited(recipe_path):
         raise ValueError(f"{recipe_path} was edited and is not replaced; remove it, or train with it: {command}")
+    page = recipe_path.with_name("report.html")
+    check_page(page)
     diagnosis = diagnose(folder, progress=True)
     logging.info("%s", report_text(diagnosis))
     recipe_path.parent.mkdir(parents=True, exist_ok=True)
     sheet = recipe_path.with_name("contact_sheet.png")
     draw_sheet(diagnosis, sheet)
     logging.info("contact sheet: %s", sheet)
+    again = shlex.join(["python", "training/train.py", str(folder), "--run-dir", str(recipe_path.parent)])
+    write_page(diagnosis, page, train=command, again=again)
+    logging.info("report: %s", page)
     if diagnosis.recipe is not None:
         diagnosis.write_recipe(recipe_path)
         logging.info("recipe: %s", recipe_path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -256,24 +257,32 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="the folder of images and masks")
     parser.add_argument("--write", type=Path, metavar="RECIPE", help="FOLDER's name.toml unless given")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet; FOLDER's name.png unless given")
+    parser.add_argument("--html", type=Path, metavar="HTML", help="write all of it as one page with pictures too")
     parser.set_defaults(run=_doctor)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from .fitting.doctor import diagnose, draw_sheet, is_edited, report_text
+    from .fitting.doctor import check_page, diagnose, draw_sheet, is_edited, report_text, write_page
 
     folder = options.folder.resolve()
     # a sheet inside the folder would be the next picture to examine
     place = folder.parent if Path.cwd().is_relative_to(folder) else Path()
     recipe, sheet = options.write or place / f"{folder.name}.toml", options.sheet or place / f"{folder.name}.png"
-    for path in (recipe, sheet):
+    for path in filter(None, (recipe, sheet, options.html)):
         check_target(path)
+    if options.html:
+        check_page(options.html)
     if is_edited(recipe):
         raise ValueError(f"{recipe} was edited and is not replaced; remove it, or name another file with --write")
     diagnosis = diagnose(options.folder, progress=True)
     log.info("%s", report_text(diagnosis))
     draw_sheet(diagnosis, sheet)
     log.info("contact sheet: %s", sheet)
+    if options.html:
+        train = shlex.join(["python", "training/train.py", str(recipe), "--data", str(options.folder)])
+        again = shlex.join(["python", "-m", "unetseg", "doctor", str(options.folder), "--html", str(options.html)])
+        write_page(diagnosis, options.html, train=train, again=again)
+        log.info("report: %s", options.html)
     diagnosis.write_recipe(recipe)
     log.info("recipe: %s", recipe)
     return 1 if diagnosis.ambiguous else 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import pytest
 import rasterio
 from affine import Affine
 from configs import config_for, network_for
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from unetseg import Predictor, read_image
 from unetseg.demo.handlers import Page as Handlers
@@ -35,10 +34,6 @@ from unetseg.samples import draw_sample
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 LABELS = {
     "probability": "Probability",
     "thresholded": "Thresholded",
@@ -46,21 +41,6 @@ LABELS = {
     "overlay": "Overlay",
 }
 SECONDS = 60_000  # of patience, in milliseconds: a busy machine is slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    wanted = os.environ.get("UNETSEG_BROWSER")
-    names = [wanted] if wanted else ["chromium", "chromium-browser", "google-chrome"]
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        if wanted:
-            pytest.fail(f"UNETSEG_BROWSER is {wanted!r}, and there is no such command")
-        pytest.skip("no Chromium on this machine; install Debian's package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -895,7 +895,7 @@ def test_training_on_a_folder_stops_with_one_sentence_where_only_a_person_can_an
     run = tmp_path / "runs" / "the scans"
     assert message.startswith("error: to be answered first: 10 masks with in-between values")
     assert "\n" not in message
-    assert {path.name for path in run.iterdir()} == {"recipe.toml", "contact_sheet.png"}
+    assert {path.name for path in run.iterdir()} == {"recipe.toml", "contact_sheet.png", "report.html"}
     # corrected, it is not overwritten; and the sentence says how to train with it
     (run / "recipe.toml").write_text((run / "recipe.toml").read_text().replace("class1", "crack"))
     assert command.main(["the scans", *SHORT]) == 1

@@ -2,7 +2,8 @@
 
 from .contact_sheet import draw_sheet
 from .diagnosis import Diagnosis, diagnose
+from .page import check_page, write_page
 from .proposal import is_edited
 from .report import report_text
 
-__all__ = ["Diagnosis", "diagnose", "draw_sheet", "is_edited", "report_text"]
+__all__ = ["Diagnosis", "check_page", "diagnose", "draw_sheet", "is_edited", "report_text", "write_page"]

@@ -18,8 +18,8 @@ WIDTH = 100
 def report_text(diagnosis: Diagnosis) -> str:
     """How a folder is understood, its labels, and the findings, the heaviest first."""
     lines = [headline(diagnosis)]
-    facts = [f"  {head:<9} {text}" for head, text in _facts(diagnosis)]
-    lines += ["", *facts] if facts else []
+    known = [f"  {head:<9} {text}" for head, text in facts(diagnosis)]
+    lines += ["", *known] if known else []
     if diagnosis.labels is not None:
         lines += ["", "Labels", *_label_lines(diagnosis.labels, len(diagnosis.examined))]
     heads = {"question": "To be answered before training", "warning": "Worth a look", "note": "By the way"}
@@ -46,13 +46,14 @@ def headline(diagnosis: Diagnosis) -> str:
     return f"{name}: {counted(count, 'picture')}{of}, with masks"
 
 
-def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+def facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """How the files lie, sizes and values of the images, groups and split: a word each and what is known."""
     layout = diagnosis.layout.layout
     same = layout.image_name == layout.mask_name
     called = "by the same names" if same else f"{layout.image_name} and {layout.mask_name}"
     where = f"{layout.images} and {layout.masks}" if layout.images != layout.masks else layout.images
     folders = f"; split: {', '.join(layout.split_folders.values())}" if layout.split_folders else ""
-    facts = [("folders", f"{where}, {called}{folders}")] if diagnosis.examined else []
+    known = [("folders", f"{where}, {called}{folders}")] if diagnosis.examined else []
     images = [s.image for s in diagnosis.examined if isinstance(s.image, ImageFacts)]
     if images:
         by_area = sorted({(image.width * image.height, image.width, image.height) for image in images})
@@ -61,9 +62,9 @@ def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
         slices = "" if most == 1 else f", {fewest} to {most} slices" if fewest < most else f", {most} slices each"
         kinds = Counter(("RGB" if image.coloured else "grey") + f" {image.dtype}" for image in images)
         low, high = min(image.low for image in images), max(image.high for image in images)
-        facts.append(("images", f"{sizes} pixels{slices}, {', '.join(kinds)}, values {low:g} to {high:g}"))
+        known.append(("images", f"{sizes} pixels{slices}, {', '.join(kinds)}, values {low:g} to {high:g}"))
     if diagnosis.recipe is not None:
-        facts.append(("groups", diagnosis.grouping.why))
+        known.append(("groups", diagnosis.grouping.why))
     if diagnosis.examples:
         parts = []
         for split in SPLITS:
@@ -72,8 +73,8 @@ def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
             if here:
                 which = some(groups) if len(groups) <= 3 else counted(len(groups), "group")
                 parts.append(f"{split} {len(here):,}" + (f" ({which})" if len(groups) < len(here) else ""))
-        facts.append(("split", ", ".join(parts)))
-    return facts
+        known.append(("split", ", ".join(parts)))
+    return known
 
 
 def _label_lines(labels: Labels, masks: int) -> list[str]:
