@@ -181,7 +181,7 @@ def views(
     try:
         image = read_image(image_file)
         shape = image.pixels.shape[:3]
-        step = max(1, max(shape[1:]) // (2 * side))  # more pixels than that take time and change little
+        step = max(1, round(max(shape[1:]) / (2 * side)))  # more pixels than that take time and change little
         masks, trouble = _masks(mask_file, recipe, config, image)
         shown = telling_slice(masks) if masks is not None and len(masks) == shape[0] > 1 else shape[0] // 2
         slice_ = image.alone(shown)
