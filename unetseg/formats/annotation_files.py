@@ -209,8 +209,9 @@ def _read(path: Path, kind: Kind, reader: Reader) -> None:
         "labelstudio": read_labelstudio,
         "supervisely": read_supervisely,
     }
+    content = _json(path)
     try:
-        readers[kind](_json(path), reader)
+        readers[kind](content, reader)
     # where something else stands than the format has
     except (TypeError, AttributeError, LookupError, ValueError) as error:
         words = f" ({error})" if type(error) is ValueError else ""
