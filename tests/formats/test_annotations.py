@@ -14,11 +14,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import shapely
+from annotation_codes import compressed, packed, png
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from test_annotation_shapes import compressed, packed, png
 
 from unetseg.formats.annotation_files import annotation_files, kind_of, read_annotations, read_labelmap
 from unetseg.formats.annotation_ground import placed
