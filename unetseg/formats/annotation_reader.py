@@ -133,9 +133,10 @@ def most_pixels(height: object, width: object) -> int:
 
 
 def numbers_of(values: Sequence[Any]) -> Ring:
-    if any(isinstance(value, bool) for value in values):
+    """Finite numbers (n,), which may be written as texts."""
+    if bool in set(map(type, values)):
         raise ValueError("a coordinate is no number")
-    numbers = np.array([float(value) for value in values], dtype=np.float64)
+    numbers = np.fromiter(map(float, values), dtype=np.float64, count=len(values))
     if not np.isfinite(numbers).all():
         raise Unfit("degenerate", "has a coordinate that is no finite number")
     return numbers
@@ -143,15 +144,12 @@ def numbers_of(values: Sequence[Any]) -> Ring:
 
 def ring_of(points: Ring) -> Ring:
     """Corners (n,2) that enclose something."""
-    across, down = (points - points[:1]).T if len(points) else (np.zeros(0), np.zeros(0))
-    distinct = len(np.unique(points, axis=0))
-    if distinct < 3:
-        raise Unfit(
-            "degenerate", f"has {distinct} different corner{'s' * (distinct != 1)}, an outline has three or more"
-        )
-    if not np.any(across[1:-1] * down[2:] - across[2:] * down[1:-1]):
-        raise Unfit("degenerate", "encloses nothing: its corners lie on a line")
-    return points
+    x, y = (points - points[:1]).T
+    if np.any(x[1:-1] * y[2:] - x[2:] * y[1:-1]):  # a triangle of the first corner has an area
+        return points
+    if (distinct := len(np.unique(points, axis=0))) < 3:
+        raise Unfit("degenerate", f"has {distinct} different corners, and an outline three or more")
+    raise Unfit("degenerate", "encloses nothing: its corners lie on a line")
 
 
 def box_of(
