@@ -209,10 +209,12 @@ def test_folders_that_fit_alike_are_shown_with_a_picture_of_each(tmp_path: Path)
     for name, tone in (("depth", 0), ("rgb", 200)):
         put(folder / name / "p0_0.png", np.repeat(np.uint8([[tone, 255]]), 30, axis=1))
     candidates = tuple(Candidate("images", name, folder / name / "p0_0.png") for name in ("depth", "rgb"))
-    asked = Finding("question", "rgb and depth fit the masks alike", "take one out", ())
-    diagnosis = replace(diagnose(folder), candidates=candidates, findings=(asked,))
+    names = tuple(f"{name}/p0_0.png" for name in ("depth", "rgb"))
+    others = Finding("question", "another thing", "mend it", ("images/p0_0.png",))
+    asked = Finding("question", "two sets of images fit the same masks", "take one out", names)
+    diagnosis = replace(diagnose(folder), candidates=candidates, findings=(others, asked))
     found = written(diagnosis, tmp_path / "report.html")
-    assert found.text_of("b")[:2] == ["images: depth", "images: rgb"]
+    assert found.text_of("b")[:3] == ["images/p0_0.png", "images: depth", "images: rgb"]
     assert found.pictures()["images: depth"].shape[1] == page.SIDE
     draw_sheet(diagnosis, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:

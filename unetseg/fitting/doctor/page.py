@@ -31,6 +31,7 @@ SIDE = 320
 MOST = 60
 """So many pictures are looked through in a minute."""
 FEW = 4
+"""Of the pairs that a finding names so many are shown; of pictures alone, which take half the place, twice as many."""
 MOST_BYTES = 7_500_000
 """Of all pictures, as the page holds them: with them it can still be mailed."""
 MOST_NAMES = 500
@@ -135,18 +136,12 @@ class _Figures:
 
 def _page(diagnosis: Diagnosis, train: str, again: str) -> str:
     of_finding = [_cells(diagnosis, finding) for finding in diagnosis.findings]
-    rivals = diagnosis.candidates
-    if rivals and diagnosis.ambiguous:
-        asks = [any(rival.name in finding.what for rival in rivals) for finding in diagnosis.findings]
-        of_finding[asks.index(True) if any(asks) else 0] = [
-            _Cell(f"{rival.what}: {rival.name}", (rival.example, None), stored=True) for rival in rivals
-        ]
     sheet = [_Cell(named(image, diagnosis.folder), (image, mask)) for image, mask in chosen(diagnosis, MOST)[0]]
-    few = FEW if not rivals else max(FEW, len(rivals))
-    figures = _Figures(diagnosis, [*(cell for cells in of_finding for cell in cells[:few]), *sheet])
+    shown = [cells[: 2 * FEW if cells[:1] and cells[0].stored else FEW] for cells in of_finding]
+    figures = _Figures(diagnosis, [*(cell for cells in shown for cell in cells), *sheet])
     articles: dict[str, list[str]] = {"question": [], "warning": [], "note": []}
-    for finding, cells in zip(diagnosis.findings, of_finding, strict=True):
-        articles[finding.weight].append(_article(finding, figures.of(cells[:few]), len(cells)))
+    for finding, cells, few in zip(diagnosis.findings, of_finding, shown, strict=True):
+        articles[finding.weight].append(_article(finding, figures.of(few), len(cells)))
     parts = {
         "questions": ("To be answered before training", articles["question"]),
         "warnings": ("Worth a look", articles["warning"]),
@@ -233,7 +228,10 @@ def _article(finding: Finding, figures: Sequence[str], count: int) -> str:
 
 
 def _cells(diagnosis: Diagnosis, finding: Finding) -> list[_Cell]:
-    """The pairs that a finding names, or else the files, or a picture of each folder."""
+    """The candidates that a finding names, or the pairs, or else the files, or a picture of each folder."""
+    rivals = [one for one in diagnosis.candidates if named(one.example, diagnosis.folder) in finding.names]
+    if len(rivals) > 1:
+        return [_Cell(f"{one.what}: {one.name}", (one.example, None), stored=True) for one in rivals]
     cells = [_Cell(name, files) for name, files in concerned(diagnosis, finding.names).items()]
     for name in finding.names if not cells else ():
         path = diagnosis.folder / name
