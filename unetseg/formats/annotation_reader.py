@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .annotation_shapes import Ellipse, Polygons, Ring
+from .annotation_shapes import FAR, Ellipse, Polygons, Ring
 from .annotations import GIVEN, Annotated, AnnotatedObject, Problem, What, reach_problem
 from .image import MAX_PIXELS
 
@@ -133,12 +133,12 @@ def most_pixels(height: object, width: object) -> int:
 
 
 def numbers_of(values: Sequence[Any]) -> Ring:
-    """Finite numbers (n,), which may be written as texts."""
+    """Finite numbers (n,) of a possible size, which may be written as texts."""
     if bool in set(map(type, values)):
         raise ValueError("a coordinate is no number")
     numbers = np.fromiter(map(float, values), dtype=np.float64, count=len(values))
-    if not np.isfinite(numbers).all():
-        raise Unfit("degenerate", "has a coordinate that is no finite number")
+    if not (np.abs(numbers) <= FAR).all():  # nor is any of those that are no number
+        raise Unfit("degenerate", f"has a coordinate that is no number up to {FAR:,.0f}")
     return numbers
 
 

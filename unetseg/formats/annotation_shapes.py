@@ -256,9 +256,10 @@ def _ellipse(shape: Ellipse, window: Window) -> NDArray[np.bool_]:
     rows, columns = (np.arange(side.start, side.stop) + 0.5 for side in window)
     x, y = columns[None, :] - shape.x, rows[:, None] - shape.y
     cosine, sine = math.cos(math.radians(shape.degrees)), math.sin(math.radians(shape.degrees))
-    inside: NDArray[np.bool_] = (
-        ((x * cosine + y * sine) / shape.radius_x) ** 2 + ((y * cosine - x * sine) / shape.radius_y) ** 2
-    ) <= 1
+    with np.errstate(over="ignore"):  # of a tiny radius
+        inside: NDArray[np.bool_] = (
+            ((x * cosine + y * sine) / shape.radius_x) ** 2 + ((y * cosine - x * sine) / shape.radius_y) ** 2
+        ) <= 1
     return inside
 
 

@@ -85,7 +85,7 @@ def _labelstudio_shape(value: dict[str, Any], height: int, width: int) -> Shape:
             raise Unfit("no area", "is an open outline, which has no area")
         points = np.reshape(numbers_of([number for point in value["points"] for number in point]), (-1, 2))
         return Polygons(((ring_of(points * (across, down)),),))
-    turn = float(value.get("rotation") or 0)
+    turn = numbers_of([value.get("rotation") or 0])[0]
     if "radiusX" in value:
         x, y, radius_x, radius_y = numbers_of([value[key] for key in ("x", "y", "radiusX", "radiusY")])
         return ellipse_of(x * across, y * down, radius_x * across, radius_y * down, degrees=turn)

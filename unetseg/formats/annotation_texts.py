@@ -41,16 +41,16 @@ def read_cvat(root: ET.Element, reader: Reader) -> None:
 
 
 def _cvat_shape(entry: ET.Element) -> Shape:
-    kind, numbers = entry.tag, {key: value for key, value in entry.attrib.items() if key not in ("label", "source")}
+    kind, numbers = entry.tag, entry.attrib
     if kind == "polygon":
         pairs = [pair.split(",") for pair in numbers["points"].split(";")]
         return Polygons(((ring_of(np.reshape(numbers_of([x for pair in pairs for x in pair]), (-1, 2))),),))
     if kind == "box":
         x1, y1, x2, y2 = numbers_of([numbers[key] for key in ("xtl", "ytl", "xbr", "ybr")])
-        return box_of(x1, y1, x2, y2, degrees=float(numbers.get("rotation", 0)))
+        return box_of(x1, y1, x2, y2, degrees=numbers_of([numbers.get("rotation", 0)])[0])
     if kind == "ellipse":
         x, y, radius_x, radius_y = numbers_of([numbers[key] for key in ("cx", "cy", "rx", "ry")])
-        return ellipse_of(x, y, radius_x, radius_y, degrees=float(numbers.get("rotation", 0)))
+        return ellipse_of(x, y, radius_x, radius_y, degrees=numbers_of([numbers.get("rotation", 0)])[0])
     if kind == "mask":
         left, top, width, height = (int(numbers[key]) for key in ("left", "top", "width", "height"))
         return checked_runs([int(n) for n in numbers["rle"].split(",")], height, width, left=left, top=top)
