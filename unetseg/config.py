@@ -20,7 +20,8 @@ SINCE = {"ground_resolution": 2}
 """Fields that a lower format has not."""
 MOST_PARAMETERS = 100_000_000
 """A config that asks for more is refused: it may come from anybody."""
-STATISTICS = ("running_mean", "running_var")
+VARIANCE = "running_var"
+STATISTICS = ("running_mean", VARIANCE)
 """What a batch norm keeps beside its weights, and no step of an optimizer changes."""
 
 Task = Literal["binary", "multiclass", "one-vs-rest"]
