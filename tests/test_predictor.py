@@ -170,6 +170,23 @@ def test_what_does_not_fit_is_said(picture: str | NDArray[np.generic], message: 
         predictor_for(config_for("binary"))(picture)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_logits_that_are_no_numbers_are_an_error_that_names_the_picture(tmp_path: Path, precision: Any) -> None:  # noqa: ANN401
+    """Weights that are numbers, but so large that what the network makes of them is none."""
+    network = network_for(config_for("binary", **RGB))
+    network.head.weight.data.fill_(3e38)
+    network.expanding[-1][4].bias.data.fill_(100)
+    predictor = Predictor(network, device="cpu", precision=precision)
+    path = tmp_path / "a.tif"
+    PIL.Image.fromarray(np.repeat(PICTURE[..., None], 3, axis=2)).save(path)
+    words = rf"^of a\.tif the network makes numbers that are not finite \({precision} on cpu\): "
+    with pytest.raises(ValueError, match=words):
+        predictor(path)
+    with pytest.raises(ValueError, match=words):
+        predictor.write(path, tmp_path / "labels.tif")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
+
+
 # --- views ------------------------------------------------------------------------------------------------------
 
 

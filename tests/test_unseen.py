@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from configs import config_for, network_for
+from configs import RGB, config_for, network_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_gate import intensities
@@ -61,6 +61,18 @@ def test_a_foreign_picture_is_told_and_a_familiar_one_is_not() -> None:
     told = foreign.report()
     assert (told["distance"], told["limit"], told["agreement"]) == (foreign.distance, foreign.limit, foreign.agreement)
     assert (told["proposal"], told["accepted"]) == ("inverted", None)
+
+
+@pytest.mark.parametrize("working_size", [None, 16])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_a_grey_picture_of_any_type_is_looked_at_as_colour(dtype: type[np.generic], working_size: int | None) -> None:
+    """Grey is shown to a network of three channels; what is proposed of it is looked at in the same way."""
+    predictor = predictor_with_gate(config_for("binary", **RGB, working_size=working_size), limit=0.0)
+    top = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
+    grey = np.round(pictures(1)[0].pixels[0, ..., 0] / 255 * top).astype(dtype)
+    found, colour = predictor(grey), predictor(np.repeat(grey[..., None], 3, axis=2))
+    assert torch.equal(found.logits, colour.logits)
+    assert found.distance == colour.distance
 
 
 def test_an_accepted_proposal_gives_the_labels_of_the_changed_picture() -> None:

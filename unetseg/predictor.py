@@ -200,6 +200,8 @@ class Predictor:
             for top, bottom in bands(size[0]):
                 logits[some, :, top:bottom] = rows(top, bottom)
         counts = [len(image.pixels) for image in images]
+        for image, found in zip(images, torch.split(logits, counts), strict=True):
+            self._check(found, image.name)
         features = torch.split(torch.cat([one.features for one in seen]), counts)
         alike: Sequence[Tensor | None] = [None] * len(images)
         if len(self.seen_at) > 1:
@@ -285,7 +287,9 @@ class Predictor:
             with labels_by_rows(path, raster.place, self.config, kind) as write, ThreadPoolExecutor(1) as pool:
                 behind: Future[None] | None = None
                 for top, bottom in bands(raster.shape[0]):
-                    labels = task.decode(rows(top, bottom), self.config, thresholds)[0].numpy()
+                    found = rows(top, bottom)
+                    self._check(found, raster.image.name)
+                    labels = task.decode(found, self.config, thresholds)[0].numpy()
                     valid = None if masks is None else masks(top, bottom)[1]
                     if behind is not None:
                         behind.result()
@@ -317,6 +321,14 @@ class Predictor:
         """How the network runs: precision, device, whether it is compiled; labels differ by them in a few pixels."""
         said = f"{str(self.dtype).removeprefix('torch.')} on {self.device.type}"
         return said if self.faster is None else f"{said}, {self.faster.said}"
+
+    def _check(self, logits: Tensor, name: str) -> None:
+        """ValueError for logits that are no numbers: decoded, they would be labels like any others."""
+        if not logits.isfinite().all():
+            raise ValueError(
+                f"of {name} the network makes numbers that are not finite ({self.runs}): its weights are too large, or "
+                "the values of the picture; get or train the weights anew, or take float32"
+            )
 
     def _rows(self, opened: Callable[[], Rows], stored: tuple[int, int], size: tuple[int, int], seen: _Seen) -> Rows:
         """Logits (B,K,n,w) at a size, the mean of those at every scale.

@@ -52,7 +52,7 @@ def scaled(pixels: NDArray[Any], between: Ranges, config: SegmentationConfig) ->
     x = torch.from_numpy(np.moveaxis(pixels, -1, 1).astype(np.float32, order="C"))  # (D,C,H,W)
     x = _match_channels(x, config)
     if between is None:
-        return x
+        return x.contiguous()  # grey as colour would be one channel seen three times, which nothing may write to
     lows, highs = torch.tensor(between, dtype=torch.float32).T[..., None, None].unbind()  # (C,1,1) each
     return (x - lows).div_(highs - lows).clamp_(0, 1)
 
@@ -256,6 +256,8 @@ def restored(logits: Tensor, height: int, width: int) -> Iterator[Tensor]:
 
 def _resized(x: Tensor, shape: tuple[int, int]) -> Tensor:
     size = (x.shape[2], x.shape[3])
+    if size == shape:
+        return x
     return resized(lambda top, bottom: x[:, :, top:bottom], size, shape, antialias=True)(0, shape[0])
 
 

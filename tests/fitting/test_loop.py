@@ -535,10 +535,36 @@ def test_a_damaged_state_is_told_with_a_way_out(
 
 
 def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(folder: Path, tmp_path: Path) -> None:
-    message = refusal(recipe_for(learning_rate=1e12), folder, tmp_path)
-    assert "the loss became nan at step" in message
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "segmentation_loss", lambda *_, **__: torch.tensor(torch.nan, requires_grad=True))
+        message = refusal(recipe_for(epochs=1), folder, tmp_path)
+    assert "the loss became nan at step 0 on p" in message
     assert "lower learning_rate" in message
     assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("rate", [1e12, 1e30])
+def test_the_step_that_leaves_the_range_is_named_and_what_was_saved_stays(
+    rate: float, optimizer: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rate is a sound one in the first epoch."""
+    usual = loop.learning_rate
+    saved: dict[Path, bytes] = {}
+
+    def rates(step: int, per_epoch: int, train: Train) -> float:
+        if step < 4:
+            return usual(step, per_epoch, train)
+        saved.update({path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
+        return rate
+
+    monkeypatch.setattr(loop, "learning_rate", rates)
+    message = refusal(recipe_for(optimizer=optimizer), folder, tmp_path)
+    assert re.search(r"step 4 took the weights out of range \(their norm is \S+\), at a learning rate of ", message)
+    assert "--run-dir with a lower one" in message
+    assert tmp_path / "checkpoint" / "model.safetensors" in saved
+    assert all(path.read_bytes() == content for path, content in saved.items())
+    assert hub.load(tmp_path / "checkpoint")
 
 
 def test_a_loss_that_is_no_number_names_the_pictures_also_after_a_resumption(
@@ -550,7 +576,7 @@ def test_a_loss_that_is_no_number_names_the_pictures_also_after_a_resumption(
         with pytest.raises(Stopped):
             train(recipe, folder, tmp_path)
     tensors, metadata = state_of(tmp_path)
-    tensors["network.head.bias"].fill_(torch.nan)
+    tensors["network.head.bias"].fill_(3e38)
     save_file(tensors, tmp_path / "state.safetensors", metadata)
     names: list[str] = []
     with monkeypatch.context() as patch:

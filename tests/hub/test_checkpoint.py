@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,31 @@ def test_weights_that_do_not_belong_to_the_config_are_refused(
         ValueError, match=rf"model\.safetensors:? {re.escape(message)}; it does not belong to this config\.json$"
     ):
         hub.load(checkpoint)
+
+
+NO_NUMBERS = {
+    "a NaN": ("head.weight", torch.nan, "holds numbers that are not finite"),
+    "an infinity": ("contracting.0.0.weight", -torch.inf, "holds numbers that are not finite"),
+    "a NaN of a norm": ("expanding.0.1.running_mean", torch.nan, "holds numbers that are not finite"),
+    "a negative variance": ("contracting.1.4.running_var", -0.5, r"holds a negative variance \(-0\.5\)"),
+}
+
+
+@pytest.mark.parametrize("opened", [hub.load, UNet.from_pretrained, Predictor.from_pretrained])
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_weights_that_no_network_can_have_are_neither_loaded_nor_saved(
+    checkpoint: Path, kind: str, opened: Callable[[Path], object]
+) -> None:
+    name, value, words = NO_NUMBERS[kind]
+    weights = load((checkpoint / WEIGHTS).read_bytes())
+    weights[name].view(-1)[-1] = value
+    save_file(weights, checkpoint / WEIGHTS)
+    with pytest.raises(ValueError, match=rf"model\.safetensors is damaged: {name} {words}; get or save it again$"):
+        opened(checkpoint)
+    before = contents(checkpoint.parent)
+    with pytest.raises(ValueError, match=rf"checkpoint is not written: {name} {words}, which no one could load; "):
+        hub.save(checkpoint, SegmentationConfig.from_file(checkpoint / CONFIG), weights)
+    assert contents(checkpoint.parent) == before
 
 
 def test_weights_of_another_network_are_refused(checkpoint: Path) -> None:

@@ -18,6 +18,7 @@ from .ground import Raster, quiet_gdal
 from .image import MAX_PIXELS, Image, Reading
 from .libraries import imported
 from .raster import BY_ROWS, ORIENTATION, is_wide_png, tiff_tags
+from .rows import missing_of_tiff, refuse_missing
 
 RED_GREEN_BLUE = tuple(rf"(?:{names})(?![a-z0-9])" for names in ("red|r|b0?4", "green|g|b0?3", "blue|b|b0?2"))
 """How names of bands begin: words, or the numbers of Sentinel-2."""
@@ -41,7 +42,7 @@ class _Header:
 
     block: bytes that are decoded at once. top: the largest number of its integers, None where that isn't said.
     fill: whether it names a _FillValue. points: what places it instead of a transform.
-    orientation: of TIFF 6.0; 1 is upright.
+    orientation: of TIFF 6.0; 1 is upright. missing: rows that it does not hold.
     """
 
     place: Raster
@@ -58,6 +59,7 @@ class _Header:
     frames: int
     points: str | None
     orientation: int
+    missing: int
 
     @property
     def count(self) -> int:
@@ -288,7 +290,8 @@ def _header(dataset: Any, source: Path | bytes) -> _Header:  # noqa: ANN401, ras
         top = 2 ** int(bits) - 1 if bits and top is None else top
     with ExitStack() as stack:
         file = io.BytesIO(source) if isinstance(source, bytes) else stack.enter_context(source.open("rb"))
-        orientation = tiff_tags(file).get(ORIENTATION, (1,))[0]
+        directory = tiff_tags(file)
+    orientation = directory.get(ORIENTATION, (1,))[0]
     together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1
     place = Raster(
         dataset.crs.to_wkt() if dataset.crs else None,
@@ -312,6 +315,7 @@ def _header(dataset: Any, source: Path | bytes) -> _Header:  # noqa: ANN401, ras
         max(1, len(dataset.subdatasets)),
         points if place.transform is None else None,
         orientation if place.transform is None and points is None and orientation in range(2, 9) else 1,
+        missing_of_tiff(directory),
     )
 
 
@@ -332,6 +336,7 @@ def _scaling(dataset: Any, tags: dict[str, str]) -> tuple[tuple[float, ...], tup
 
 def _check(header: _Header, name: str, max_pixels: int) -> None:
     height, width = header.place.shape
+    refuse_missing(header.missing, height, name)
     if height * width > max_pixels:
         raise ValueError(
             f"{name} ({width} x {height}) is larger than the limit of {max_pixels / 1e6:.0f} megapixels{BY_ROWS}"

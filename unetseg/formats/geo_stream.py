@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from .geo import Source, narrow, opened, turned_place
 from .ground import Raster
 from .image import MAX_PIXELS, Image, Reading
-from .raster import HEIGHT, TIFF, WIDTH, is_simple_tiff, tiff_tags
+from .raster import TIFF, is_simple_tiff, tiff_tags
+from .rows import HEIGHT, WIDTH
 
 MAX_BLOCK = 2**29
 """Bytes, of 8 for each number: a block is in memory at once, and so is a row of them."""

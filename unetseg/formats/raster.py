@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageOps
+from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
@@ -20,6 +21,7 @@ from ..config import IGNORE, hex_to_rgb
 from ..files import whole
 from .image import MAX_PIXELS, Image, Reading, as_image
 from .quiet import quiet
+from .rows import JPEG_BLOCK, SIZES, grey_rows, missing_of_png, missing_of_tiff, refuse_missing
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 # modes that hold the values as stored; any other mode is converted to RGB
@@ -34,11 +36,11 @@ BY_ROWS = (
     " in memory; Predictor.write, and the predict command, segment it row by row; else reduce it or cut it into parts"
 )
 """What to do with a TIFF that is too large."""
-WIDTH, HEIGHT, ORIENTATION = 256, 257, 274
+ORIENTATION = 274
 GREY, PALETTE = 1, 3  # of PhotometricInterpretation
 COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # none, fax, LZW, JPEG, deflate, PackBits
 PLACED = {33550, 33922, 34264, 34735, 42113}  # GeoTIFF, and GDAL's nodata
-TAGS = {WIDTH, HEIGHT, 258, 259, 262, 266, ORIENTATION, 277, 281, 284, 338, 339, *PLACED}
+TAGS = {258, 259, 262, 266, ORIENTATION, 277, 281, 284, 338, 339, *SIZES, *PLACED}
 
 
 def read_picture(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
@@ -47,13 +49,18 @@ def read_picture(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
     Raises ValueError in one sentence for anything that is not a readable picture of at most `max_pixels`.
     """
     value_range = reading.get("value_range")
-    picture, name = _open(source, reading.get("name"), reading.get("max_pixels", MAX_PIXELS))
-    is_pnm = picture.format == "PPM"
+    stored, name = _open(source, reading.get("name"), reading.get("max_pixels", MAX_PIXELS))
+    is_pnm, is_jpeg = stored.format == "PPM", stored.format in ("JPEG", "MPO")
     notices = []
     transparent = f"{name} is partly transparent; what is transparent is read as black"
-    if (frames := _frames(picture)) > 1:
+    if (frames := _frames(stored)) > 1:
         notices.append(f"{name} has {frames} frames; the first is used")
-    picture = _decoded(picture, name)
+    picture = _decoded(stored, name)
+    if is_jpeg and (rows := grey_rows(np.asarray(stored))) >= JPEG_BLOCK:
+        notices.append(
+            f"the last {rows} rows of {name} are of one grey, as they are shown where a JPEG lacks its end; get it "
+            "again if they should not be"
+        )
     sixteen_bits = picture.mode.startswith("I;16")
     if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or ("transparency" in picture.info and not sixteen_bits):
         picture = picture.convert("RGBA")
@@ -80,13 +87,13 @@ def read_numbers(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     Raises ValueError for a file that is no picture, for JPEG, which does not keep label values, and for what would
     be lost: further frames, fractions, a mask that only the transparency shows.
     """
-    picture, name = _open(path, None, max_pixels)
-    if picture.format in ("JPEG", "MPO"):
+    stored, name = _open(path, None, max_pixels)
+    if stored.format in ("JPEG", "MPO"):
         raise ValueError(f"{name} is a JPEG, which blurs label values; save masks as PNG")
-    if (frames := _frames(picture)) > 1:
+    if (frames := _frames(stored)) > 1:
         raise ValueError(f"{name} has {frames} frames, and a mask has one; save each as a file of its own")
-    spread = SPREAD.get(str(picture.tile[0][-1]), 1) if isinstance(picture, PngImageFile) else 1
-    picture = _decoded(picture, name)
+    spread = SPREAD.get(str(stored.tile[0][-1]), 1) if isinstance(stored, PngImageFile) else 1
+    picture = _decoded(stored, name)
     if picture.mode in ("LA", "PA", "RGBA") and _only_transparency_differs(picture):
         raise ValueError(f"{name} is of one colour and shows its mask by transparency alone; save that as grey PNG")
     if picture.mode in ("LA", "PA"):
@@ -205,7 +212,7 @@ def write_labels(
     return path
 
 
-def _open(source: Path | bytes, name: str | None, max_pixels: int) -> tuple[PIL.Image.Image, str]:
+def _open(source: Path | bytes, name: str | None, max_pixels: int) -> tuple[ImageFile, str]:
     name = name or ("picture" if isinstance(source, bytes) else Path(source).name)
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
@@ -222,7 +229,7 @@ def _open(source: Path | bytes, name: str | None, max_pixels: int) -> tuple[PIL.
         raise ValueError(f"{name} {too_large}") from None
     # Pillow's plugins raise almost anything on a broken header
     except Exception as error:
-        what = "" if isinstance(error, PIL.UnidentifiedImageError) else f" ({error})"
+        what = "" if isinstance(error, PIL.UnidentifiedImageError) else f" ({_line(error)})"
         raise ValueError(
             f"{name} is not a readable picture{what}; expected PNG, JPEG, TIFF, BMP, GIF, WebP or PNM"
         ) from None
@@ -233,11 +240,24 @@ def _open(source: Path | bytes, name: str | None, max_pixels: int) -> tuple[PIL.
     return picture, name
 
 
-def _decoded(picture: PIL.Image.Image, name: str) -> PIL.Image.Image:
+def _decoded(picture: ImageFile, name: str) -> PIL.Image.Image:
+    assert isinstance(picture.fp, io.BytesIO)
+    data = picture.fp.getvalue()
     try:
         with quiet():
             picture.load()
-            return ImageOps.exif_transpose(picture)
+            transposed = ImageOps.exif_transpose(picture)
     # as above: a truncated or damaged body
     except Exception as error:
-        raise ValueError(f"{name} is damaged or cut off ({error}); save or download it again") from None
+        raise ValueError(f"{name} is damaged or cut off ({_line(error)}); save or download it again") from None
+    # Pillow leaves them black
+    if isinstance(picture, PngImageFile):
+        refuse_missing(missing_of_png(picture, data), picture.height, name)
+    if isinstance(picture, TiffImageFile):
+        refuse_missing(missing_of_tiff(tiff_tags(io.BytesIO(data))), picture.height, name)
+    return transposed
+
+
+def _line(error: Exception) -> str:
+    """What a library says, in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -5,6 +5,7 @@ What goes over the network is in `download` and `upload`.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import safetensors
 
-from ..config import SegmentationConfig
+from ..config import VARIANCE, SegmentationConfig
 from ..files import COMPANIONS, CONFIG, README, WEIGHTS, explained
 from . import download, model_card
 from .download import Access, Source
@@ -103,7 +104,20 @@ def load(folder: Path) -> tuple[SegmentationConfig, dict[str, Tensor]]:
         got, fits = _kind(weight.dtype, weight.shape), _kind(torch.float32 if shape else torch.int64, shape)
         if got != fits:
             raise ValueError(f"{path}: {key} is {got}, expected {fits}; it does not belong to this {CONFIG}")
+    if wrong := faulty(weights):
+        raise ValueError(f"{path} is damaged: {wrong}; get or save it again")
     return config, weights
+
+
+def faulty(weights: Mapping[str, Tensor]) -> str | None:
+    """What no network can have among its weights, in words: a number that isn't finite, or a variance below 0."""
+    for key, weight in weights.items():
+        low, high = (float(edge) for edge in weight.aminmax()) if weight.is_floating_point() else (0.0, 0.0)
+        if not -math.inf < low <= high < math.inf:
+            return f"{key} holds numbers that are not finite"
+        if key.endswith(VARIANCE) and low < 0:
+            return f"{key} holds a negative variance ({low:g})"
+    return None
 
 
 def save(
@@ -114,10 +128,12 @@ def save(
 ) -> Path:
     """Write a checkpoint whole or not at all; one that is there already is replaced.
 
-    files: what else belongs into it by name, e.g. README.md, split.json.
+    files: what else belongs into it by name, e.g. README.md, split.json. Raises ValueError for `faulty` weights.
     """
     from safetensors.torch import save as as_bytes
 
+    if wrong := faulty(weights):
+        raise ValueError(f"{folder} is not written: {wrong}, which no one could load; train with a lower learning_rate")
     # contiguous: safetensors refuses channels_last. Not save_file, whose files only their owner can read
     data = as_bytes({k: v.detach().cpu().contiguous() for k, v in weights.items()})
     return replace(folder, {CONFIG: config.to_json(), WEIGHTS: data, **(files or {})})
