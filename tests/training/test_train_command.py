@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from unetseg import hub
 from unetseg.fitting import Recipe, fit
+from unetseg.fitting.lock import alone
 from unetseg.samples import write_samples
 
 SCRIPT = Path(__file__).parents[2] / "training" / "train.py"
@@ -237,6 +238,18 @@ def test_folds_come_before_the_run_and_are_summed_up(
     (run / "state.safetensors").unlink()  # as while folds are trained
     assert command.main(arguments) == 1
     assert "holds a run already; go on with --resume" in caplog.text
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_a_run_that_goes_on_elsewhere_is_neither_resumed_nor_replaced(
+    resume: list[str], command: ModuleType, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "recipe.toml").write_text("as it was")
+    (tmp_path / "state.safetensors").touch()
+    with alone(tmp_path):
+        assert command.main([str(folder / "data"), "--run-dir", str(tmp_path), *resume]) == 1
+    assert re.search(r"in use by process \d+ on .*, which trains in it; wait, or name another --run-dir", caplog.text)
+    assert (tmp_path / "recipe.toml").read_text() == "as it was"
 
 
 def test_ctrl_c_saves_also_where_workers_are_processes_of_their_own_making(folder: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ..formats import read_image
 from ..predictor import usable
 from . import distributed
 from .data.folder import Example, find_examples, read_truth
+from .lock import alone, refuse_running
 from .loop import fit_examples
 from .memory import keep_freed_memory
 from .recipe import Recipe
@@ -51,7 +52,7 @@ def fit(
     examples = find_examples(recipe.data, data, recipe.train.seed)
     if recipe.data.group_column is None and recipe.data.group_pattern is None:
         log.info("every picture counts as a group of its own; if several show one patient or place, name group_pattern")
-    with distributed.processes(usable(device)):
+    with distributed.processes(usable(device)), distributed.first_holds(alone(run_dir)):
         held_out = _cross_validate(
             recipe, examples, run_dir, folds, resume=resume, init=init, device=device, tensorboard=tensorboard
         )
@@ -63,7 +64,9 @@ def fit(
 
 
 def check_run_dir(run_dir: Path, *, resume: bool, folds: int) -> None:
-    """ValueError where a run would be overwritten, or is to be resumed but not there or begun otherwise."""
+    """ValueError where a run would be overwritten, goes on elsewhere, or is to be resumed but not there."""
+    if not distributed.launched():  # of several processes, the first may hold it already
+        refuse_running(run_dir)
     if not resume and begun(run_dir):
         raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
     if resume and not begun(run_dir):
