@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from .files import read_json
+
 IGNORE = 255
 """The label id that no loss and no score ever sees."""
 FORMAT = 2
@@ -194,11 +196,7 @@ class SegmentationConfig(BaseModel):
 
         Raises ValueError with one sentence that names the file and the field.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-            fields = json.loads(text)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path} is not a readable JSON file: {error}") from None
+        fields = read_json(path)
         if not isinstance(fields, dict):
             raise ValueError(f"{path} holds a {type(fields).__name__}, expected a JSON object of fields")
         if type(number := fields.get("format")) is int and number > FORMAT:
@@ -214,15 +212,17 @@ class SegmentationConfig(BaseModel):
         if missing and not unknown:
             raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; every field of the format must be there")
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate_json(json.dumps(fields))
         except ValidationError as error:
             raise ValueError(f"{path}: {explain(error, cls)}") from None
+        except RecursionError:
+            raise ValueError(f"{path} is nested too deep for a config; get or save it again") from None
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first problem of a validation as one sentence: where, what was wrong, what came, what may be meant."""
     first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
-    where = ".".join(str(part) for part in first["loc"])
+    where = _short(".".join(str(part) for part in first["loc"]))
     if first["type"] == "extra_forbidden":
         known = _field_names(model, first["loc"][:-1])
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
@@ -234,8 +234,14 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if not where:
         return message
     # of a check across fields the whole section came
-    came = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    came = "" if isinstance(first["input"], dict) else f", got {_short(repr(first['input']))}"
     return f"field {where!r}: {message[0].lower()}{message[1:]}{came}"
+
+
+def _short(text: str) -> str:
+    """In one line of moderate length, whatever a file holds."""
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else f"{line[:200]} ..."
 
 
 def _field_names(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
 GATE = "gate.safetensors"
@@ -14,6 +16,9 @@ GATE = "gate.safetensors"
 GATE_BYTES = 2_000_000
 COMPANIONS = (GATE, README, "calibration.json", "scores.json", "split.json")
 """What a run leaves beside config and weights; and the pictures that the README shows."""
+
+MOST_TEXT = 100_000_000
+"""Bytes of a JSON or TOML file; the split of a million pictures has fewer."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -39,6 +44,18 @@ def explained(error: OSError, path: Path) -> OSError:
     if error.errno not in FULL:
         return OSError(f"{path} can't be written ({error.strerror}); name another file or folder")
     return OSError(f"no room to write {path} ({error.strerror}); what was there is untouched: free some space, go on")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401, whatever JSON holds
+    """What a JSON file holds; ValueError of one sentence for what is none."""
+    try:
+        if (size := path.stat().st_size) > MOST_TEXT:
+            raise ValueError(f"it has {size:,} bytes, expected at most {MOST_TEXT:,}")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path} is not a readable JSON file: it is nested too deep") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a readable JSON file: {error}") from None
 
 
 def check_target(path: Path) -> None:

@@ -102,7 +102,7 @@ class Journal:
     def _take(self, line: bytes, path: Path) -> None:
         try:
             fields = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             if _begun(line):  # cut off
                 return
             raise _unknown(path) from None

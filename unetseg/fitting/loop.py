@@ -18,6 +18,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -41,6 +42,9 @@ from .state import Position, load_state, save_state
 from .stopping import Stopped, deaf_children, ignore_interrupts, stop_requests
 
 log = logging.getLogger(__name__)
+
+MOST_NORM = 1e6
+"""Of all weights together: those that learn stay below 1,000, and what lies beyond comes of far too long steps."""
 
 
 def fit_examples(
@@ -110,6 +114,12 @@ class _Run:
                 f"{distributed.count()} processes can't share a batch of {size}; "
                 "take a larger batch_size, more pictures or fewer processes"
             )
+        smallest = recipe.train.crop * min(recipe.model.scales) * (0.5 if recipe.train.coarse_epochs else 1)
+        if smallest <= self.config.stride and size < 2 * distributed.count():
+            raise ValueError(
+                f"of a crop of {smallest:g} pixels the deepest of {len(recipe.model.widths)} widths sees a single one, "
+                "and batch norm needs two; take a larger crop or batch_size, or fewer widths"
+            )
 
         torch.manual_seed(recipe.train.seed)
         self.network = UNet(self.config)
@@ -118,6 +128,7 @@ class _Run:
         self.network = self.network.to(device)
         nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.trained = [parameter.detach() for parameter in self.network.parameters()]
         self.weights = class_weights(pixels, self.config, recipe.train.balance)
         if self.weights is not None:
             self.weights = self.weights.to(device)
@@ -195,6 +206,11 @@ class _Run:
                 raise ValueError(
                     f"the loss became {loss} at step {position.step} on {', '.join(names)}; "
                     "lower learning_rate, or look at these pictures"
+                )
+            if not (norm := float(get_total_norm(self.trained))) < MOST_NORM:
+                raise ValueError(
+                    f"step {position.step} took the weights out of range (their norm is {norm:.1e}), at a learning "
+                    f"rate of {rate:.3g}; begin another --run-dir with a lower one; this one keeps what it has saved"
                 )
             position.step += 1
             position.batch += 1

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..config import Color, Probability, SegmentationConfig, Task, explain
+from ..files import MOST_TEXT
 from ..hub.model_card import License
 from ..samples import SAMPLE_LABELS, SampleKind
 
@@ -256,8 +257,8 @@ class Train(_Section):
     batch_size: int = Field(8, ge=1)
     crop: int = Field(256, ge=16)
     optimizer: Literal["adamw", "muon"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
+    learning_rate: float = Field(1e-3, gt=0, le=1e30)
+    weight_decay: float = Field(1e-2, ge=0, le=1e6)
     warmup_epochs: float = Field(1, ge=0)
     patience: int = Field(0, ge=0)
     balance: Probability = 0
@@ -274,7 +275,7 @@ class Train(_Section):
     workers: int = Field(0, ge=0)
     cache_gb: float = Field(4, ge=0)
     save_minutes: float = Field(5, gt=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
 
 
 class Card(_Section):
@@ -318,7 +319,11 @@ class Recipe(_Section):
         changes: values that replace those of the file, as TOML or, for a text, without quotes: `train.epochs` to `3`.
         """
         try:
+            if (size := path.stat().st_size) > MOST_TEXT:
+                raise ValueError(f"it has {size:,} bytes, expected at most {MOST_TEXT:,}")
             fields = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows marks its UTF-8
+        except RecursionError:
+            raise ValueError(f"{path} is not valid TOML: it is nested too deep") from None
         except OSError as error:
             raise ValueError(f"{path} can't be read: {error.strerror}; give the path of a recipe (.toml)") from None
         except ValueError as error:
@@ -335,6 +340,8 @@ class Recipe(_Section):
             config = recipe.config(mean=(0.0,) * len(recipe.data.channels), std=(1.0,) * len(recipe.data.channels))
         except ValidationError as error:
             raise ValueError(f"{source}: {explain(error, cls)}") from None
+        except RecursionError:  # dotted names nest without a bracket
+            raise ValueError(f"{path} is no recipe: it is nested too deep") from None
         if recipe.train.coarse_epochs >= recipe.train.epochs:
             raise ValueError(
                 f"{source}: coarse_epochs is {recipe.train.coarse_epochs}, expected fewer than the "
@@ -410,5 +417,5 @@ def toml(value: object) -> str:
 def _toml_value(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text

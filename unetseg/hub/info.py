@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Collection, Mapping
 
 from ..config import SegmentationConfig
-from ..files import README
+from ..files import README, read_json
 from . import checkpoint, model_card
 from .download import Source
 
@@ -34,7 +33,7 @@ def description(source: Source) -> str:
     for name, told in (("split.json", _of_splits), ("scores.json", _of_scores)):
         if name in papers:
             try:
-                lines += told(json.loads(papers[name]))
+                lines += told(read_json(source.folder / name))
             except (AttributeError, TypeError, ValueError):
                 raise ValueError(f"{source.folder / name} is not such as a run writes it; get it again") from None
     return "\n".join(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import re
 from collections import Counter
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...config import IGNORE, SegmentationConfig
+from ...files import read_json
 from ...formats import Image, Place, Raster, read_image, read_mask
 from ...prepare import ranges, scaled
 from ..recipe import IGNORE_NAME, SPLITS, Data, Split, number_range
@@ -124,7 +124,7 @@ def shared_pictures(checkpoint: Path, split: Split, examples: Sequence[Example])
     if not path.exists():
         return None
     try:
-        groups = json.loads(path.read_text(encoding="utf-8"))[split].values()
+        groups = read_json(path)[split].values()
         digests = {digest for pictures in groups for digest in pictures.values()}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(f"{path} is not such as a run writes it; get it again") from None

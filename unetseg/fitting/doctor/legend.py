@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import colorsys
-import json
 from collections.abc import Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
+
+from ...files import read_json
 
 LEGENDS = ("classes.json", "labels.json", "legend.json")
 # told apart by hue and by lightness; the first is the class of a binary task
@@ -29,8 +30,8 @@ def read_legend(folder: Path) -> tuple[str | None, dict[str, str]]:
     """
     for name in LEGENDS:
         try:
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = read_json(folder / name)
+        except ValueError:
             continue
         if isinstance(content, dict) and "classes" in content:
             content = content["classes"]

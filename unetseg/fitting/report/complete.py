@@ -14,7 +14,7 @@ import numpy as np
 
 from ... import hub
 from ...config import SegmentationConfig
-from ...files import GATE, README, WEIGHTS, whole
+from ...files import GATE, README, WEIGHTS, read_json, whole
 from ...formats import read_image
 from ...gate import PERCENTILES
 from ...hub.seal import MARKDOWN, is_edited
@@ -169,7 +169,9 @@ def count_look(checkpoint: Path, config: SegmentationConfig) -> int:
     """
     digest = hashlib.sha256(config.to_json().encode() + (checkpoint / WEIGHTS).read_bytes()).hexdigest()
     path = checkpoint.parent / LOOKS
-    seen: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    seen: list[str] = read_json(path) if path.exists() else []
+    if not isinstance(seen, list):
+        raise ValueError(f"{path} is not such as a run writes it, a list; move it away, which begins the count anew")
     if digest not in seen:
         seen.append(digest)
         with whole(path) as temporary:
