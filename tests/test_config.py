@@ -117,6 +117,15 @@ def test_no_field_may_be_missing(tmp_path: Path, field: str) -> None:
         SegmentationConfig.from_file(path)
 
 
+@pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 100_000, "[" * 400 + "]" * 400, "[" * 940 + "]" * 940])
+def test_what_is_nested_too_deep_is_one_sentence(tmp_path: Path, deep: str) -> None:
+    path = tmp_path / "config.json"
+    for text in (deep, written(path, window=...).read_text().replace("{", f'{{"window": {deep},', 1)):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"^[^\n]{1,600}$"):
+            SegmentationConfig.from_file(path)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\xff\xfe"])
 def test_a_file_that_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"

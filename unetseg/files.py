@@ -18,7 +18,7 @@ COMPANIONS = (GATE, README, "calibration.json", "scores.json", "split.json")
 """What a run leaves beside config and weights; and the pictures that the README shows."""
 
 MOST_TEXT = 100_000_000
-"""Bytes of a JSON or TOML file; the split of a million pictures has fewer."""
+"""Bytes of a JSON file; the split of a million pictures has fewer."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

@@ -115,6 +115,13 @@ def state_of(run_dir: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118, not a dict
 
 
+def change(state: Path, how: Callable[[dict[str, torch.Tensor], dict[str, str]], object]) -> None:
+    """Write a state again whose tensors or metadata were changed."""
+    tensors, metadata = state_of(state.parent)
+    how(tensors, metadata)
+    save_file(tensors, state, metadata)
+
+
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, *numbers: signal.Signals) -> None:
     """Let signals arrive while that step (of a process) is computed."""
     done = 0
@@ -519,8 +526,42 @@ def test_other_pictures_are_no_resumption(folder: Path, uninterrupted: Path, tmp
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(b"\x80\x04N." * 100),
         lambda path: save_file({"a": torch.zeros(1)}, path),
+        lambda path: change(path, lambda tensors, _: tensors.pop("network.head.bias")),
+        lambda path: change(path, lambda tensors, _: tensors.update({"network.tail": torch.zeros(1)})),
+        lambda path: change(path, lambda tensors, _: tensors.update({"average.head.bias": torch.zeros(7)})),
+        lambda path: change(path, lambda tensors, _: tensors.update({"network.head.bias": torch.zeros(1).half()})),
+        lambda path: change(path, lambda tensors, _: tensors.pop("optimizer.0.exp_avg")),
+        lambda path: change(path, lambda tensors, _: tensors.update({"optimizer.x": torch.zeros(1)})),
+        lambda path: change(path, lambda tensors, _: tensors["network.head.bias"].fill_(torch.nan)),
+        lambda path: change(path, lambda _, metadata: metadata.update(position="[" * 100_000)),
+        lambda path: change(path, lambda _, metadata: metadata.update(recipe='{"a":' * 100_000)),
+        lambda path: change(path, lambda _, metadata: metadata.update(recipe="[]")),
+        lambda path: change(path, lambda _, metadata: metadata.update(recipe='{"data": 3}')),
+        lambda path: change(path, lambda _, metadata: metadata.update(position='{"epoch": "one"}')),
+        lambda path: change(path, lambda _, metadata: metadata.update(position='{"epoch": -1}')),
+        lambda path: change(path, lambda _, metadata: metadata.update(position='{"batches": 1}')),
     ],
-    ids=["cut", "cut in the header", "empty", "a pickle", "of something else"],
+    ids=[
+        "cut",
+        "cut in the header",
+        "empty",
+        "a pickle",
+        "of something else",
+        "a tensor less",
+        "a tensor more",
+        "another shape",
+        "another type",
+        "a moment less",
+        "a moment more",
+        "no number",
+        "a deep position",
+        "a deep recipe",
+        "a list for a recipe",
+        "a number for a section",
+        "a text for a number",
+        "a negative number",
+        "an unknown name",
+    ],
 )
 def test_a_damaged_state_is_told_with_a_way_out(
     damage: Callable[[Path], None], folder: Path, uninterrupted: Path, tmp_path: Path
@@ -531,13 +572,16 @@ def test_a_damaged_state_is_told_with_a_way_out(
     message = refusal(recipe_for(), folder, tmp_path / "run", resume=True)
     assert str(state) in message
     assert "damaged" in message
+    assert "\n" not in message
+    assert len(message) < 500
     assert "--run-dir" in message  # without --resume this folder would be refused
 
 
 def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(folder: Path, tmp_path: Path) -> None:
+    recipe = recipe_for()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "segmentation_loss", lambda *_, **__: torch.tensor(torch.nan, requires_grad=True))
-        message = refusal(recipe_for(epochs=1), folder, tmp_path)
+        patch.setattr(loop, "segmentation_loss", lambda logits, *_, **__: logits.sum() * torch.inf)
+        message = refusal(recipe, folder, tmp_path)
     assert "the loss became nan at step 0 on p" in message
     assert "lower learning_rate" in message
     assert not (tmp_path / "checkpoint").exists()
@@ -548,23 +592,42 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(folder: Path,
 def test_the_step_that_leaves_the_range_is_named_and_what_was_saved_stays(
     rate: float, optimizer: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rate is a sound one in the first epoch."""
+    """The rate is a sound one at first."""
     usual = loop.learning_rate
-    saved: dict[Path, bytes] = {}
-
-    def rates(step: int, per_epoch: int, train: Train) -> float:
-        if step < 4:
-            return usual(step, per_epoch, train)
-        saved.update({path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
-        return rate
-
-    monkeypatch.setattr(loop, "learning_rate", rates)
-    message = refusal(recipe_for(optimizer=optimizer), folder, tmp_path)
-    assert re.search(r"step 4 took the weights out of range \(their norm is \S+\), at a learning rate of ", message)
+    monkeypatch.setattr(loop, "learning_rate", lambda step, *given: usual(step, *given) if step < 4 else rate)
+    message = refusal(recipe_for(optimizer=optimizer, save_minutes=1e-9), folder, tmp_path)
+    assert re.match(r"step 4 took the weights out of range \(their norm is \S+\), at a learning rate of 1e\+", message)
     assert "--run-dir with a lower one" in message
-    assert tmp_path / "checkpoint" / "model.safetensors" in saved
-    assert all(path.read_bytes() == content for path, content in saved.items())
-    assert hub.load(tmp_path / "checkpoint")
+    tensors, metadata = state_of(tmp_path)
+    assert json.loads(metadata["position"])["step"] == 4
+    for weights in (tensors, hub.load(tmp_path / "checkpoint")[1]):
+        assert all(bool((value.abs() < 1e3).all()) for value in weights.values())
+
+
+def test_a_rate_that_is_too_high_from_the_first_step_saves_nothing(folder: Path, tmp_path: Path) -> None:
+    assert "step 0 took the weights out of range" in refusal(recipe_for(learning_rate=1e30), folder, tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        (Model(widths=(4, 8)), {"crop": 2}),
+        (Model(widths=(4, 4, 4, 4, 4)), {"crop": 16}),
+        (Model(widths=(4, 4, 4, 4, 4), scales=(1.0, 0.5)), {"crop": 32}),
+        (Model(widths=(4, 4, 4, 4, 4)), {"crop": 32, "coarse_epochs": 1}),
+    ],
+)
+def test_a_single_value_for_batch_norm_is_told_before_training(
+    model: Model, fields: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    """A batch of two crops has two."""
+    fields = {"epochs": 2, **fields}
+    recipe = recipe_for(model=model, batch_size=1)
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update=fields)})
+    assert "batch norm needs two; take a larger crop or batch_size" in refusal(recipe, folder, tmp_path / "one")
+    two = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": 2, "epochs": 2})})
+    train(two, folder, tmp_path / "two")
 
 
 def test_a_loss_that_is_no_number_names_the_pictures_also_after_a_resumption(

@@ -87,6 +87,8 @@ def test_what_a_file_says_is_what_the_recipe_holds(tmp_path: Path) -> None:
         ("epochs = 3", 'synthetic = "mri"', ["'train.synthetic'", "'ct'", "'aerial'", "'mri'"]),
         ("epochs = 3", 'synthetic = "aerial"', ["'aerial' have 5 labels", "names 2", "leave synthetic out"]),
         ("epochs = 3", "epochs = 2024-05-17", ["'train.epochs'", "integer", "'2024-05-17'"]),
+        ("epochs = 3", f"seed = {2**70}", ["'train.seed'", str(2**70)]),
+        ("epochs = 3", "seed = -1", ["'train.seed'", "got -1"]),
         ("epochs = 3", "learning_rate = inf", ["'train.learning_rate'", "finite"]),
         ('255 = "liver"', '255 = "kidney"', ["'255'", "'kidney'", "'liver'", "ignore"]),
         (', 255 = "liver"', "", ["names no value for ['liver']"]),
@@ -127,6 +129,18 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path) -
     assert "directory" in error(tmp_path)
     (tmp_path / "latin.toml").write_bytes(TEXT.replace("A title", "Größe").encode("latin-1"))
     assert "not valid TOML" in error(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize(
+    "deep", ["[" * 100_000, "[" * 300 + "]" * 300, "{ a = " * 100_000, f"0\n{'a.' * 100_000}b = 1"]
+)
+def test_what_is_nested_too_deep_is_one_sentence(tmp_path: Path, deep: str) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text(TEXT.replace("epochs = 3", f"epochs = {deep}"))
+    assert len(error(path)) < 600
+    path.write_text(TEXT)
+    with pytest.raises(ValueError, match=r"^[^\n]*$"):
+        Recipe.from_file(path, {"train.epochs": "[" * 100_000})
 
 
 def test_every_field_is_documented_where_it_is_defined() -> None:

@@ -210,7 +210,7 @@ class _Run:
             if not (norm := float(get_total_norm(self.trained))) < MOST_NORM:
                 raise ValueError(
                     f"step {position.step} took the weights out of range (their norm is {norm:.1e}), at a learning "
-                    f"rate of {rate:.3g}; begin another --run-dir with a lower one, this one keeps what it saved"
+                    f"rate of {rate:.3g}; begin another --run-dir with a lower one; this one keeps what it has saved"
                 )
             position.step += 1
             position.batch += 1

@@ -8,15 +8,17 @@ import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path, PurePath
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..config import Color, Probability, SegmentationConfig, Task, explain
-from ..files import MOST_TEXT
 from ..hub.model_card import License
 from ..samples import SAMPLE_LABELS, SampleKind
 
+MOST_BYTES = 10_000_000
+DEEP = re.compile(r"""(?<![\w"'-])(["'\w-]++\s*+\.\s*+){20}""")
+"""A name of twenty dotted parts, which no recipe has: tomllib takes memory by the square of their number."""
 IGNORE_NAME = "ignore"
 SPLIT_PLACE, FOLDER_PLACE = "{split}", "{folder}"
 Split = Literal["train", "val", "test"]
@@ -258,7 +260,7 @@ class Train(_Section):
     crop: int = Field(256, ge=16)
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0, le=1e30)
-    weight_decay: float = Field(1e-2, ge=0)
+    weight_decay: float = Field(1e-2, ge=0, le=1e6)
     warmup_epochs: float = Field(1, ge=0)
     patience: int = Field(0, ge=0)
     balance: Probability = 0
@@ -319,11 +321,9 @@ class Recipe(_Section):
         changes: values that replace those of the file, as TOML or, for a text, without quotes: `train.epochs` to `3`.
         """
         try:
-            if (size := path.stat().st_size) > MOST_TEXT:
-                raise ValueError(f"it has {size:,} bytes, expected at most {MOST_TEXT:,}")
-            fields = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows marks its UTF-8
-        except RecursionError:
-            raise ValueError(f"{path} is not valid TOML: it is nested too deep") from None
+            if (size := path.stat().st_size) > MOST_BYTES:
+                raise ValueError(f"it has {size:,} bytes, expected at most {MOST_BYTES:,}")
+            fields = _parsed(path.read_text(encoding="utf-8-sig"))  # Windows marks its UTF-8
         except OSError as error:
             raise ValueError(f"{path} can't be read: {error.strerror}; give the path of a recipe (.toml)") from None
         except ValueError as error:
@@ -340,8 +340,6 @@ class Recipe(_Section):
             config = recipe.config(mean=(0.0,) * len(recipe.data.channels), std=(1.0,) * len(recipe.data.channels))
         except ValidationError as error:
             raise ValueError(f"{source}: {explain(error, cls)}") from None
-        except RecursionError:  # dotted names nest without a bracket
-            raise ValueError(f"{path} is no recipe: it is nested too deep") from None
         if recipe.train.coarse_epochs >= recipe.train.epochs:
             raise ValueError(
                 f"{source}: coarse_epochs is {recipe.train.coarse_epochs}, expected fewer than the "
@@ -416,6 +414,16 @@ def toml(value: object) -> str:
 
 def _toml_value(text: str) -> object:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return _parsed(f"value = {text}")["value"]
+    except ValueError:
         return text
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """What TOML says; ValueError for what is none, or nested too deep."""
+    if DEEP.search(text):
+        raise ValueError("a name of so many parts is nested too deep")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
