@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from ...files import whole
 from ...formats import Raster, Series, Volume
@@ -26,12 +27,25 @@ from .survey import ImageFacts, MaskFacts, Surveyed, survey
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """One of several sets of images or masks that fit alike, between which a person has to choose.
+
+    name: the folder, and how its files are called. example: one of them; all candidates show the same picture.
+    """
+
+    what: Literal["images", "masks"]
+    name: str
+    example: Path
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What an examination of a folder found.
 
     findings: by weight, the heaviest first. recipe: the proposed one as TOML, None where the masks say too little.
     layout, examined, lone: how the files lie, all pairs with their facts, and images without a mask.
     labels, examples: as the recipe has them; no examples where it doesn't fit yet.
+    candidates: where several sets of images or masks fit alike, all of them, the one that the recipe takes first.
     """
 
     folder: Path
@@ -43,6 +57,7 @@ class Diagnosis:
     labels: Labels | None
     examples: tuple[Example, ...]
     grouping: Grouping
+    candidates: tuple[Candidate, ...] = ()
 
     @property
     def ambiguous(self) -> tuple[str, ...]:
