@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...config import IGNORE, SegmentationConfig
-from ...formats import Image, Place, Raster, read_image, read_mask
+from ...formats import Image, Place, Raster, read_mask
 from ...prepare import ranges, scaled
-from ..recipe import IGNORE_NAME, SPLITS, Data, Split, number_range
-from .layouts import SUFFIXES, Layout, is_volume, pair, pictures_in, without_ending
+from ..recipe import IGNORE_NAME, NAME, SPLITS, Data, Split, number_range
+from .joined import Files, read_joined, read_stored
+from .layouts import SUFFIXES, Layout, Lone, Pair, is_volume, pair, pictures_in, without_ending
+from .lists import split_by_lists
 from .manifest import read_manifest
 
 __all__ = [
@@ -52,7 +54,7 @@ _Key = tuple[Split | None, str]
 class Example:
     """One image, a volume as a whole, and its mask, the group it must not be parted from, and its split.
 
-    inside: of a layout with `{folder}`, the folder that they lie in.
+    inside: of a layout with `{folder}`, the folder that they lie in. more_images, more_masks, mask_ids: as in `Pair`.
     """
 
     image: Path
@@ -60,6 +62,9 @@ class Example:
     group: str
     split: Split
     inside: str = ""
+    more_images: tuple[Path, ...] = ()
+    more_masks: tuple[Path, ...] = ()
+    mask_ids: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -73,16 +78,17 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
 
     Raises ValueError that names what is missing: a folder, images, masks, a row of the manifest, a group.
     """
-    layout = Layout(data.images, data.masks, data.image_name, data.mask_name, data.split_folders)
+    layout = Layout.of(data)
     _refuse_empty(folder, layout)
     pairing = pair(folder, layout)
     if pairing.twice:
         one, other = pairing.twice[0]
-        raise ValueError(f"{one.name} and {other.name} in {one.parent} have the same name; remove one")
-    found: dict[_Key, tuple[Path, Path | None]]
-    found = {(p.split, p.name): (p.image, p.mask) for p in pairing.pairs}
-    found |= {(lone.split, lone.name): (lone.image, None) for lone in pairing.lone}
-    rows = None
+        raise ValueError(f"{one.name} and {other.name} in {one.parent} {_as_one(layout)}; remove one")
+    if pairing.incomplete:
+        image, template = pairing.incomplete[0]
+        raise ValueError(f"{image.image.name} has no file called {template} beside it; each image has all its channels")
+    found: dict[_Key, Lone] = {(one.split, one.name): one for one in (*pairing.pairs, *pairing.lone)}
+    rows, listed = None, None
     if data.manifest is not None:
         columns = [column for column in (data.group_column, data.split_column) if column is not None]
         rows = read_manifest(_inside(folder, data.manifest), columns)
@@ -91,20 +97,37 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
                 f"{data.manifest} lists {absent[0]!r}, but {data.images} has no such image ({len(absent)} so)"
             )
         found = {key: paths for key, paths in found.items() if key[1] in rows}
-    if bare := [(split, name) for (split, name), (_, mask) in found.items() if mask is None]:
+    if data.split_lists is not None:
+        lists = {split: _inside(folder, name) for split, name in data.split_lists.items()}
+        listed = split_by_lists(lists, {name: one.image for (_, name), one in found.items()}, folder)
+        found = {key: one for key, one in found.items() if key[1] in listed}
+    if bare := [key for key, one in found.items() if not isinstance(one, Pair)]:
         first = min(bare, key=lambda key: key[1])
         raise ValueError(
-            f"{len(bare)} of {len(found)} images have no mask, first {found[first][0].name!r}; "
-            f"expected {layout.expected_mask(first[1], first[0], found[first][0])} (or another picture ending)"
+            f"{len(bare)} of {len(found)} images have no mask, first {found[first].image.name!r}; "
+            f"expected {layout.expected_mask(first[1], first[0], found[first].image)} (or another picture ending)"
         )
     groups = _joined({key: _group(key[1], data, rows) for key in found}, data.same_group)
-    splits = _splits(groups, data, rows, seed)
+    splits = _splits(groups, data, rows, listed, seed)
     order = sorted(found, key=lambda key: (key[1], splits[key]))
     return [
-        Example(found[k][0], mask, groups[k], splits[k], inside=k[1].rpartition("/")[0])
-        for k in order
-        if (mask := found[k][1]) is not None
+        Example(
+            one.image,
+            one.mask,
+            groups[key],
+            splits[key],
+            key[1] if layout.by_folder else key[1].rpartition("/")[0],
+            one.more_images,
+            one.more_masks,
+            one.mask_ids,
+        )
+        for key in order
+        if isinstance(one := found[key], Pair)
     ]
+
+
+def _as_one(layout: Layout) -> str:
+    return "are both the picture of that folder" if layout.by_folder else "have the same name"
 
 
 def pictures_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, dict[str, str]]]:
@@ -132,9 +155,9 @@ def shared_pictures(checkpoint: Path, split: Split, examples: Sequence[Example])
 
 
 def _digest(example: Example) -> str:
-    digests = [_file_digest(path) for path in _files(example.image)]
+    digests = [_file_digest(path) for image in (example.image, *example.more_images) for path in _files(image)]
     # of a series whatever its files are called
-    whole = digests[0] if example.image.is_file() else hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
     return whole[:16]
 
 
@@ -149,13 +172,16 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_labels(path: Path, data: Data, config: SegmentationConfig, place: Place | None = None) -> NDArray[np.uint8]:
-    """A mask file as a label map (H,W), or (D,H,W), of ids and IGNORE, by the recipe's `mask_values`.
+def read_labels(
+    mask: Path | Files, data: Data, config: SegmentationConfig, place: Place | None = None
+) -> NDArray[np.uint8]:
+    """A mask, a file or all those of a pair, as a label map (H,W), or (D,H,W), of ids and IGNORE by `mask_values`.
 
     place: that of its image, see `formats.read_mask`.
     Raises ValueError that lists every value that the recipe doesn't name, and how often it occurs.
     """
-    raw = read_mask(path, place=place)
+    path = mask if isinstance(mask, Path) else mask.mask
+    raw = read_mask(path, place=place) if isinstance(mask, Path) else read_stored(mask, place)
     channels = raw.ndim == 3 and not is_volume(path)
     as_colors = next(iter(data.mask_values)).startswith("#")
     if as_colors:
@@ -200,7 +226,7 @@ def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 def read_truth(example: Example, image: Image, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:
     """The labels of an image that was read (D,H,W); sizes must agree. What a raster says holds no data is IGNORE."""
-    labels = read_labels(example.mask, data, config, image.place)
+    labels = read_labels(example, data, config, image.place)
     labels = labels if labels.ndim == 3 else labels[None]
     if labels.shape != image.pixels.shape[:3]:
         image_size, mask_size = in_words(image.pixels.shape[:3]), in_words(labels.shape)
@@ -232,7 +258,7 @@ def in_words(shape: Sequence[int]) -> str:
 
 def read_slices(example: Example, data: Data, config: SegmentationConfig) -> Iterator[tuple[Tensor, NDArray[np.uint8]]]:
     """Each slice of an image, scaled to 0..1 (C,H,W), and its label map (H,W), both as stored; sizes must agree."""
-    image = read_image(example.image)
+    image = read_joined(example)
     between = ranges(image, config)
     labels = read_truth(example, image, data, config)
     for index, here in enumerate(labels):
@@ -254,15 +280,18 @@ def _refuse_empty(folder: Path, layout: Layout) -> None:
     there = layout.places(folder)
     for place in layout.by_split():
         of_split = [one for one in there if one.split == place.split]
-        for what, name, inner, name_of, template in (
-            ("images", place.images, [one.images for one in of_split], layout.image_of, layout.image_name),
-            ("masks", place.masks, [one.masks for one in of_split], layout.mask_of, layout.mask_name),
+        images = [(one.images, one) for one in of_split]
+        masks = [(name, one) for one in of_split for name in layout.mask_folders(one)]
+        called = layout.image_name if isinstance(layout.image_name, str) else " and ".join(layout.image_name)
+        for what, name, inner, is_one, template in (
+            ("images", place.images, images, lambda p, one: layout.image_of(p, one) is not None, called),
+            ("masks", place.masks, masks, layout.is_mask, layout.mask_name),
         ):
             here = _inside(folder, name)
-            if not any((folder / one).is_dir() for one in inner):
+            if not any((folder / path).is_dir() for path, _ in inner):
                 raise ValueError(f"no folder {here} with {what}; name it in the recipe's [data], or check --data")
-            if all(name_of(path) is None for one in inner for path in pictures_in(folder / one)):
-                called = "" if template == "{name}" else f" called {template}"
+            if not any(is_one(path, one) for where, one in inner for path in pictures_in(folder / where)):
+                called = "" if template == NAME else f" called {template}"
                 endings = ", ".join(sorted(SUFFIXES))
                 raise ValueError(f"{here} has no {what}{called}; expected files ending in {endings}")
 
@@ -295,18 +324,26 @@ def _joint(names: Sequence[str]) -> str:
 
 
 def _splits(
-    groups: dict[_Key, str], data: Data, rows: dict[str, dict[str, str]] | None, seed: int
+    groups: dict[_Key, str],
+    data: Data,
+    rows: dict[str, dict[str, str]] | None,
+    listed: Mapping[str, Split] | None,
+    seed: int,
 ) -> dict[_Key, Split]:
     if rows is not None and data.split_column is not None:
         splits = {key: _checked_split(rows[key[1]], key[1], data) for key in groups}
     else:
-        # a split that has a folder of its own takes nothing from that of train
-        given = data.split_folders or {}
+        # a split that has a folder or a list of its own takes nothing from that of train
+        given = data.split_folders or data.split_lists or {}
+        own = {key: key[0] if listed is None else listed[key[1]] for key in groups}
         shares: dict[Split, tuple[str, ...] | float]
         shares = {"test": 0.0 if "test" in given else data.test, "val": 0.0 if "val" in given else data.val}
-        to_divide = sorted({group for (split, _), group in groups.items() if split in (None, "train")})
+        to_divide = sorted({group for key, group in groups.items() if own[key] in (None, "train")})
         by_group = _split_groups(to_divide, shares, seed)
-        splits = {key: by_group[group] if key[0] in (None, "train") else key[0] for key, group in groups.items()}
+        splits = {
+            key: split if (split := own[key]) not in (None, "train") else by_group[group]
+            for key, group in groups.items()
+        }
     if data.group_column is not None or data.group_pattern is not None:
         _refuse_leaks(groups, splits)
     else:  # a picture alone may share its name with one of another split

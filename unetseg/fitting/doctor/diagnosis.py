@@ -7,35 +7,25 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from ...files import whole
 from ...formats import Raster, Series, Volume
 from ..data.folder import Example, find_examples
-from ..data.layouts import Found, find_layout, pair
+from ..data.finding import Found, find_layout
+from ..data.layouts import pair
 from ..recipe import Data, Recipe
 from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
+from .choosing import Candidate, candidates, which
 from .findings import WEIGHTS, Finding
 from .ground import same_ground
 from .grouping import Grouping, propose_groups
-from .legend import read_legend
+from .legend import joined_channels, read_legend
+from .listing import by_lists, find_lists
 from .mask_values import Labels, propose_labels
 from .picture_values import propose_channels, propose_range, propose_window
 from .proposal import Proposal
 from .splitting import divide
 from .survey import ImageFacts, MaskFacts, Surveyed, survey
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One of several sets of images or masks that fit alike, between which a person has to choose.
-
-    name: the folder, and how its files are called. example: one of them; all candidates show the same picture.
-    """
-
-    what: Literal["images", "masks"]
-    name: str
-    example: Path
 
 
 @dataclass(frozen=True)
@@ -86,7 +76,14 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     pairing = pair(folder, found.layout)
     pairs, lone = list(pairing.pairs), list(pairing.lone)
     findings = misplaced(pairing, found, folder)
+    if found.layout.split_folders is None:
+        lists, about_lists = find_lists(folder, {image.name: image.image for image in (*pairs, *lone)})
+    else:
+        lists, about_lists = None, []
     grouping, about_groups = propose_groups(folder, [(image.split, image.name) for image in (*pairs, *lone)])
+    if lists is not None:
+        grouping, about_groups = by_lists(grouping, about_groups, lists)
+    findings += about_lists
     if grouping.listed is not None:
         pairs = [image for image in pairs if image.name in grouping.listed]
         lone = [image for image in lone if image.name in grouping.listed]
@@ -98,12 +95,16 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     labels, recipe = None, None
     examples: list[Example] = []
     if images and masks:
-        legend_file, legend = read_legend(folder)
+        legend_file, legend, about_legend = read_legend(folder, found.layout, masks)
+        findings += about_legend
         labels, about_labels = propose_labels(masks, legend)
-        channels, about_channels = propose_channels(images)
+        several = len(found.layout.image_names) > 1
+        channels, about_channels = (
+            joined_channels(folder, found.layout, images) if several else propose_channels(images)
+        )
         value_range, about_range = propose_range(images, len(channels))
         window, about_window = propose_window(images)
-        findings += about_labels + about_channels + about_range + about_window
+        findings += which(folder, found, pairing, labels) + about_labels + about_channels + about_range + about_window
         if labels is not None:
             held = {s.pair.image: names_of(s.mask, labels) for s in examined if isinstance(s.mask, MaskFacts)}
             findings += empty(dict(zip(masks, held.values(), strict=True)), labels)
@@ -148,6 +149,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         labels,
         tuple(examples),
         grouping,
+        candidates(folder, found, pairing),
     )
 
 

@@ -91,6 +91,7 @@ class _Figures:
         self.room = MOST_BYTES
         self.recipe, self.config = proposed(diagnosis)
         self.example_of = {example.image: example for example in diagnosis.examples}
+        self.pairs = {s.pair.image: s.pair for s in diagnosis.examined}
         different = list(dict.fromkeys((cell.files, cell.stored) for cell in cells))
         # decoding runs outside the interpreter's lock; more threads would hold more pictures at once
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -108,11 +109,11 @@ class _Figures:
         return figures
 
     def _drawn(self, what: tuple[Files, bool]) -> _Drawn:
-        (image, mask), stored = what
+        (image, _), stored = what
         if stored:
             drawn, trouble = stored_view(image, SIDE)
         else:
-            drawn, trouble = views(image, mask, self.recipe, self.config, SIDE)
+            drawn, trouble = views(self.pairs.get(image, image), self.recipe, self.config, SIDE)
         words = ("", "its mask", "with its mask over it")
         # the mask alone only where it can't lie over the picture
         shown = [(drawn[i], words[i]) for i in sorted({0, len(drawn) - 1}) if drawn]

@@ -11,8 +11,8 @@ from statistics import median
 
 from ...hub import seal
 from ...hub.seal import TOML, sealed
-from ..data.layouts import NAME, Layout
-from ..recipe import toml
+from ..data.layouts import Layout
+from ..recipe import NAME, toml
 from ..words import counted, percent
 from .grouping import Grouping
 from .mask_values import Labels
@@ -144,6 +144,7 @@ def _data(proposal: Proposal) -> list[str]:
         lines += [f"background = {toml(labels.background)}"]
     lines += [f"palette = {toml(labels.palette)}"]
     seen = "no picture has colours" if len(proposal.channels) == 1 else "as stored"
+    seen = "one file each, in the order of image_name" if len(layout.image_names) > 1 else seen
     lines += [f"channels = {toml(proposal.channels)}  # {seen}"]
     if proposal.value_range is not None:
         lines += [f"value_range = {toml(proposal.value_range)}  # stored black and white, by what occurs"]
@@ -155,9 +156,15 @@ def _data(proposal: Proposal) -> list[str]:
     for key, template in (("image_name", layout.image_name), ("mask_name", layout.mask_name)):
         if template != NAME:
             lines += [f"{key} = {toml(template)}"]
+    if layout.class_masks:
+        lines += [
+            f"class_masks = {toml(layout.class_masks)}  # 1, 2 and so on in mask_values; the later one lies on top"
+        ]
     if layout.split_folders is not None:
         folders = ", ".join(f"{split} = {toml(folder)}" for split, folder in layout.split_folders.items())
         lines += [f"split_folders = {{ {folders} }}"]
+    if grouping.split_lists is not None:
+        lines += [f"split_lists = {toml(dict(grouping.split_lists))}"]
     for key in ("manifest", "group_column", "split_column"):
         if (value := getattr(grouping, key)) is not None:
             lines += [f"{key} = {toml(value)}"]
@@ -166,7 +173,7 @@ def _data(proposal: Proposal) -> list[str]:
         lines += [f"group_pattern = '{grouping.group_pattern}'"]
     if grouping.same_group:
         lines += [f"same_group = {toml(grouping.same_group)}"]
-    if grouping.split_column is None and "val" not in (layout.split_folders or {}):
+    if grouping.split_column is None and "val" not in (layout.split_folders or grouping.split_lists or {}):
         lines += ['val = 0.2  # of the groups, drawn with the seed of [train]; or name groups: ["one", "other"]']
     return lines
 
