@@ -196,6 +196,9 @@ def matched(stated: Iterable[str], files: Iterable[str]) -> tuple[dict[str, str]
     problems = []
     for picture in stated:
         name = unicodedata.normalize("NFC", PurePosixPath(picture).name)
+        if picture in by_name.get(name, ()):
+            found[picture] = picture
+            continue
         bare = re.sub(UPLOADED, "", name)
         candidates = next(
             (

@@ -227,7 +227,7 @@ def _candidates(names: Iterable[str]) -> Iterator[tuple[str, str, dict[Split | N
     """Folder of images, folder of masks, and what stands for `{split}` in both (None: nothing)."""
     by_template: dict[str, dict[Split | None, str]] = {}
     for name in names:
-        template, split, word = _split_place(name)
+        template, split, word = split_place(name)
         by_template.setdefault(template, {}).setdefault(split, word)
     one_level = _with_folders(by_template)
     for templates in (by_template, one_level, _with_folders(one_level)):
@@ -335,7 +335,7 @@ def is_for_masks(template: str) -> bool:
     return False
 
 
-def _split_place(name: str) -> tuple[str, Split | None, str]:
+def split_place(name: str) -> tuple[str, Split | None, str]:
     tokens = _tokens(name)
     for i, token in reversed(list(enumerate(tokens))):  # of training_data/val the last counts
         word = token.lower().rstrip("0123456789")  # train2017

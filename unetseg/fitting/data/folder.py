@@ -8,7 +8,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,13 @@ from torch import Tensor
 
 from ...config import IGNORE, SegmentationConfig
 from ...formats import Image, Place, Raster, read_mask
+from ...formats.annotations import GIVEN
 from ...prepare import ranges, scaled
 from ..recipe import IGNORE_NAME, NAME, SPLITS, Data, Split, number_range
+from .annotated import pair_annotated, read_parts, without_objects
+from .drawing import Drawing, numbered
 from .joined import Files, read_joined, read_stored
-from .layouts import SUFFIXES, Layout, Lone, Pair, is_volume, pair, pictures_in, without_ending
+from .layouts import SUFFIXES, Layout, Lone, Pair, Pairing, is_volume, pair, pictures_in, without_ending
 from .lists import split_by_lists
 from .manifest import read_manifest
 
@@ -54,7 +57,8 @@ _Key = tuple[Split | None, str]
 class Example:
     """One image, a volume as a whole, and its mask, the group it must not be parted from, and its split.
 
-    inside: of a layout with `{folder}`, the folder that they lie in. more_images, more_masks, mask_ids: as in `Pair`.
+    inside: of a layout with `{folder}`, the folder that they lie in. more_images, more_masks, mask_ids, drawing: as in
+    `Pair`.
     """
 
     image: Path
@@ -65,6 +69,7 @@ class Example:
     more_images: tuple[Path, ...] = ()
     more_masks: tuple[Path, ...] = ()
     mask_ids: tuple[int, ...] = ()
+    drawing: Drawing | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -73,17 +78,21 @@ class Example:
         return f"{self.inside}/{own}" if self.inside else own
 
 
-def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
+def find_examples(data: Data, folder: Path, seed: int = 0, *, pairing: Pairing | None = None) -> list[Example]:
     """Every image of a folder with its mask, group and split, sorted by name.
 
+    pairing: that of these data, if it is known already; large files of annotations then aren't read once more.
     Raises ValueError that names what is missing: a folder, images, masks, a row of the manifest, a group.
     """
     layout = Layout.of(data)
-    _refuse_empty(folder, layout)
-    pairing = pair(folder, layout)
+    if data.annotations is not None:
+        pairing = _annotated(folder, layout, data, pairing)
+    else:
+        _refuse_empty(folder, layout)
+        pairing = pairing or pair(folder, layout)
     if pairing.twice:
-        one, other = pairing.twice[0]
-        raise ValueError(f"{one.name} and {other.name} in {one.parent} {_as_one(layout)}; remove one")
+        first_of_two, other = pairing.twice[0]
+        raise ValueError(f"{first_of_two.name} and {other.name} in {first_of_two.parent} {_as_one(layout)}; remove one")
     if pairing.incomplete:
         image, template = pairing.incomplete[0]
         raise ValueError(f"{image.image.name} has no file called {template} beside it; each image has all its channels")
@@ -120,10 +129,45 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
             one.more_images,
             one.more_masks,
             one.mask_ids,
+            one.drawing,
         )
         for key in order
         if isinstance(one := found[key], Pair)
     ]
+
+
+def _annotated(folder: Path, layout: Layout, data: Data, pairing: Pairing | None) -> Pairing:
+    """Images with their annotations, drawn as the recipe has it; ValueError for a label that it doesn't name."""
+    numbers = numbered(data.annotation_labels)
+    if pairing is None:
+        _inside(folder, data.images)
+        _inside(folder, data.masks)
+        pairing = pair_annotated(folder, layout, read_parts(folder, layout), numbers)
+    if clash := next((problem for problem in pairing.problems if problem.what == "twice"), None):
+        raise ValueError(clash.words)
+    if not pairing.pairs:
+        raise ValueError(
+            f"none of the pictures in {folder / data.images} is one that the annotations in {data.masks} speak of; "
+            "name the folder of the pictures as images in the recipe's [data]"
+        )
+    pairs = []
+    for one in pairing.pairs:
+        assert one.drawing is not None
+        drawing = replace(one.drawing, numbers=numbers, overlap=data.overlap or one.drawing.overlap)
+        if unnamed := sorted(drawing.labels - numbers.keys() - GIVEN.keys()):
+            raise ValueError(
+                f"{one.drawing.annotated.source} has objects of {', '.join(map(repr, unnamed))}, first on "
+                f"{one.image.name}, which annotation_labels does not name; named are {', '.join(numbers)}"
+            )
+        pairs.append(replace(one, drawing=drawing))
+    if pairing.lone and data.unannotated is None:
+        raise ValueError(
+            f"{len(pairing.lone)} images are in no annotation, first {pairing.lone[0].image.name!r}; "
+            'say unannotated = "background" if they show none of the classes, or "leave out"'
+        )
+    if data.unannotated == "background":
+        pairs += [without_objects(one, pairs[0]) for one in pairing.lone]
+    return replace(pairing, pairs=tuple(pairs), lone=())
 
 
 def _as_one(layout: Layout) -> str:
@@ -173,15 +217,27 @@ def _file_digest(path: Path) -> str:
 
 
 def read_labels(
-    mask: Path | Files, data: Data, config: SegmentationConfig, place: Place | None = None
+    mask: Path | Files,
+    data: Data,
+    config: SegmentationConfig,
+    place: Place | None = None,
+    size: tuple[int, int] | None = None,
 ) -> NDArray[np.uint8]:
     """A mask, a file or all those of a pair, as a label map (H,W), or (D,H,W), of ids and IGNORE by `mask_values`.
 
-    place: that of its image, see `formats.read_mask`.
+    Of annotations by `annotation_labels`. place, size: of its image, see `read_stored`.
     Raises ValueError that lists every value that the recipe doesn't name, and how often it occurs.
     """
     path = mask if isinstance(mask, Path) else mask.mask
-    raw = read_mask(path, place=place) if isinstance(mask, Path) else read_stored(mask, place)
+    raw = read_mask(path, place=place) if isinstance(mask, Path) else read_stored(mask, place, size)
+    if not isinstance(mask, Path) and mask.drawing is not None:
+        ids = np.full(256, IGNORE, dtype=np.uint8)  # a crowd is drawn as 255
+        for label, number in mask.drawing.numbers.items():
+            if (name := data.annotation_labels.get(label, IGNORE_NAME)) != IGNORE_NAME:
+                ids[number] = config.labels.index(name)
+        ids[0] = 0 if config.background is not None else IGNORE
+        labels: NDArray[np.uint8] = ids[raw]
+        return labels
     channels = raw.ndim == 3 and not is_volume(path)
     as_colors = next(iter(data.mask_values)).startswith("#")
     if as_colors:
@@ -226,7 +282,8 @@ def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 def read_truth(example: Example, image: Image, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:
     """The labels of an image that was read (D,H,W); sizes must agree. What a raster says holds no data is IGNORE."""
-    labels = read_labels(example, data, config, image.place)
+    height, width = image.pixels.shape[1:3]
+    labels = read_labels(example, data, config, image.place, (height, width))
     labels = labels if labels.ndim == 3 else labels[None]
     if labels.shape != image.pixels.shape[:3]:
         image_size, mask_size = in_words(image.pixels.shape[:3]), in_words(labels.shape)

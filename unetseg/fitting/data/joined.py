@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import Image, Place, read_image, read_mask
+from .drawing import Drawing
 from .layouts import is_volume
 
 
@@ -26,6 +27,8 @@ class Files(Protocol):
     def more_masks(self) -> tuple[Path, ...]: ...
     @property
     def mask_ids(self) -> tuple[int, ...]: ...
+    @property
+    def drawing(self) -> Drawing | None: ...
 
 
 def read_joined(files: Files) -> Image:
@@ -59,12 +62,17 @@ def _all_valid(images: list[Image]) -> NDArray[np.bool_] | None:
     return np.logical_and.reduce(known) if known else None
 
 
-def read_stored(files: Files, place: Place | None = None) -> NDArray[Any]:
+def read_stored(files: Files, place: Place | None = None, size: tuple[int, int] | None = None) -> NDArray[Any]:
     """The numbers of a mask as `formats.read_mask` gives them, of several files laid over each other.
+
+    Of annotations those that they are drawn as; size: (height, width) of the image, which else is read for it.
 
     The larger number counts, of colours in each channel; of files that show one class each the later file, by its
     number in `mask_ids`. Raises ValueError for files of several sizes or kinds.
     """
+    if files.drawing is not None:
+        height, width = size or read_joined(files).pixels.shape[1:3]
+        return files.drawing.of_size(height, width)
     paths = (files.mask, *files.more_masks)
     stored = [read_mask(path, place=place) for path in paths]
     if files.mask_ids:

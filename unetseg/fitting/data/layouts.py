@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ...formats import looks_like_dicom
+from ...formats.annotations import Kind, Problem
 from ..recipe import CLASS_PLACE, FOLDER_PLACE, NAME, SPLIT_PLACE, SPLITS, Data, Split
+from .drawing import Drawing
 
 VOLUMES = {".nii", ".nii.gz", ".nrrd", ".mha", ".dcm"}
 """Endings of what may hold several slices; a DICOM series is a folder."""
@@ -66,11 +68,22 @@ class Layout:
     mask_name: str = NAME
     split_folders: Mapping[Split, str] | None = None
     class_masks: tuple[str, ...] = ()
+    annotations: Kind | None = None
+    label_by: str | None = None
 
     @classmethod
     def of(cls, data: Data) -> Layout:
         """That of a recipe."""
-        return cls(data.images, data.masks, data.image_name, data.mask_name, data.split_folders, data.class_masks)
+        return cls(
+            data.images,
+            data.masks,
+            data.image_name,
+            data.mask_name,
+            data.split_folders,
+            data.class_masks,
+            data.annotations,
+            data.label_by,
+        )
 
     @property
     def image_names(self) -> tuple[str, ...]:
@@ -150,12 +163,14 @@ class Pair(Lone):
     """An image and its mask, by the name that they share, and the split whose folder they lie in.
 
     more_masks: files that are laid over `mask`. mask_ids: what the pixels of each mask count as, where each shows one
-    class; else they count as they are stored.
+    class; else they count as they are stored. drawing: where there is no mask but annotations, which `mask` then isn't
+    the file of, but the image itself.
     """
 
     mask: Path = Path()
     more_masks: tuple[Path, ...] = ()
     mask_ids: tuple[int, ...] = ()
+    drawing: Drawing | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -165,6 +180,7 @@ class Pairing:
     masks: those without an image. twice: two files of one name each, of which the first is used. beside: pictures
     that are called as an image that has a mask, and more, as most of these have one (`a_depth` beside `a`).
     incomplete: images that lack some of the files of their channels, with what these are called.
+    problems: what is wrong with annotations.
     """
 
     pairs: tuple[Pair, ...]
@@ -173,6 +189,7 @@ class Pairing:
     twice: tuple[tuple[Path, Path], ...]
     beside: tuple[Path, ...] = ()
     incomplete: tuple[tuple[Lone, str], ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def pair(folder: Path, layout: Layout) -> Pairing:

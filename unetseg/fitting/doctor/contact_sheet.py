@@ -239,9 +239,9 @@ def _masks(
         return None, "no mask"
     try:
         if recipe is None or config is None:
-            stored = read_stored(source, image.place)
+            stored = read_stored(source, image.place, image.pixels.shape[1:3])
             return (stored if stored.ndim == 3 and is_volume(source.mask) else stored[None]), None
-        labels = read_labels(source, recipe.data, config, image.place)
+        labels = read_labels(source, recipe.data, config, image.place, image.pixels.shape[1:3])
     except ValueError as error:
         return None, str(error).partition(";")[0]
     labels = labels if labels.ndim == 3 else labels[None]

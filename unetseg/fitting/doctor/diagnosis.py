@@ -10,10 +10,12 @@ from pathlib import Path
 
 from ...files import whole
 from ...formats import Raster, Series, Volume
-from ..data.folder import Example, find_examples
 from ..data.finding import Found, find_layout
-from ..data.layouts import pair
+from ..data.finding_annotations import find_annotations
+from ..data.folder import Example, find_examples
+from ..data.layouts import Pairing, pair
 from ..recipe import Data, Recipe
+from . import marking
 from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
 from .choosing import Candidate, candidates, which
 from .findings import WEIGHTS, Finding
@@ -74,8 +76,11 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     folder = folder.resolve()
     found = find_layout(folder)
     pairing = pair(folder, found.layout)
+    marked, about_annotations = marking.choose(found, len(pairing.pairs), *find_annotations(folder))
+    if marked is not None:
+        found, pairing = marking.understood(found, marked), marked.pairing
     pairs, lone = list(pairing.pairs), list(pairing.lone)
-    findings = misplaced(pairing, found, folder)
+    findings = about_annotations + misplaced(pairing, found, folder)
     if found.layout.split_folders is None:
         lists, about_lists = find_lists(folder, {image.name: image.image for image in (*pairs, *lone)})
     else:
@@ -87,7 +92,8 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     if grouping.listed is not None:
         pairs = [image for image in pairs if image.name in grouping.listed]
         lone = [image for image in lone if image.name in grouping.listed]
-    findings += unmasked(lone, len(pairs), found, folder) + (about_groups if pairs else [])
+    findings += unmasked(lone, len(pairs), found, folder) if marked is None else marking.problems(marked, folder)
+    findings += about_groups if pairs else []
     examined = survey(pairs, progress=progress)
     findings += unreadable(examined, folder) + unequal(examined, folder)
     images = {named(s.pair.image, folder): s.image for s in examined if isinstance(s.image, ImageFacts)}
@@ -95,9 +101,14 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     labels, recipe = None, None
     examples: list[Example] = []
     if images and masks:
-        legend_file, legend, about_legend = read_legend(folder, found.layout, masks)
+        if marked is None:
+            legend_file, legend, about_legend = read_legend(folder, found.layout, masks)
+        else:
+            legend_file, legend, about_legend = "the annotations", marking.legend_of(marked), []
         findings += about_legend
         labels, about_labels = propose_labels(masks, legend)
+        if marked is not None and labels is not None:
+            labels = marking.coloured(labels, marked)
         several = len(found.layout.image_names) > 1
         channels, about_channels = (
             joined_channels(folder, found.layout, images) if several else propose_channels(images)
@@ -121,13 +132,14 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
                 grouping,
                 sizes,
                 legend_file,
+                marked,
             )
             data = parsed(proposal.text(training=len(sizes))).data
-            grouping, about_ground = _by_ground(folder, data, grouping, examined)
+            grouping, about_ground = _by_ground(folder, data, grouping, examined, pairing)
             findings += about_ground
             proposal = replace(proposal, grouping=grouping)
             data = data.model_copy(update={"same_group": grouping.same_group})
-            seed, examples, about_split = divide(folder, data, held, copies, labels)
+            seed, examples, about_split = divide(folder, data, held, copies, labels, pairing)
             # that it can't be divided may only say again what has been said
             said = bool(lone or pairing.twice) or any(finding.weight == "question" for finding in about_groups)
             findings += about_split if examples or not said else []
@@ -154,7 +166,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
 
 
 def _by_ground(
-    folder: Path, data: Data, grouping: Grouping, examined: Sequence[Surveyed]
+    folder: Path, data: Data, grouping: Grouping, examined: Sequence[Surveyed], pairing: Pairing
 ) -> tuple[Grouping, list[Finding]]:
     """The groups, those that overlap on the ground joined."""
     places = {
@@ -165,7 +177,7 @@ def _by_ground(
     if not places:
         return grouping, []
     try:
-        examples = find_examples(data, folder)
+        examples = find_examples(data, folder, pairing=pairing)
     except ValueError:  # as `divide` tells
         return grouping, []
     same, findings = same_ground(examples, places, folder)

@@ -11,10 +11,12 @@ from statistics import median
 
 from ...hub import seal
 from ...hub.seal import TOML, sealed
+from ..data.finding_annotations import Marked
 from ..data.layouts import Layout
 from ..recipe import NAME, toml
 from ..words import counted, percent
 from .grouping import Grouping
+from .marking import meanings
 from .mask_values import Labels
 
 LARGE = 640
@@ -90,7 +92,7 @@ class Proposal:
     """What a recipe for a folder of this name says.
 
     volumes: whether there are any. sizes: (height, width) of its images, of volumes of each slice. legend: a file of
-    names.
+    names. marked: the annotations, where there are no masks.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Proposal:
     grouping: Grouping
     sizes: tuple[tuple[int, int], ...]
     legend: str | None = None
+    marked: Marked | None = None
 
     def text(self, *, training: int, seed: int = 0, questions: Sequence[str] = ()) -> str:
         """The recipe as TOML, for so many training pictures or slices; what a person has to answer first stands above.
@@ -110,7 +113,7 @@ class Proposal:
         Its last line holds a digest of all others, so that `is_edited` can tell.
         """
         run = plan(self.sizes, training, self.labels.firm)
-        sections = [_head(self.name, questions), _data(self), _mask_values(self.labels), _model(run)]
+        sections = [_head(self.name, questions), _data(self), _values(self), _model(run)]
         sections += [_augment(self.channels), _train(run, seed)]
         text = "\n\n".join("\n".join(lines) for lines in sections) + "\n"
         return sealed(text, TOML)
@@ -156,6 +159,8 @@ def _data(proposal: Proposal) -> list[str]:
     for key, template in (("image_name", layout.image_name), ("mask_name", layout.mask_name)):
         if template != NAME:
             lines += [f"{key} = {toml(template)}"]
+    if proposal.marked is not None:
+        lines += _annotations(proposal.marked)
     if layout.class_masks:
         lines += [
             f"class_masks = {toml(layout.class_masks)}  # 1, 2 and so on in mask_values; the later one lies on top"
@@ -178,7 +183,27 @@ def _data(proposal: Proposal) -> list[str]:
     return lines
 
 
-def _mask_values(labels: Labels) -> list[str]:
+def _annotations(marked: Marked) -> list[str]:
+    kind = marked.layout.annotations
+    assert kind is not None
+    overlap = next(iter(marked.parts.values())).overlap
+    order = "as the tool draws them" if overlap == "later" else "or it might not be seen"
+    lines = [f"annotations = {toml(kind)}", f"overlap = {toml(overlap)}  # of two objects this one is seen, {order}"]
+    if marked.pairing.lone:
+        lines += ['unannotated = "leave out"  # or "background", if these pictures show none of the classes']
+    return lines
+
+
+def _values(proposal: Proposal) -> list[str]:
+    labels = proposal.labels
+    if proposal.marked is not None:
+        lines = ["[data.annotation_labels]"]
+        if "0" in labels.values:
+            lines += [f"# where no object is: {labels.values['0']}, {percent(labels.shares['0'])} of the pixels"]
+        for label, (name, key) in meanings(labels, proposal.marked).items():
+            seen = f"{percent(labels.shares[key])} of the pixels, on {counted(labels.masks[key], 'picture')}"
+            lines += [f"{toml(label)} = {toml(name)}  # {seen}"]
+        return lines
     lines = ["[data.mask_values]"]
     for key, name in labels.values.items():
         where = f"{percent(labels.shares[key])} of the pixels, in {counted(labels.masks[key], 'mask')}"

@@ -10,6 +10,7 @@ from ..recipe import CLASS_PLACE
 from ..words import counted, percent, some
 from .diagnosis import Diagnosis
 from .findings import WEIGHTS
+from .marking import TOOLS
 from .mask_values import Labels
 from .survey import ImageFacts
 
@@ -44,7 +45,8 @@ def headline(diagnosis: Diagnosis) -> str:
         return f"{name}: {counted(len(diagnosis.lone), 'image')}, none with a mask"
     groups = {example.group for example in diagnosis.examples}
     of = f" of {counted(len(groups), 'group')}" if 1 < len(groups) < count else ""
-    return f"{name}: {counted(count, 'picture')}{of}, with masks"
+    marks = "masks" if diagnosis.layout.layout.annotations is None else "annotations"
+    return f"{name}: {counted(count, 'picture')}{of}, with {marks}"
 
 
 def facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
@@ -55,7 +57,12 @@ def facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     called += f"; {CLASS_PLACE}: {', '.join(layout.class_masks)}" if layout.class_masks else ""
     where = f"{layout.images} and {layout.masks}" if layout.images != layout.masks else layout.images
     folders = f"; split: {', '.join(layout.split_folders.values())}" if layout.split_folders else ""
-    known = [("folders", f"{where}, {called}{folders}")] if diagnosis.examined else []
+    how = f"{where}, {called}{folders}"
+    if layout.annotations is not None:
+        place = "the same folder" if layout.masks == layout.images else layout.masks
+        images = "pictures" if layout.images == "." else layout.images
+        how = f"{images}; annotations of {TOOLS[layout.annotations]} in {place}{folders}"
+    known = [("folders", how)] if diagnosis.examined else []
     images = [s.image for s in diagnosis.examined if isinstance(s.image, ImageFacts)]
     if (lists := diagnosis.grouping.split_lists) is not None:
         known.append(("lists", ", ".join(f"{split}: {name}" for split, name in lists.items())))

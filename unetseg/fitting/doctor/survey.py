@@ -129,7 +129,9 @@ def _surveyed(pair: Pair) -> Surveyed:
     except ValueError as error:
         image = str(error)
     try:
-        mask = mask_facts(pair, place)
+        # of annotations the image is what can't be read
+        size = None if isinstance(image, str) else (image.height, image.width)
+        mask = image if pair.drawing is not None and isinstance(image, str) else mask_facts(pair, place, size)
     except ValueError as error:
         mask = str(error)
     return Surveyed(pair, image, mask)
@@ -165,13 +167,13 @@ def image_facts(source: Path | Files) -> ImageFacts:
     )
 
 
-def mask_facts(source: Path | Files, place: Place | None = None) -> MaskFacts:
+def mask_facts(source: Path | Files, place: Place | None = None, size: tuple[int, int] | None = None) -> MaskFacts:
     """Read a mask, one file or several laid over each other; ValueError where it can't be, or holds negative numbers.
 
-    place: that of its image.
+    place, size: of its image, see `read_stored`.
     """
     path = source if isinstance(source, Path) else source.mask
-    raw = read_mask(path, place=place) if isinstance(source, Path) else read_stored(source, place)
+    raw = read_mask(path, place=place) if isinstance(source, Path) else read_stored(source, place, size)
     channels = 3 if raw.ndim == 3 and not is_volume(path) else 1
     codes = colour_codes(raw) if channels == 3 else raw
     stack = codes if codes.ndim == 3 else codes[None]  # (D,H,W)
@@ -182,8 +184,8 @@ def mask_facts(source: Path | Files, place: Place | None = None) -> MaskFacts:
     values, places = np.unique(values, return_inverse=True)
     pixels, firm, between = (np.bincount(places, count).astype(np.int64) for count in counts)
     coloured = channels == 3 and _has_colour(raw)
-    by_class = not isinstance(source, Path) and source.mask_ids
-    palette = {} if is_volume(path) or by_class else mask_palette(path) or {}
+    made = not isinstance(source, Path) and (source.mask_ids or source.drawing is not None)
+    palette = {} if is_volume(path) or made else mask_palette(path) or {}
     kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
     return MaskFacts(
         slices=slices,
