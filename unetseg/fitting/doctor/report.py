@@ -59,9 +59,10 @@ def facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     folders = f"; split: {', '.join(layout.split_folders.values())}" if layout.split_folders else ""
     how = f"{where}, {called}{folders}"
     if layout.annotations is not None:
-        place = "the same folder" if layout.masks == layout.images else layout.masks
+        place = "beside them" if layout.masks == layout.images else f"in {layout.masks}"
+        place = "in the folder" if place == "in ." else place
         images = "pictures" if layout.images == "." else layout.images
-        how = f"{images}; annotations of {TOOLS[layout.annotations]} in {place}{folders}"
+        how = f"{images}; annotations of {TOOLS[layout.annotations]} {place}{folders}"
     known = [("folders", how)] if diagnosis.examined else []
     images = [s.image for s in diagnosis.examined if isinstance(s.image, ImageFacts)]
     if (lists := diagnosis.grouping.split_lists) is not None:
