@@ -65,7 +65,8 @@ ENDINGS = {
 class Problem:
     """What is wrong with an object, a picture or a file of annotations, in a sentence.
 
-    picture: as its annotation states it; None where it is none of a picture. what: its kind, to count by.
+    picture: as its annotation states it, of an object as in `Annotated`; None where it is none of a picture.
+    what: its kind, to count by.
     """
 
     what: What

@@ -1,9 +1,6 @@
 """From what annotation tools export to label maps: the doctor's recipe, its findings, and a training."""
 
-import io
 import json
-import zlib
-from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,221 +8,38 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
-import rasterio
-import shapely
-from annotation_codes import compressed, packed, png
-from numpy.typing import NDArray
+from annotated_folders import (
+    LABELS,
+    SIZE,
+    Pixels,
+    coco,
+    coco_of,
+    coco_one_file,
+    coco_other_words,
+    corners,
+    cvat,
+    flat,
+    geojson,
+    geopackage,
+    labelme,
+    labelme_folders,
+    labelme_of,
+    labelstudio,
+    on_ground,
+    picture,
+    roboflow,
+    supervisely,
+    text,
+    truth,
+    voc,
+    yolo,
+)
 from PIL import Image
 
 from unetseg.fitting import Recipe
 from unetseg.fitting.data.folder import Example, find_examples, read_example
-from unetseg.fitting.doctor import Diagnosis, diagnose, draw_sheet, report_text, write_page
-
-SIZE = 24
-Pixels = NDArray[np.uint8]
-LABELS = ("cat", "dog")
-
-
-def areas(seed: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Left, top and side of a cat and of a dog that doesn't touch it."""
-    random = np.random.default_rng(seed)
-    cat = (int(random.integers(1, 4)), int(random.integers(1, 16)), int(random.integers(4, 8)))
-    dog = (int(random.integers(13, 16)), int(random.integers(1, 16)), int(random.integers(4, 8)))
-    return cat, dog
-
-
-def truth(seed: int) -> Pixels:
-    labels = np.zeros((SIZE, SIZE), dtype=np.uint8)
-    for number, (x, y, side) in enumerate(areas(seed), start=1):
-        labels[y : y + side, x : x + side] = number
-    return labels
-
-
-def corners(x: int, y: int, side: int) -> list[list[float]]:
-    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
-
-
-def flat(points: list[list[float]]) -> list[float]:
-    return [number for point in points for number in point]
-
-
-def picture(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(seed).integers(0, 90, (SIZE, SIZE, 3)).astype(np.uint8)
-    noise[truth(seed) == 1] += 80
-    noise[truth(seed) == 2, 0] += 160
-    Image.fromarray(noise).save(path)
-
-
-def text(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-
-
-def coco_of(names: dict[int, str], *, runs: bool = False, **more: object) -> dict[str, Any]:
-    things = []
-    for seed in names:
-        for category, area in enumerate(areas(seed)):
-            outline: object = [flat(corners(*area))]
-            if runs:
-                down = (truth(seed) == category + 1).T.ravel()
-                ends = np.flatnonzero(np.diff(np.concatenate([[0], down, [0]])))
-                lengths = np.diff([0, *ends.tolist(), down.size]).tolist()
-                outline = {"size": [SIZE, SIZE], "counts": compressed([n for n in lengths])}
-            things.append({"image_id": seed, "category_id": category + 5, "segmentation": outline, "iscrowd": 0})
-    return {
-        "categories": [{"id": i + 5, "name": name, "supercategory": "pets"} for i, name in enumerate(LABELS)],
-        "images": [{"id": s, "file_name": name, "height": SIZE, "width": SIZE} for s, name in names.items()],
-        "annotations": [{"id": i, **thing} for i, thing in enumerate(things)],
-        **more,
-    }
-
-
-def coco(folder: Path) -> None:
-    for split, seeds in (("train2017", range(4)), ("val2017", range(4, 6))):
-        for seed in seeds:
-            picture(folder / split / f"p{seed}.png", seed)
-        text(folder / f"annotations/instances_{split}.json", coco_of({s: f"p{s}.png" for s in seeds}, runs=True))
-
-
-def coco_one_file(folder: Path) -> None:
-    """All pictures in one folder, masks of other things beside them, and a list for each split."""
-    for seed in range(6):
-        picture(folder / "images" / f"p{seed}.png", seed)
-    text(folder / "train.json", coco_of({s: f"p{s}.png" for s in range(4)}))
-    text(folder / "val.json", coco_of({s: f"p{s}.png" for s in (4, 5)}))
-
-
-def coco_other_words(folder: Path) -> None:
-    coco_one_file(folder)
-    for split, seeds in (("training", range(4)), ("validation", (4, 5))):
-        for seed in seeds:
-            (folder / "images" / split).mkdir(exist_ok=True)
-            (folder / "images" / f"p{seed}.png").rename(folder / "images" / split / f"p{seed}.png")
-
-
-def roboflow(folder: Path) -> None:
-    for split, seeds in (("train", range(4)), ("valid", (4,)), ("test", (5,))):
-        for seed in seeds:
-            picture(folder / split / f"p{seed}_jpg.rf.{seed:032x}.png", seed)
-        content = coco_of({s: f"p{s}_jpg.rf.{s:032x}.png" for s in seeds})
-        content["categories"].insert(0, {"id": 0, "name": "pets", "supercategory": "none"})
-        text(folder / split / "_annotations.coco.json", content)
-
-
-def labelme_of(seed: int, name: str) -> dict[str, Any]:
-    shapes = [
-        {"label": label, "points": corners(*area), "shape_type": "polygon"}
-        for label, area in zip(LABELS, areas(seed), strict=True)
-    ]
-    return {"shapes": shapes, "imagePath": name, "imageHeight": SIZE, "imageWidth": SIZE, "imageData": None}
-
-
-def labelme(folder: Path) -> None:
-    for seed in range(6):
-        picture(folder / f"p{seed}.png", seed)
-        text(folder / f"p{seed}.json", labelme_of(seed, f"p{seed}.png"))
-
-
-def labelme_folders(folder: Path) -> None:
-    for seed in range(6):
-        picture(folder / f"person{seed // 2}" / f"p{seed}.png", seed)
-        text(folder / f"person{seed // 2}" / f"p{seed}.json", labelme_of(seed, f"p{seed}.png"))
-
-
-def cvat(folder: Path) -> None:
-    images = ""
-    for seed in range(6):
-        picture(folder / "images" / f"p{seed}.png", seed)
-        shapes = "".join(
-            f'<polygon label="{label}" points="{";".join(f"{x},{y}" for x, y in corners(*area))}" z_order="0"></polygon>'
-            for label, area in zip(LABELS, areas(seed), strict=True)
-        )
-        images += f'<image id="{seed}" name="p{seed}.png" width="{SIZE}" height="{SIZE}">{shapes}</image>'
-    labels = "".join(
-        f"<label><name>{label}</name><color>{colour}</color></label>"
-        for label, colour in zip(LABELS, ("#fa3253", "#24b353"), strict=True)
-    )
-    meta = f"<meta><task><labels>{labels}</labels></task></meta>"
-    text(folder / "annotations.xml", f"<?xml version='1.0'?>\n<annotations>{meta}{images}</annotations>")
-
-
-def labelstudio(folder: Path) -> None:
-    tasks = []
-    for seed in range(6):
-        picture(folder / "images" / f"p{seed}.png", seed)
-        results = []
-        for number, (label, area) in enumerate(zip(LABELS, areas(seed), strict=True), start=1):
-            points = [[100 * x / SIZE, 100 * y / SIZE] for x, y in corners(*area)]
-            value = {"points": points, "closed": True, "polygonlabels": [label]}
-            if number == 2:
-                value = {"format": "rle", "rle": list(packed(truth(seed) == 2)), "brushlabels": [label]}
-            results.append({"id": f"r{number}", "original_width": SIZE, "original_height": SIZE, "value": value})
-        tasks.append({"id": seed, "annotations": [{"result": results}], "data": {"image": f"/up/0a1b2c3d-p{seed}.png"}})
-    text(folder / "project.json", tasks)
-
-
-def yolo(folder: Path) -> None:
-    for split, seeds in (("train", range(4)), ("val", (4, 5))):
-        for seed in seeds:
-            picture(folder / "images" / split / f"p{seed}.png", seed)
-            lines = [f"{i} {' '.join(f'{n / SIZE:.6f}' for n in flat(corners(*a)))}" for i, a in enumerate(areas(seed))]
-            text(folder / "labels" / split / f"p{seed}.txt", "\n".join(lines))
-    text(folder / "data.yaml", "train: images/train\nval: images/val\nnc: 2\nnames: [cat, dog]\n")
-
-
-def voc(folder: Path) -> None:
-    for seed in range(6):
-        picture(folder / "JPEGImages" / f"p{seed}.png", seed)
-        objects = ""
-        for label, area in zip(LABELS, areas(seed), strict=True):
-            points = "".join(f"<x{i}>{x}</x{i}><y{i}>{y}</y{i}>" for i, (x, y) in enumerate(corners(*area), start=1))
-            objects += f"<object><name>{label}</name><polygon>{points}</polygon></object>"
-        size = f"<size><width>{SIZE}</width><height>{SIZE}</height><depth>3</depth></size>"
-        name = f"<filename>p{seed}.png</filename>"
-        text(folder / "Annotations" / f"p{seed}.xml", f"<annotation>{name}{size}{objects}</annotation>")
-
-
-def supervisely(folder: Path) -> None:
-    for seed in range(6):
-        picture(folder / "ds" / "img" / f"p{seed}.png", seed)
-        (x, y, side), dog = areas(seed)
-        bitmap = b64encode(zlib.compress(png(np.full((side, side), 255, dtype=np.uint8)))).decode()
-        objects = [
-            {"classTitle": "cat", "geometryType": "bitmap", "bitmap": {"data": bitmap, "origin": [x, y]}},
-            {"classTitle": "dog", "geometryType": "polygon", "points": {"exterior": corners(*dog), "interior": []}},
-        ]
-        content = {"description": "", "tags": [], "size": {"height": SIZE, "width": SIZE}, "objects": objects}
-        text(folder / "ds" / "ann" / f"p{seed}.png.json", content)
-    classes = [{"title": name, "shape": "polygon", "color": "#00aa00"} for name in LABELS]
-    text(folder / "meta.json", {"classes": classes, "tags": []})
-
-
-def on_ground(folder: Path, name: str, driver: str) -> None:
-    polygons, names = [], []
-    for seed in range(6):
-        path = folder / "tiles" / f"p{seed}.tif"
-        picture(path.with_suffix(".png"), seed)
-        pixels = np.asarray(Image.open(path.with_suffix(".png")))
-        path.with_suffix(".png").unlink()
-        west, north = 500_000 + 1000 * seed, 5_000_000
-        place = rasterio.Affine(2, 0, west, 0, -2, north)
-        kind = {"driver": "GTiff", "width": SIZE, "height": SIZE, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
-        with rasterio.open(path, "w", transform=place, **kind) as raster:
-            raster.write(pixels.transpose(2, 0, 1))
-        for label, area in zip(LABELS, areas(seed), strict=True):
-            polygons.append(shapely.Polygon([(west + 2 * x, north - 2 * y) for x, y in corners(*area)]))
-            names.append(label)
-    frame = geopandas.GeoDataFrame({"class": names}, geometry=polygons, crs="EPSG:32633")
-    frame.to_file(folder / name, driver=driver, engine="pyogrio")
-
-
-def geojson(folder: Path) -> None:
-    on_ground(folder, "things.geojson", "GeoJSON")
-
-
-def geopackage(folder: Path) -> None:
-    on_ground(folder, "things.gpkg", "GPKG")
+from unetseg.fitting.doctor import Diagnosis, diagnose, report_text
+from unetseg.fitting.recipe import Data
 
 
 def findings(diagnosis: Diagnosis, weight: str) -> list[str]:
@@ -279,3 +93,232 @@ def test_what_a_tool_exports_becomes_label_maps_by_the_proposed_recipe(
         assert (labels == truth(int(name[1]))).all(), name
     if split is not None:
         assert {example.image.stem[:2]: example.split for example in examples} == split
+
+
+def change(path: Path, how: Callable[[Any], object]) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    how(content)
+    text(path, content)
+
+
+def test_what_is_wrong_with_annotations_is_counted_and_named_with_its_picture(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    roboflow(folder)
+
+    def spoil(content: Any) -> None:  # noqa: ANN401, JSON
+        content["annotations"][0]["segmentation"] = []
+        content["annotations"][1]["category_id"] = 77
+        content["annotations"][2]["segmentation"] = [flat(corners(60, 60, 5))]
+        content["images"].append({"id": 99, "file_name": "gone.png", "height": SIZE, "width": SIZE})
+
+    change(folder / "train" / "_annotations.coco.json", spoil)
+    picture(folder / "train" / "extra.png", 9)
+    diagnosis = diagnose(folder)
+    asked, warned = diagnosis.findings[:2], [f for f in diagnosis.findings if f.weight == "warning"]
+    assert [finding.what.partition(":")[0] for finding in asked] == [
+        "1 annotated object without a class",
+        "1 image (of 7) that no annotation mentions",
+    ]
+    name = f"train/p0_jpg.rf.{0:032x}.png"
+    assert asked[0].names == (name,)
+    assert "category 77" in asked[0].what
+    assert {finding.what.partition(":")[0]: finding.names for finding in warned} == {
+        "1 annotation of no picture in the folder": ("train/gone.png",),
+        "1 annotated object outside its picture": (f"train/p1_jpg.rf.{1:032x}.png",),
+        "1 annotated object without an area": (name,),
+    }
+    # all that is asked leads to a training: what nobody looked at is left out, or shows nothing
+    recipe = loaded(diagnosis, tmp_path / "recipe.toml")
+    assert recipe.data.unannotated == "leave out"
+    assert "extra" not in drawn(recipe, find_examples(recipe.data, folder))
+    every = recipe.data.model_copy(update={"unannotated": "background"})
+    extra = next(one for one in find_examples(every, folder) if one.image.stem == "extra")
+    assert extra.split == "train"
+    assert not drawn(recipe, [extra])["extra"].any()
+    unsaid = recipe.data.model_copy(update={"unannotated": None})
+    with pytest.raises(ValueError, match=r"1 images are in no annotation, first 'extra.png'; say unannotated"):
+        find_examples(unsaid, folder)
+
+
+def test_a_label_may_be_left_out_ignored_or_joined_and_none_may_be_forgotten(tmp_path: Path) -> None:
+    labelme(tmp_path)
+    recipe = diagnose(tmp_path).parsed()
+    assert recipe is not None
+    for meaning, number in (("background", 0), ("ignore", 255), ("cat", 1)):
+        data = recipe.data.model_copy(
+            update={
+                "classes": ("cat",),
+                "annotation_labels": {"dog": meaning, "cat": "cat"},
+                "palette": ("#000000",) * 2,
+            }
+        )
+        changed = recipe.model_copy(update={"data": data})
+        for name, labels in drawn(changed, find_examples(data, tmp_path)).items():
+            assert (labels == np.array([0, 1, number], dtype=np.uint8)[truth(int(name[1]))]).all()
+    only = recipe.data.model_copy(update={"annotation_labels": {"cat": "cat"}})
+    with pytest.raises(
+        ValueError, match=r"p0.json has objects of 'dog', first on p0.png, which annotation_labels does"
+    ):
+        find_examples(only, tmp_path)
+
+
+def test_without_a_background_what_nobody_marked_is_ignored(tmp_path: Path) -> None:
+    labelme(tmp_path)
+    recipe = diagnose(tmp_path).parsed()
+    assert recipe is not None
+    data = recipe.data.model_copy(update={"background": None, "palette": ("#ffffff", "#ff0000")})
+    maps = drawn(recipe.model_copy(update={"data": data}), find_examples(data, tmp_path))
+    assert (maps["p2"] == np.array([255, 0, 1], dtype=np.uint8)[truth(2)]).all()
+
+
+def test_the_order_of_objects_that_overlap_is_the_recipes(tmp_path: Path) -> None:
+    for seed in range(6):
+        picture(tmp_path / f"p{seed}.png", seed)
+        content = labelme_of(seed, f"p{seed}.png")
+        content["shapes"][1]["points"] = corners(2, 2, 4)
+        content["shapes"].append({"label": "cat", "points": corners(0, 0, 20), "shape_type": "polygon"})
+        text(tmp_path / f"p{seed}.json", content)
+    diagnosis = diagnose(tmp_path)
+    (question,) = diagnosis.ambiguous
+    assert 'lie over them: dog; say overlap = "smaller"' in question
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert recipe.data.overlap == "later"
+    assert set(np.unique(drawn(recipe, find_examples(recipe.data, tmp_path))["p0"])) == {0, 1}  # no dog is seen
+    meant = {"cat": "cat", "dog": "dog"}
+    three = {"task": "multiclass", "classes": LABELS, "palette": ("#000000", "#ff0000", "#00ff00")}
+    data = recipe.data.model_copy(update={"overlap": "smaller", "annotation_labels": meant, **three})
+    changed = recipe.model_copy(update={"data": data})
+    assert (drawn(changed, find_examples(data, tmp_path))["p0"][2:6, 2:6] == 2).all()
+
+
+def masks_beside(folder: Path) -> None:
+    for seed in range(6):
+        path = folder / "masks" / f"p{seed}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(truth(seed)).save(path)
+
+
+def test_masks_and_annotations_of_the_same_pictures_are_asked_about_and_either_can_be_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    cvat(folder)
+    masks_beside(folder)
+    diagnosis = diagnose(folder)
+    (question,) = diagnosis.ambiguous
+    assert "labels of two kinds: masks in masks, annotations of CVAT in annotations.xml" in question
+    assert 'annotations = "cvat", images = "images", masks = "annotations.xml", annotation_labels = {' in question
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert recipe.data.annotations is None
+    assert (drawn(recipe, find_examples(recipe.data, folder))["p1"] == truth(1)).all()
+
+
+def boxes_of_voc(folder: Path) -> None:
+    for seed in range(6):
+        picture(folder / "JPEGImages" / f"p{seed}.png", seed)
+        box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+        size = f"<size><width>{SIZE}</width><height>{SIZE}</height><depth>3</depth></size>"
+        content = f"<filename>p{seed}.png</filename>{size}<object><name>cat</name>{box}</object>"
+        text(folder / "Annotations" / f"p{seed}.xml", f"<annotation>{content}</annotation>")
+
+
+def test_beside_masks_boxes_are_but_noted_and_alone_they_are_asked_about(tmp_path: Path) -> None:
+    boxes_of_voc(tmp_path)
+    (question,) = diagnose(tmp_path).ambiguous
+    assert question.startswith("annotations of Pascal VOC in Annotations hold no outlines and no masks, only boxes")
+    masks_beside(tmp_path)
+    (tmp_path / "masks").rename(tmp_path / "SegmentationClass")
+    diagnosis = diagnose(tmp_path)
+    assert diagnosis.ambiguous == ()
+    assert "annotations of Pascal VOC in Annotations hold boxes alone; the masks are taken" in findings(
+        diagnosis, "note"
+    )
+
+
+def test_rectangles_are_drawn_but_asked_about(tmp_path: Path) -> None:
+    for seed in range(6):
+        picture(tmp_path / f"p{seed}.png", seed)
+        content = labelme_of(seed, f"p{seed}.png")
+        for shape in content["shapes"]:
+            shape |= {"shape_type": "rectangle", "points": shape["points"][::2]}
+        text(tmp_path / f"p{seed}.json", content)
+    diagnosis = diagnose(tmp_path)
+    (question,) = diagnosis.ambiguous
+    assert "12 objects are rectangles" in question
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert (drawn(recipe, find_examples(recipe.data, tmp_path))["p1"] == truth(1)).all()
+
+
+def test_two_files_for_the_same_pictures_are_asked_about_and_two_for_others_are_joined(tmp_path: Path) -> None:
+    same, others = tmp_path / "same", tmp_path / "others"
+    for folder in (same, others):
+        for seed in range(6):
+            picture(folder / "images" / f"p{seed}.png", seed)
+    text(same / "first.json", coco_of({s: f"p{s}.png" for s in range(6)}))
+    text(same / "second.json", coco_of({s: f"p{s}.png" for s in range(5)}))
+    (question,) = [q for q in diagnose(same).ambiguous if "labels of two kinds" in q]
+    assert "annotations of COCO in first.json, annotations of COCO in second.json" in question
+    text(others / "one.json", coco_of({s: f"p{s}.png" for s in range(3)}))
+    text(others / "two.json", coco_of({s: f"p{s}.png" for s in range(3, 6)}))
+    diagnosis = diagnose(others)
+    assert diagnosis.ambiguous == ()
+    assert len(diagnosis.examples) == 6
+
+
+def test_pictures_that_were_turned_or_resized_after_annotation_are_asked_about(tmp_path: Path) -> None:
+    labelme(tmp_path)
+    with Image.open(tmp_path / "p3.png") as stored:
+        stored.resize((SIZE, 2 * SIZE)).save(tmp_path / "p3.png")
+    (question,) = diagnose(tmp_path).ambiguous
+    assert "p3.png has 24 x 48 pixels, and p3.json speaks of 24 x 24" in question
+
+
+def test_a_picture_in_the_lists_of_two_splits_is_refused(tmp_path: Path) -> None:
+    coco_one_file(tmp_path)
+    text(tmp_path / "val.json", coco_of({s: f"p{s}.png" for s in (3, 4, 5)}))
+    diagnosis = diagnose(tmp_path)
+    assert "images/p3.png is annotated for train and for val; take it out of one" in " ".join(diagnosis.ambiguous)
+
+
+def test_polygons_on_the_ground_without_a_class_are_one_called_as_their_file(tmp_path: Path) -> None:
+    on_ground(tmp_path, "buildings_2.geojson", "GeoJSON")
+    frame = geopandas.read_file(tmp_path / "buildings_2.geojson")
+    frame.drop(columns="class").assign(height=3.5).to_file(tmp_path / "buildings_2.geojson", driver="GeoJSON")
+    diagnosis = diagnose(tmp_path)
+    assert diagnosis.ambiguous == ()
+    assert any("buildings" in sentence and "no property" in sentence for sentence in findings(diagnosis, "warning"))
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert recipe.data.classes == ("buildings",)
+    maps = drawn(recipe, find_examples(recipe.data, tmp_path))
+    assert all((labels == (truth(int(name[1])) > 0)).all() for name, labels in maps.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mask_values": {"0": "background"}}, "annotation_labels says what labels of annotations mean"),
+        ({"annotation_labels": {}}, "annotation_labels says what labels of annotations mean; it is needed here"),
+        ({"annotation_labels": {"dog": "dog"}}, r"annotation_labels names no value for \['cat'\]"),
+        ({"annotation_labels": {"dog": "wolf"}}, "annotation_labels gives 'dog' the name 'wolf'"),
+        ({"annotations": None}, "mask_values says what values of masks mean"),
+        ({"annotations": "paint"}, "annotations"),
+        ({"mask_name": "{name}_mask"}, "annotations name their pictures"),
+        ({"masks": "{folder}"}, "masks has no {folder} with annotations"),
+        ({"masks": "{split}"}, "images, masks and split_folders go together"),
+    ],
+)
+def test_a_recipe_of_annotations_is_strict(change: dict[str, object], message: str) -> None:
+    fields: dict[str, object] = {
+        "task": "multiclass",
+        "classes": LABELS,
+        "background": "background",
+        "palette": ("#000000", "#ff0000", "#00ff00"),
+        "annotations": "labelme",
+        "masks": "annotations",
+        "annotation_labels": {"cat": "cat", "dog": "dog"},
+    }
+    assert Data.model_validate(fields).overlap is None
+    with pytest.raises(ValueError, match=message):
+        Data.model_validate({**fields, **change})

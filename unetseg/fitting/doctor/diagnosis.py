@@ -92,7 +92,10 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     if grouping.listed is not None:
         pairs = [image for image in pairs if image.name in grouping.listed]
         lone = [image for image in lone if image.name in grouping.listed]
-    findings += unmasked(lone, len(pairs), found, folder) if marked is None else marking.problems(marked, folder)
+    if marked is not None:
+        findings += marking.problems(marked, folder)
+    elif pairs or not any(finding.weight == "question" for finding in about_annotations):  # these say why
+        findings += unmasked(lone, len(pairs), found, folder)
     findings += about_groups if pairs else []
     examined = survey(pairs, progress=progress)
     findings += unreadable(examined, folder) + unequal(examined, folder)
@@ -109,6 +112,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         labels, about_labels = propose_labels(masks, legend)
         if marked is not None and labels is not None:
             labels = marking.coloured(labels, marked)
+            about_labels += marking.hidden(labels, marked)
         several = len(found.layout.image_names) > 1
         channels, about_channels = (
             joined_channels(folder, found.layout, images) if several else propose_channels(images)

@@ -170,6 +170,18 @@ def coloured(labels: Labels, marked: Marked) -> Labels:
     return replace(labels, palette=(*labels.palette[: len(labels.palette) - len(colours)], *colours))
 
 
+def hidden(labels: Labels, marked: Marked) -> list[Finding]:
+    """Labels of which no pixel is seen, because other objects lie over them."""
+    gone = [label for label, (_, key) in meanings(labels, marked).items() if key not in labels.values]
+    if not gone:
+        return []
+    overlap = next(iter(marked.parts.values())).overlap
+    other = "smaller" if overlap == "later" else "later"
+    what = f"annotated objects of which no pixel is seen, for other objects lie over them: {some(gone)}"
+    advice = f'say overlap = "{other}" in the recipe (now "{overlap}") and what they are in annotation_labels'
+    return [Finding("question", what, f"{advice}; they may stay ignored if they mean nothing")]
+
+
 def meanings(labels: Labels, marked: Marked) -> dict[str, tuple[str, str]]:
     """What the recipe says of each label that objects have: its meaning, and the key of its number in `labels`."""
     used = set().union(*(one.drawing.labels for one in marked.pairing.pairs if one.drawing))

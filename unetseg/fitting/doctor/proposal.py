@@ -201,7 +201,9 @@ def _values(proposal: Proposal) -> list[str]:
         if "0" in labels.values:
             lines += [f"# where no object is: {labels.values['0']}, {percent(labels.shares['0'])} of the pixels"]
         for label, (name, key) in meanings(labels, proposal.marked).items():
-            seen = f"{percent(labels.shares[key])} of the pixels, on {counted(labels.masks[key], 'picture')}"
+            seen = "no pixel of it is seen"
+            if key in labels.values:
+                seen = f"{percent(labels.shares[key])} of the pixels, on {counted(labels.masks[key], 'picture')}"
             lines += [f"{toml(label)} = {toml(name)}  # {seen}"]
         return lines
     lines = ["[data.mask_values]"]

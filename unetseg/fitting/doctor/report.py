@@ -61,8 +61,8 @@ def facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     if layout.annotations is not None:
         place = "beside them" if layout.masks == layout.images else f"in {layout.masks}"
         place = "in the folder" if place == "in ." else place
-        images = "pictures" if layout.images == "." else layout.images
-        how = f"{images}; annotations of {TOOLS[layout.annotations]} {place}{folders}"
+        pictures = "pictures" if layout.images == "." else layout.images
+        how = f"{pictures}; annotations of {TOOLS[layout.annotations]} {place}{folders}"
     known = [("folders", how)] if diagnosis.examined else []
     images = [s.image for s in diagnosis.examined if isinstance(s.image, ImageFacts)]
     if (lists := diagnosis.grouping.split_lists) is not None:
