@@ -1,6 +1,8 @@
 """From what annotation tools export to label maps: the doctor's recipe, its findings, and a training."""
 
 import json
+import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,11 +208,38 @@ def test_masks_and_annotations_of_the_same_pictures_are_asked_about_and_either_c
     diagnosis = diagnose(folder)
     (question,) = diagnosis.ambiguous
     assert "labels of two kinds: masks in masks, annotations of CVAT in annotations.xml" in question
-    assert 'annotations = "cvat", images = "images", masks = "annotations.xml", annotation_labels = {' in question
     recipe = diagnosis.parsed()
     assert recipe is not None
     assert recipe.data.annotations is None
     assert (drawn(recipe, find_examples(recipe.data, folder))["p1"] == truth(1)).all()
+    # what the question says to write
+    lines = question.partition("annotations.xml write ")[2].partition(", and take image_name")[0]
+    written = tomllib.loads("[data]\nmask_values = {}\n" + re.sub(r", (?=\w+ = )(?![^{]*})", "\n", lines))
+    changed = Recipe.model_validate_json(json.dumps(recipe.model_dump(mode="json") | {"data": written["data"]}))
+    assert changed.data.annotations == "cvat"
+    assert (drawn(changed, find_examples(changed.data, folder))["p1"] == truth(1)).all()
+
+
+def test_pictures_in_two_folders_that_fit_alike_are_asked_about(tmp_path: Path) -> None:
+    for seed in range(6):
+        for place in ("pictures_small", "images"):
+            picture(tmp_path / place / f"p{seed}.png", seed)
+        text(tmp_path / "annotations" / f"p{seed}.json", labelme_of(seed, f"p{seed}.png"))
+    diagnosis = diagnose(tmp_path)
+    (question,) = diagnosis.ambiguous
+    assert "pictures in images, pictures_small fit the annotations alike" in question
+    assert 'for pictures_small write images = "pictures_small"' in question
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert (drawn(recipe, find_examples(recipe.data, tmp_path))["p1"] == truth(1)).all()
+
+
+def test_annotations_of_pictures_that_are_not_there_are_asked_about(tmp_path: Path) -> None:
+    coco_one_file(tmp_path)
+    for path in (tmp_path / "images").iterdir():
+        path.rename(path.with_stem(f"x{path.stem}"))
+    (question,) = diagnose(tmp_path).ambiguous
+    assert "annotations of COCO in {split}.json speak of pictures that are not in the folder, first p0.png" in question
 
 
 def boxes_of_voc(folder: Path) -> None:

@@ -13,8 +13,8 @@ from ...formats.annotations import Annotations, Kind, matched
 from ..recipe import FOLDER_PLACE, SPLIT_PLACE, Split
 from .annotated import Parts, pair_annotated
 from .drawing import numbered
-from .finding import DEPTH, DERIVED_WORDS, is_for_masks, split_place
-from .layouts import Layout, Pairing, pictures_in, words_in
+from .finding import DEPTH, DERIVED_WORDS, MANY, is_for_masks, split_place
+from .layouts import IMAGE_WORDS, Layout, Pairing, pictures_in, words_in
 
 TOGETHER: tuple[Kind, ...] = ("coco", "cvat", "labelstudio")
 """Kinds of which one file speaks of many pictures."""
@@ -25,12 +25,16 @@ NOTHING = {"background", "_background_", "bg", "none", "nothing"}
 
 @dataclass(frozen=True)
 class Marked:
-    """Annotations that go with the pictures of a folder, as a layout; `numbers` is what each label is drawn as."""
+    """Annotations that go with the pictures of a folder, as a layout; `numbers` is what each label is drawn as.
+
+    rivals: folders whose pictures go with them as well as those of the layout.
+    """
 
     layout: Layout
     parts: Parts
     pairing: Pairing
     numbers: Mapping[str, int]
+    rivals: tuple[str, ...]
 
     @property
     def objects(self) -> int:
@@ -67,8 +71,10 @@ def find_annotations(folder: Path) -> tuple[list[Marked], list[str]]:
         if len(sets) > 1 and apart and not any(marked.layout.split_folders for marked in sets):
             above = _above(marked.layout.masks for marked in sets)  # jobs of one task, say
             sets = [_marked(folder, kind, above, {None: ""}, pictures)]
-        found += [marked for marked in sets if marked.pairing.pairs or not marked.boxes]
-    return sorted(found, key=lambda marked: (-bool(marked.objects), -len(marked.pairing.pairs))), faults
+        found += sets
+    return sorted(
+        found, key=lambda marked: (-bool(marked.objects), -len(marked.pairing.pairs), -marked.objects)
+    ), faults
 
 
 def _pictures(folder: Path) -> list[str]:
@@ -118,6 +124,7 @@ def _marked(folder: Path, kind: Kind, masks: str, words: Mapping[Split | None, s
         split: read_annotations(folder / masks.replace(SPLIT_PLACE, word), kind, within=folder)
         for split, word in words.items()
     }
+    pictures, rivals = _of_one_folder(parts, pictures)
     images, folders = _images(parts, words, pictures)
     if folders is not None and SPLIT_PLACE in masks and folders != words:  # train2017 and train.json
         masks = _above(masks.replace(SPLIT_PLACE, word) for word in words.values())
@@ -127,7 +134,22 @@ def _marked(folder: Path, kind: Kind, masks: str, words: Mapping[Split | None, s
     if len(classes) > MOST:
         raise ValueError(f"the annotations in {masks} name {len(classes)} classes; a model has at most {MOST}")
     numbers = {name: 0 if name.lower() in NOTHING else number for name, number in numbered(tuple(classes)).items()}
-    return Marked(layout, parts, pair_annotated(folder, layout, parts, numbers), numbers)
+    return Marked(layout, parts, pair_annotated(folder, layout, parts, numbers), numbers, rivals)
+
+
+def _of_one_folder(parts: Parts, pictures: Sequence[str]) -> tuple[Sequence[str], tuple[str, ...]]:
+    """The pictures that annotations speak of, where several folders have such, and the other ones."""
+    stated = [name for part in parts.values() for name in part.pictures]
+    if 2 * len(matched(stated, pictures)[0]) >= len(stated):
+        return pictures, ()
+    places: dict[str, list[str]] = {}
+    for picture in pictures:
+        places.setdefault(split_place(PurePosixPath(picture).parent.as_posix())[0], []).append(picture)
+    if len(places) > MANY:  # a folder for each picture: none of them has all
+        return pictures, ()
+    fit = {place: len(matched(stated, here)[0]) for place, here in places.items()}
+    first, *others = sorted(fit, key=lambda place: (-fit[place], not words_in(place) & IMAGE_WORDS))
+    return places[first], tuple(place for place in others if 2 * fit[place] >= fit[first] > 0)
 
 
 def _images(

@@ -14,6 +14,7 @@ from ..recipe import IGNORE_NAME, toml
 from ..words import counted, some
 from .checks import named
 from .findings import Finding, Weight
+from .legend import palette_for
 from .mask_values import Labels
 
 TOOLS: Mapping[Kind, str] = {
@@ -75,6 +76,13 @@ def choose(
         Finding("warning" if pairs or marked else "question", fault.partition("; ")[0], fault.partition("; ")[2])
         for fault in faults
     ]
+    for one in marked:
+        if not one.pairing.pairs and any(part.pictures for part in one.parts.values()):
+            first = next(name for part in one.parts.values() for name in part.pictures)
+            what = f"{place_of(one)} speak of pictures that are not in the folder, first {first}"
+            advice = "put them where they can be found, or take the annotations out"
+            told.append(Finding("warning" if pairs else "question", what, advice))
+    marked = [one for one in marked if one.pairing.pairs]
     drawn = [one for one in marked if one.objects]
     if not drawn:
         if pairs:
@@ -94,7 +102,7 @@ def choose(
     others = drawn if masks else drawn[1:]
     rivals = [place_of(one) for one in others] + [f"masks in {found.layout.masks}"] * bool(pairs and not masks)
     if rivals:
-        ways = [f"for {place_of(one)} write {_lines(one)}" for one in others]
+        ways = [f"for {place_of(one)} write {_lines(one, None if masks else drawn[0])}" for one in others]
         if pairs and not masks:
             ways.append(f"take {drawn[0].layout.masks} out of the folder if the masks are meant")
         advice = f"the proposed recipe takes the {taken} and can be used if that is right; {'; '.join(ways)}"
@@ -102,15 +110,27 @@ def choose(
     return None if masks else drawn[0], told
 
 
-def _lines(marked: Marked) -> str:
-    """What `[data]` says of annotations, without what follows from their pixels."""
+def _lines(marked: Marked, taken: Marked | None) -> str:
+    """What `[data]` says of annotations otherwise than of those that are taken, or of masks."""
+    known = {} if taken is None else _fields(taken)
+    lines = ", ".join(
+        f"{field} = {toml(value)}" for field, value in _fields(marked).items() if value != known.get(field)
+    )
+    return lines if taken is not None else f"{lines}, and take image_name, mask_name and mask_values out"
+
+
+def _fields(marked: Marked) -> dict[str, object]:
+    """What `[data]` says of annotations before any of them is drawn."""
     layout = marked.layout
     fields: dict[str, object] = {"annotations": layout.annotations, "images": layout.images, "masks": layout.masks}
     if layout.split_folders:
         fields["split_folders"] = dict(layout.split_folders)
-    fields["annotation_labels"] = {name: name for name in marked.classes}
-    lines = ", ".join(f"{field} = {toml(value)}" for field, value in fields.items())
-    return f"{lines}, the classes accordingly, and take mask_values out"
+    classes = tuple(name for name, number in marked.numbers.items() if number)
+    fields |= {"task": "binary" if len(classes) == 1 else "multiclass", "classes": classes, "background": "background"}
+    fields["palette"] = palette_for(("background", *classes), True)
+    return fields | {
+        "annotation_labels": {name: name if number else "background" for name, number in marked.numbers.items()}
+    }
 
 
 def understood(found: Found, marked: Marked) -> Found:
@@ -134,6 +154,11 @@ def problems(marked: Marked, folder: Path) -> list[Finding]:
         found.append(
             Finding(weight, f"{counted(len(here), what)}: {first}{_more(here)}", advice, tuple(_files(here, files)))
         )
+    if marked.rivals:
+        what = f"pictures in {some([marked.layout.images, *marked.rivals])} fit the annotations alike"
+        ways = "; ".join(f"for {place} write images = {toml(place)}" for place in marked.rivals)
+        advice = f"the proposed recipe takes {marked.layout.images} and can be used if that is right; {ways}"
+        found.append(Finding("question", what, advice, (marked.layout.images, *marked.rivals)))
     if lone := tuple(named(one.image, folder) for one in marked.pairing.lone):
         every = len(lone) + len(marked.pairing.pairs)
         what = f"{counted(len(lone), 'image')} (of {every:,}) that no annotation mentions: {some(lone)}"
