@@ -40,7 +40,8 @@ from PIL import Image
 
 from unetseg.fitting import Recipe
 from unetseg.fitting.data.folder import Example, find_examples, read_example
-from unetseg.fitting.doctor import Diagnosis, diagnose, report_text
+from unetseg.fitting.doctor import Diagnosis, diagnose, draw_sheet, report_text, write_page
+from unetseg.fitting.doctor.contact_sheet import candidate_view
 from unetseg.fitting.recipe import Data
 
 
@@ -212,6 +213,16 @@ def test_masks_and_annotations_of_the_same_pictures_are_asked_about_and_either_c
     assert recipe is not None
     assert recipe.data.annotations is None
     assert (drawn(recipe, find_examples(recipe.data, folder))["p1"] == truth(1)).all()
+    # both are shown on one picture, by the sheet and by the page
+    own, rival = diagnosis.candidates
+    assert rival.pair is not None
+    assert (own.example.name, rival.pair.image.name) == ("p0.png", "p0.png")
+    drawn_on_it, trouble = candidate_view(rival, SIZE)
+    assert trouble is None
+    assert (np.asarray(drawn_on_it[1])[..., 0] == np.array([0, 128, 255])[truth(0)]).all()
+    draw_sheet(diagnosis, tmp_path / "sheet.png")
+    write_page(diagnosis, tmp_path / "page.html", train="train", again="again")
+    assert "masks: annotations of CVAT in annotations.xml its mask" in (tmp_path / "page.html").read_text("utf-8")
     # what the question says to write
     lines = question.partition("annotations.xml write ")[2].partition(", and take image_name")[0]
     written = tomllib.loads("[data]\nmask_values = {}\n" + re.sub(r", (?=\w+ = )(?![^{]*})", "\n", lines))

@@ -27,11 +27,13 @@ class Candidate:
     """One of several sets of images or masks that fit alike, between which a person has to choose.
 
     name: the folder, and how its files are called. example: one of them; all candidates show the same picture.
+    pair: of annotations, whose files are no pictures, that picture and what is drawn on it.
     """
 
     what: Literal["images", "masks"]
     name: str
     example: Path
+    pair: Pair | None = None
 
 
 def candidates(folder: Path, found: Found, pairing: Pairing) -> tuple[Candidate, ...]:

@@ -25,6 +25,7 @@ from ..data.layouts import Pair, is_volume
 from ..recipe import IGNORE_NAME, Recipe
 from ..words import percent
 from .checks import named
+from .choosing import Candidate
 from .diagnosis import Diagnosis
 from .report import headline
 
@@ -73,7 +74,7 @@ def draw_sheet(diagnosis: Diagnosis, path: Path) -> None:
         name = named(image, diagnosis.folder)
         if number < len(rivals):
             candidate = diagnosis.candidates[number]
-            drawn, trouble = stored_view(image, CELL)
+            drawn, trouble = candidate_view(candidate, CELL)
             name, trouble = candidate.name, trouble or f"are these the {candidate.what}?"
         else:
             drawn, trouble = views(pairs.get(image, image), recipe, config, CELL)
@@ -212,6 +213,11 @@ def stored_view(path: Path, side: int) -> tuple[list[PIL.Image.Image], str | Non
     """A file of which nothing is known, from its darkest to its brightest value."""
     drawn, trouble = views(path, None, None, side)
     return drawn, None if drawn else trouble
+
+
+def candidate_view(candidate: Candidate, side: int) -> tuple[list[PIL.Image.Image], str | None]:
+    """Its example as it is stored; of annotations a picture and what is drawn on it."""
+    return stored_view(candidate.example, side) if candidate.pair is None else views(candidate.pair, None, None, side)
 
 
 def _outlined(view: PIL.Image.Image, labels: NDArray[np.uint8], config: SegmentationConfig) -> PIL.Image.Image:

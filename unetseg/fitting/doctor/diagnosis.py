@@ -76,7 +76,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     folder = folder.resolve()
     found = find_layout(folder)
     pairing = pair(folder, found.layout)
-    marked, about_annotations = marking.choose(found, len(pairing.pairs), *find_annotations(folder))
+    marked, about_annotations, rivals = marking.choose(folder, found, pairing, *find_annotations(folder))
     if marked is not None:
         found, pairing = marking.understood(found, marked), marked.pairing
     pairs, lone = list(pairing.pairs), list(pairing.lone)
@@ -165,7 +165,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         labels,
         tuple(examples),
         grouping,
-        candidates(folder, found, pairing),
+        (*rivals, *candidates(folder, found, pairing)),
     )
 
 

@@ -10,9 +10,11 @@ from typing import get_args
 from ...formats.annotations import Kind, Problem, What
 from ..data.finding import Found
 from ..data.finding_annotations import Marked
+from ..data.layouts import Pairing
 from ..recipe import IGNORE_NAME, toml
 from ..words import counted, some
 from .checks import named
+from .choosing import Candidate
 from .findings import Finding, Weight
 from .legend import palette_for
 from .mask_values import Labels
@@ -69,13 +71,18 @@ def place_of(marked: Marked) -> str:
 
 
 def choose(
-    found: Found, pairs: int, marked: Sequence[Marked], faults: Sequence[str]
-) -> tuple[Marked | None, list[Finding]]:
-    """The annotations that are taken, None where masks are, of which there are so many pairs; and what to ask."""
-    told = [
-        Finding("warning" if pairs or marked else "question", fault.partition("; ")[0], fault.partition("; ")[2])
-        for fault in faults
-    ]
+    folder: Path, found: Found, pairing: Pairing, marked: Sequence[Marked], faults: Sequence[str]
+) -> tuple[Marked | None, list[Finding], tuple[Candidate, ...]]:
+    """The annotations that are taken, None where masks are; what to ask, and between which sets of labels.
+
+    found, pairing: the masks. marked, faults: as `find_annotations` has them.
+    """
+    pairs = len(pairing.pairs)
+    told = []
+    for fault in faults:
+        what, _, advice = fault.partition("; ")
+        weight: Weight = "warning" if pairs or marked else "question"
+        told.append(Finding(weight, what, advice or "mend it, or take it out of the folder"))
     for one in marked:
         if not one.pairing.pairs and any(part.pictures for part in one.parts.values()):
             first = next(name for part in one.parts.values() for name in part.pictures)
@@ -91,23 +98,36 @@ def choose(
                 for one in marked
                 if one.boxes
             ]
-            return None, told
+            return None, told, ()
         if marked and not any(part.areas for part in marked[0].parts.values()):
             what = f"{place_of(marked[0])} hold no outlines and no masks, only boxes, points, lines or nothing"
             advice = "a box doesn't say which of its pixels are the thing: draw outlines or masks of the objects"
-            return None, [*told, Finding("question", what, advice)]
-        return (marked[0] if marked else None), told
+            return None, [*told, Finding("question", what, advice)], ()
+        return (marked[0] if marked else None), told, ()
     masks = 2 * pairs >= len(drawn[0].pairing.pairs) and pairs > 0
-    taken = f"masks in {found.layout.masks}" if masks else place_of(drawn[0])
     others = drawn if masks else drawn[1:]
-    rivals = [place_of(one) for one in others] + [f"masks in {found.layout.masks}"] * bool(pairs and not masks)
-    if rivals:
-        ways = [f"for {place_of(one)} write {_lines(one, None if masks else drawn[0])}" for one in others]
-        if pairs and not masks:
-            ways.append(f"take {drawn[0].layout.masks} out of the folder if the masks are meant")
-        advice = f"the proposed recipe takes the {taken} and can be used if that is right; {'; '.join(ways)}"
-        told.append(Finding("question", f"labels of two kinds: {some([taken, *rivals], 6)}", advice))
-    return None if masks else drawn[0], told
+    sets = [_candidate(folder, one, pairing) for one in drawn]
+    if pairs:
+        own = Candidate("masks", found.layout.masks, pairing.pairs[0].mask)
+        sets = [own, *sets] if masks else [*sets, own]
+    if len(sets) == 1:
+        return drawn[0], told, ()
+    ways = [f"for {place_of(one)} write {_lines(one, None if masks else drawn[0])}" for one in others]
+    if pairs and not masks:
+        ways.append(f"take {drawn[0].layout.masks} out of the folder if the masks are meant")
+    names = [one.name if one.pair is not None else f"masks in {one.name}" for one in sets]
+    advice = f"the proposed recipe takes the {names[0]} and can be used if that is right; {'; '.join(ways)}"
+    examples = tuple(named(one.example, folder) for one in sets)
+    told.append(Finding("question", f"labels of two kinds: {some(names, 6)}", advice, examples))
+    return None if masks else drawn[0], told, tuple(sets)
+
+
+def _candidate(folder: Path, marked: Marked, pairing: Pairing) -> Candidate:
+    """Annotations to choose; shown on the picture whose mask is shown beside, if they speak of it."""
+    first = pairing.pairs[0].image if pairing.pairs else None
+    one = next((pair for pair in marked.pairing.pairs if pair.image == first), marked.pairing.pairs[0])
+    assert one.drawing is not None
+    return Candidate("masks", place_of(marked), folder / one.drawing.annotated.source, one)
 
 
 def _lines(marked: Marked, taken: Marked | None) -> str:
