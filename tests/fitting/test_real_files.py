@@ -30,7 +30,8 @@ from unetseg.fitting.data.folder import (
     read_slices,
     telling_slice,
 )
-from unetseg.fitting.data.layouts import find_layout, pair, stem
+from unetseg.fitting.data.finding import find_layout
+from unetseg.fitting.data.layouts import pair, stem
 from unetseg.fitting.doctor import Diagnosis, diagnose, draw_sheet, report_text
 from unetseg.fitting.doctor.survey import mask_facts
 from unetseg.fitting.journal import Journal

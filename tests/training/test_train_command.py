@@ -12,10 +12,12 @@ from types import ModuleType
 
 import pytest
 import warm
+from annotated_folders import yolo
 from PIL import Image
 from safetensors import safe_open
 
 from unetseg import hub
+from unetseg.__main__ import main
 from unetseg.fitting import Recipe, fit
 from unetseg.fitting.lock import alone
 from unetseg.samples import write_samples
@@ -431,3 +433,17 @@ def test_a_wrong_usage_is_told_with_exit_code_2(
         command.main(arguments)
     assert caught.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_folder_of_annotations_trains_to_a_checkpoint_that_is_scored_by_its_recipe(
+    command: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    yolo(tmp_path / "pets")
+    short = ["--train.epochs", "1", "--model.widths", "[4, 8]", "--train.validate_every", "1"]
+    assert command.main(["pets", *short]) == 0
+    run = tmp_path / "runs" / "pets"
+    assert (run / "checkpoint" / "model.safetensors").is_file()
+    assert (run / "report.html").is_file()
+    told = ["--recipe", str(run / "recipe.toml"), "--data", "pets", "--split", "val", "--device", "cpu"]
+    assert main(["evaluate", str(run / "checkpoint"), *told]) == 0

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..files import whole
-from ..formats import read_image
 from ..predictor import Predictor
 from .data.folder import Example, read_truth, telling_slice
+from .data.joined import read_joined
 from .recipe import Data
 from .report.panel import panel, panel_row
 from .report.plots import BLUE, GREEN, ORANGE, Chart, as_png
@@ -59,7 +59,7 @@ class Journal:
         """
         rows = []
         for i in np.linspace(0, len(examples) - 1, min(count, len(examples))).round().astype(int):
-            image = read_image(examples[i].image)
+            image = read_joined(examples[i])
             truth = read_truth(examples[i], image, data, predictor.config)
             shown = telling_slice(truth)
             segmentation = predictor(image.alone(shown))

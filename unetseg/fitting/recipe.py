@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..config import Color, Probability, SegmentationConfig, Task, explain
+from ..formats.annotations import Kind, Overlap
 from ..hub.model_card import License
 from ..samples import SAMPLE_LABELS, SampleKind
 
@@ -20,10 +21,10 @@ MOST_BYTES = 10_000_000
 DEEP = re.compile(r"""(?<![\w"'-])(["'\w-]++\s*+\.\s*+){20}""")
 """A name of twenty dotted parts, which no recipe has: tomllib takes memory by the square of their number."""
 IGNORE_NAME = "ignore"
-SPLIT_PLACE, FOLDER_PLACE = "{split}", "{folder}"
+NAME, SPLIT_PLACE, FOLDER_PLACE, CLASS_PLACE = "{name}", "{split}", "{folder}", "{class}"
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-FileName = Annotated[str, Field(pattern=r"^[^/\\{}]*\{name\}[^/\\{}]*$")]
+FileName = Annotated[str, Field(pattern=r"^([^/\\{}]|\{(name|split|class)\})+$")]
 
 
 class _Section(BaseModel):
@@ -45,10 +46,33 @@ class Data(_Section):
         may differ. A volume is one image: a file, or a folder of DICOM slices. With split_folders, `{split}` in both
         stands for the name of one of those. `{folder}` in both stands for every folder there (one per patient, say):
         `{folder}/images` and `{folder}/masks`; the stem of a picture then begins with that folder, `patient7/slice3`.
+        `{folder}/{folder}` stands for the folders of a deeper level.
     image_name, mask_name: how the files of images and masks are called, without ending, where more than `{name}`, the
-        name they share: `{name}_mask` pairs a.jpg with a_mask.png. Both may then lie in one folder.
+        name they share: `{name}_mask` pairs a.jpg with a_mask.png. Both may then lie in one folder. `{split}` stands
+        for the same as in folders. Without `{name}` a picture is the one of its `{folder}`, and is called as that:
+        `image` and `mask`. With a list of image_name, `["{name}_0000", "{name}_0001"]`, an image is several files,
+        whose channels follow each other as `channels` names them. With a `*` in mask_name, `{name}_mask*`, a mask is
+        all files that fit, as where each shows one object; where they overlap the larger number counts.
+    class_masks: what `{class}` stands for in masks or mask_name, where each file shows one class: with masks =
+        "masks/{class}" and `["cat", "dog"]`, what isn't 0 (black) in masks/cat counts as 1 in mask_values, in
+        masks/dog as 2, and the rest as 0; where they overlap the later one counts, and a missing file shows nothing.
     split_folders: what `{split}` stands for in train, and in val and test if there are such folders:
         `{ train = "training", val = "valid" }` with images = "{split}/images" or "images/{split}".
+    split_lists: text files inside the data folder that list the pictures of train, val and test, a line each, by name,
+        file or path: `{ train = "ImageSets/Segmentation/train.txt", val = "ImageSets/Segmentation/val.txt" }`. Pictures
+        in none of them are left out.
+    annotations: what annotation tools export, in the place of masks: `coco` (Roboflow's too), `labelme`, `cvat` (XML
+        for images), `labelstudio`, `yolo` (outlines), `voc` (polygons), `supervisely`, or `geojson` and `geopackage`
+        over GeoTIFFs. `masks` is then the file or the folder of them, say `annotations/{split}.json`; `{split}` need
+        not stand in both, and `{folder}` only in images. A picture is found by the name that its annotation states.
+    annotation_labels: what each label of the annotations means: the name of a class, of the background, or "ignore":
+        `{ cat = "cat", kitten = "cat", unsure = "ignore" }`. A label that is not named is an error. Where there is no
+        object there is background, and without one it is ignored.
+    overlap: where annotated objects overlap, the "later" in the file or the "smaller" one is seen. By default the
+        later where the tool draws it on top (labelme, cvat by z_order, labelstudio, supervisely), else the smaller.
+    unannotated: of pictures that no annotation mentions: "background" if they show none of the classes, "leave out"
+        if nobody looked at them. They are an error unless this says so.
+    label_by: the property of GeoJSON and GeoPackage that names the class, where that isn't plain.
     mask_values: what each value of a mask file means: a number (`255`), a range of numbers (`128-255`) or a colour
         (`#3c1098`) to the name of a class, of the background, or "ignore". A value that is not named is an error.
     manifest: a CSV inside the data folder with a column `stem`; only the pictures it lists are used.
@@ -74,10 +98,19 @@ class Data(_Section):
     ground_resolution: tuple[float, float] | None = None
     images: str = "images"
     masks: str = "masks"
-    image_name: FileName = "{name}"
-    mask_name: FileName = "{name}"
+    image_name: FileName | Annotated[tuple[FileName, ...], Field(min_length=2)] = NAME
+    mask_name: FileName = NAME
+    class_masks: tuple[str, ...] = ()
     split_folders: dict[Split, str] | None = None
-    mask_values: dict[Annotated[str, Field(pattern=r"^(\d+(-\d+)?|#[0-9a-fA-F]{6})$")], str] = Field(min_length=1)
+    split_lists: dict[Split, str] | None = None
+    annotations: Kind | None = None
+    annotation_labels: dict[str, str] = Field(default_factory=dict, max_length=254)
+    overlap: Overlap | None = None
+    unannotated: Literal["background", "leave out"] | None = None
+    label_by: str | None = None
+    mask_values: dict[Annotated[str, Field(pattern=r"^(\d+(-\d+)?|#[0-9a-fA-F]{6})$")], str] = Field(
+        default_factory=dict
+    )
     manifest: str | None = None
     group_column: str | None = None
     split_column: str | None = None
@@ -116,10 +149,17 @@ class Data(_Section):
     @model_validator(mode="after")
     def _folders_fit(self) -> Data:
         placed = [SPLIT_PLACE in folder for folder in (self.images, self.masks)]
-        if placed != [self.split_folders is not None] * 2:
+        enough = any(placed) if self.annotations is not None else all(placed)
+        if (self.split_folders is not None) != enough or (any(placed) and not enough):
             raise ValueError("images, masks and split_folders go together: {split} in both says where the folders go")
+        if self.annotations is not None and FOLDER_PLACE in self.masks:
+            raise ValueError("masks has no {folder} with annotations: they are read however deep they lie")
         places = [PurePath(folder).parts.count(FOLDER_PLACE) for folder in (self.images, self.masks)]
-        if FOLDER_PLACE in self.images + self.masks and places != [1, 1]:
+        if (
+            self.annotations is None
+            and FOLDER_PLACE in self.images + self.masks
+            and (places[0] != places[1] or not places[0])
+        ):
             raise ValueError("{folder} stands for one whole folder name in images, and for the same in masks")
         if self.split_folders is not None:
             if "train" not in self.split_folders:
@@ -128,8 +168,35 @@ class Data(_Section):
                 raise ValueError("split_folders names one folder twice; each split has its own")
             if self.split_column is not None:
                 raise ValueError("split_folders and split_column both say what is trained on; keep one of them")
-        if PurePath(self.images) == PurePath(self.masks) and self.image_name == self.mask_name:
+        if self.split_lists is not None:
+            if "train" not in self.split_lists:
+                raise ValueError("split_lists names no list for train")
+            if self.split_folders is not None or self.split_column is not None:
+                raise ValueError("split_lists, split_folders and split_column all say what is trained on; keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Data:
+        if self.annotations is not None:
+            if (self.image_name, self.mask_name, self.class_masks) != (NAME, NAME, ()):
+                raise ValueError("image_name, mask_name and class_masks are for masks; annotations name their pictures")
+            return self
+        image_names = (self.image_name,) if isinstance(self.image_name, str) else self.image_name
+        if PurePath(self.images) == PurePath(self.masks) and self.mask_name in image_names:
             raise ValueError("images and masks lie in one folder; say with mask_name how mask files are called")
+        names = (*image_names, self.mask_name)
+        if any(name.count(NAME) > 1 or name.partition(NAME)[0].count("*") * (NAME in name) for name in names):
+            raise ValueError("image_name and mask_name hold {name} once, and `*` only behind it")
+        if any(NAME not in name for name in names) and FOLDER_PLACE not in self.images:
+            raise ValueError("image_name or mask_name without {name} needs a {folder} of its own for each picture")
+        if any("*" in name or CLASS_PLACE in name for name in image_names) or CLASS_PLACE in self.images:
+            raise ValueError("`*` and {class} stand in mask_name, not in images")
+        if len(set(image_names)) < len(image_names):
+            raise ValueError("image_name lists one name twice; each file of an image is called otherwise")
+        if (CLASS_PLACE in self.masks + self.mask_name) != bool(self.class_masks):
+            raise ValueError("class_masks says what {class} stands for in masks or mask_name; they go together")
+        if any(SPLIT_PLACE in name for name in names) and self.split_folders is None:
+            raise ValueError("{split} in image_name or mask_name stands for what split_folders names")
         return self
 
     @model_validator(mode="after")
@@ -146,15 +213,25 @@ class Data(_Section):
     @model_validator(mode="after")
     def _mask_values_fit(self) -> Data:
         labels = self.classes if self.background is None else (self.background, *self.classes)
-        for value, name in self.mask_values.items():
+        meanings = {"mask_values": self.mask_values, "annotation_labels": self.annotation_labels}
+        used, other = meanings if self.annotations is None else reversed(meanings)
+        if not meanings[used] or meanings[other]:
+            raise ValueError(
+                f"{used} says what {'labels of annotations' if self.annotations else 'values of masks'} mean; "
+                f"it is needed here, and {other} is not"
+            )
+        for value, name in meanings[used].items():
             if name not in (*labels, IGNORE_NAME):
-                raise ValueError(
-                    f"mask_values gives {value!r} the name {name!r}, expected one of {list(labels)} or ignore"
-                )
+                raise ValueError(f"{used} gives {value!r} the name {name!r}, expected one of {list(labels)} or ignore")
         if len({value.startswith("#") for value in self.mask_values}) > 1:
             raise ValueError("mask_values mixes numbers and colours; a mask holds one or the other")
-        if missing := set(labels) - set(self.mask_values.values()):
-            raise ValueError(f"mask_values names no value for {sorted(missing)}; every label needs one")
+        missing = set(labels) - set(meanings[used].values())
+        if self.annotations is not None:
+            missing -= {self.background}  # where no object is
+        if missing:
+            raise ValueError(f"{used} names no value for {sorted(missing)}; every label needs one")
+        if self.annotations is None and (self.overlap or self.unannotated or self.label_by):
+            raise ValueError("overlap, unannotated and label_by are for annotations; say which tool's they are")
         if (self.group_column or self.split_column) and self.manifest is None:
             raise ValueError("group_column and split_column are columns of a manifest; name it with manifest")
         return self

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from ..files import whole
-from ..formats import read_image
 from ..predictor import usable
 from . import distributed
 from .data.folder import Example, find_examples, read_truth
+from .data.joined import read_joined
 from .lock import alone, refuse_running
 from .loop import fit_examples
 from .memory import keep_freed_memory
@@ -126,10 +126,10 @@ def _refuse_folds_without_a_class(folds: Sequence[Sequence[Example]], recipe: Re
     config = recipe.config((0.0,) * channels, (1.0,) * channels)
     found = {}
     for e in folds[0]:
-        truth = read_truth(e, read_image(e.image), recipe.data, config)
-        found[e.mask] = set(np.unique(truth).tolist())
+        truth = read_truth(e, read_joined(e), recipe.data, config)
+        found[e.image] = set(np.unique(truth).tolist())
     for number, fold in enumerate(folds, start=1):
-        here = set().union(*(found[e.mask] for e in fold if e.split == "train"))
+        here = set().union(*(found[e.image] for e in fold if e.split == "train"))
         for label, name in enumerate(config.labels):
             if label not in here:
                 raise ValueError(

@@ -85,7 +85,7 @@ def read_ground(path: Path, reader: Reader, label_by: str | None) -> OnGround:
         raise ValueError(f"{path.name} is no whole file of polygons ({reason}); save it again") from None
     if crs is None:
         raise ValueError(f"{path.name} states no CRS; save it with one")
-    labels = _labels(frame, path.name, label_by)
+    labels = _labels(frame, path.name, label_by, reader)
     parts: dict[int, list[tuple[Any, ...]]] = {}
     objects = []
     for geometry, number in zip(geometries, index.tolist(), strict=True):
@@ -107,8 +107,13 @@ def read_ground(path: Path, reader: Reader, label_by: str | None) -> OnGround:
     return OnGround(crs, tuple(objects), reader.source)
 
 
-def _labels(frame: Any, name: str, label_by: str | None) -> list[object]:  # noqa: ANN401, a GeoDataFrame
-    """The class of each polygon: the property that is called so, or the only one that holds words."""
+def _labels(
+    frame: Any,  # noqa: ANN401, a GeoDataFrame
+    name: str,
+    label_by: str | None,
+    reader: Reader,
+) -> list[object]:
+    """The class of each polygon: the property that is called so, or the only one of words; without, by the file."""
     properties = [str(column) for column in frame.columns if column != frame.geometry.name]
     if label_by is not None and label_by not in properties:
         raise ValueError(
@@ -119,7 +124,11 @@ def _labels(frame: Any, name: str, label_by: str | None) -> list[object]:  # noq
         label_by = next((called[word] for word in PROPERTIES if word in called), None)
     if label_by is None:
         words = [c for c in properties if any(isinstance(value, str) for value in frame[c])]
-        if len(words) != 1:
+        if not words:
+            label = " ".join(re.findall(r"[^\W\d_]+", Path(name).stem)) or "object"
+            reader.tell("unsure", f"no property names a class, so all of its polygons are called {label!r}")
+            return [label] * len(frame)
+        if len(words) > 1:
             raise ValueError(
                 f"{name} doesn't say which property names the class, of {', '.join(properties) or 'none'}; "
                 "choose one (label_by)"

@@ -65,7 +65,8 @@ ENDINGS = {
 class Problem:
     """What is wrong with an object, a picture or a file of annotations, in a sentence.
 
-    picture: as its annotation states it; None where it is none of a picture. what: its kind, to count by.
+    picture: as its annotation states it, of an object as in `Annotated`; None where it is none of a picture.
+    what: its kind, to count by.
     """
 
     what: What
@@ -196,6 +197,9 @@ def matched(stated: Iterable[str], files: Iterable[str]) -> tuple[dict[str, str]
     problems = []
     for picture in stated:
         name = unicodedata.normalize("NFC", PurePosixPath(picture).name)
+        if picture in by_name.get(name, ()):
+            found[picture] = picture
+            continue
         bare = re.sub(UPLOADED, "", name)
         candidates = next(
             (

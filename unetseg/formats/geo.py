@@ -276,6 +276,12 @@ def _dataset(source: Path | bytes, name: str) -> Iterator[Any]:
             yield dataset
 
 
+def read_place(path: Path) -> Raster:
+    """Where a TIFF lies, by its header alone; ValueError where that can't be read."""
+    with _explained(path.name), _dataset(path, path.name) as dataset:
+        return turned_place(_header(dataset, path), ())
+
+
 def _header(dataset: Any, source: Path | bytes) -> _Header:  # noqa: ANN401, rasterio's
     identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
     transform = tuple(float(part) for part in list(dataset.transform)[:6])

@@ -7,7 +7,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,15 @@ from torch import Tensor
 
 from ...config import IGNORE, SegmentationConfig
 from ...files import read_json
-from ...formats import Image, Place, Raster, read_image, read_mask
+from ...formats import Image, Place, Raster, read_mask
+from ...formats.annotations import GIVEN
 from ...prepare import ranges, scaled
-from ..recipe import IGNORE_NAME, SPLITS, Data, Split, number_range
-from .layouts import SUFFIXES, Layout, is_volume, pair, pictures_in, without_ending
+from ..recipe import IGNORE_NAME, NAME, SPLITS, Data, Split, number_range
+from .annotated import pair_annotated, read_parts, without_objects
+from .drawing import Drawing, numbered
+from .joined import Files, read_joined, read_stored
+from .layouts import SUFFIXES, Layout, Lone, Pair, Pairing, is_volume, pair, pictures_in, without_ending
+from .lists import split_by_lists
 from .manifest import read_manifest
 
 __all__ = [
@@ -52,7 +57,8 @@ _Key = tuple[Split | None, str]
 class Example:
     """One image, a volume as a whole, and its mask, the group it must not be parted from, and its split.
 
-    inside: of a layout with `{folder}`, the folder that they lie in.
+    inside: of a layout with `{folder}`, the folder that they lie in. more_images, more_masks, mask_ids, drawing: as in
+    `Pair`.
     """
 
     image: Path
@@ -60,6 +66,10 @@ class Example:
     group: str
     split: Split
     inside: str = ""
+    more_images: tuple[Path, ...] = ()
+    more_masks: tuple[Path, ...] = ()
+    mask_ids: tuple[int, ...] = ()
+    drawing: Drawing | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -68,21 +78,26 @@ class Example:
         return f"{self.inside}/{own}" if self.inside else own
 
 
-def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
+def find_examples(data: Data, folder: Path, seed: int = 0, *, pairing: Pairing | None = None) -> list[Example]:
     """Every image of a folder with its mask, group and split, sorted by name.
 
+    pairing: that of these data, if it is known already; large files of annotations then aren't read once more.
     Raises ValueError that names what is missing: a folder, images, masks, a row of the manifest, a group.
     """
-    layout = Layout(data.images, data.masks, data.image_name, data.mask_name, data.split_folders)
-    _refuse_empty(folder, layout)
-    pairing = pair(folder, layout)
+    layout = Layout.of(data)
+    if data.annotations is not None:
+        pairing = _annotated(folder, layout, data, pairing)
+    else:
+        _refuse_empty(folder, layout)
+        pairing = pairing or pair(folder, layout)
     if pairing.twice:
-        one, other = pairing.twice[0]
-        raise ValueError(f"{one.name} and {other.name} in {one.parent} have the same name; remove one")
-    found: dict[_Key, tuple[Path, Path | None]]
-    found = {(p.split, p.name): (p.image, p.mask) for p in pairing.pairs}
-    found |= {(lone.split, lone.name): (lone.image, None) for lone in pairing.lone}
-    rows = None
+        first_of_two, other = pairing.twice[0]
+        raise ValueError(f"{first_of_two.name} and {other.name} in {first_of_two.parent} {_as_one(layout)}; remove one")
+    if pairing.incomplete:
+        image, template = pairing.incomplete[0]
+        raise ValueError(f"{image.image.name} has no file called {template} beside it; each image has all its channels")
+    found: dict[_Key, Lone] = {(one.split, one.name): one for one in (*pairing.pairs, *pairing.lone)}
+    rows, listed = None, None
     if data.manifest is not None:
         columns = [column for column in (data.group_column, data.split_column) if column is not None]
         rows = read_manifest(_inside(folder, data.manifest), columns)
@@ -91,20 +106,72 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
                 f"{data.manifest} lists {absent[0]!r}, but {data.images} has no such image ({len(absent)} so)"
             )
         found = {key: paths for key, paths in found.items() if key[1] in rows}
-    if bare := [(split, name) for (split, name), (_, mask) in found.items() if mask is None]:
+    if data.split_lists is not None:
+        lists = {split: _inside(folder, name) for split, name in data.split_lists.items()}
+        listed = split_by_lists(lists, {name: one.image for (_, name), one in found.items()}, folder)
+        found = {key: one for key, one in found.items() if key[1] in listed}
+    if bare := [key for key, one in found.items() if not isinstance(one, Pair)]:
         first = min(bare, key=lambda key: key[1])
         raise ValueError(
-            f"{len(bare)} of {len(found)} images have no mask, first {found[first][0].name!r}; "
-            f"expected {layout.expected_mask(first[1], first[0], found[first][0])} (or another picture ending)"
+            f"{len(bare)} of {len(found)} images have no mask, first {found[first].image.name!r}; "
+            f"expected {layout.expected_mask(first[1], first[0], found[first].image)} (or another picture ending)"
         )
     groups = _joined({key: _group(key[1], data, rows) for key in found}, data.same_group)
-    splits = _splits(groups, data, rows, seed)
+    splits = _splits(groups, data, rows, listed, seed)
     order = sorted(found, key=lambda key: (key[1], splits[key]))
     return [
-        Example(found[k][0], mask, groups[k], splits[k], inside=k[1].rpartition("/")[0])
-        for k in order
-        if (mask := found[k][1]) is not None
+        Example(
+            one.image,
+            one.mask,
+            groups[key],
+            splits[key],
+            key[1] if layout.by_folder else key[1].rpartition("/")[0],
+            one.more_images,
+            one.more_masks,
+            one.mask_ids,
+            one.drawing,
+        )
+        for key in order
+        if isinstance(one := found[key], Pair)
     ]
+
+
+def _annotated(folder: Path, layout: Layout, data: Data, pairing: Pairing | None) -> Pairing:
+    """Images with their annotations, drawn as the recipe has it; ValueError for a label that it doesn't name."""
+    numbers = numbered(data.annotation_labels)
+    if pairing is None:
+        _inside(folder, data.images)
+        _inside(folder, data.masks)
+        pairing = pair_annotated(folder, layout, read_parts(folder, layout), numbers)
+    if clash := next((problem for problem in pairing.problems if problem.what == "twice"), None):
+        raise ValueError(clash.words)
+    if not pairing.pairs:
+        raise ValueError(
+            f"none of the pictures in {folder / data.images} is one that the annotations in {data.masks} speak of; "
+            "name the folder of the pictures as images in the recipe's [data]"
+        )
+    pairs = []
+    for one in pairing.pairs:
+        assert one.drawing is not None
+        drawing = replace(one.drawing, numbers=numbers, overlap=data.overlap or one.drawing.overlap)
+        if unnamed := sorted(drawing.labels - numbers.keys() - GIVEN.keys()):
+            raise ValueError(
+                f"{one.drawing.annotated.source} has objects of {', '.join(map(repr, unnamed))}, first on "
+                f"{one.image.name}, which annotation_labels does not name; named are {', '.join(numbers)}"
+            )
+        pairs.append(replace(one, drawing=drawing))
+    if pairing.lone and data.unannotated is None:
+        raise ValueError(
+            f"{len(pairing.lone)} images are in no annotation, first {pairing.lone[0].image.name!r}; "
+            'say unannotated = "background" if they show none of the classes, or "leave out"'
+        )
+    if data.unannotated == "background":
+        pairs += [without_objects(one, pairs[0]) for one in pairing.lone]
+    return replace(pairing, pairs=tuple(pairs), lone=())
+
+
+def _as_one(layout: Layout) -> str:
+    return "are both the picture of that folder" if layout.by_folder else "have the same name"
 
 
 def pictures_by_split(examples: Sequence[Example]) -> dict[Split, dict[str, dict[str, str]]]:
@@ -132,9 +199,9 @@ def shared_pictures(checkpoint: Path, split: Split, examples: Sequence[Example])
 
 
 def _digest(example: Example) -> str:
-    digests = [_file_digest(path) for path in _files(example.image)]
+    digests = [_file_digest(path) for image in (example.image, *example.more_images) for path in _files(image)]
     # of a series whatever its files are called
-    whole = digests[0] if example.image.is_file() else hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
     return whole[:16]
 
 
@@ -149,13 +216,28 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_labels(path: Path, data: Data, config: SegmentationConfig, place: Place | None = None) -> NDArray[np.uint8]:
-    """A mask file as a label map (H,W), or (D,H,W), of ids and IGNORE, by the recipe's `mask_values`.
+def read_labels(
+    mask: Path | Files,
+    data: Data,
+    config: SegmentationConfig,
+    place: Place | None = None,
+    size: tuple[int, int] | None = None,
+) -> NDArray[np.uint8]:
+    """A mask, a file or all those of a pair, as a label map (H,W), or (D,H,W), of ids and IGNORE by `mask_values`.
 
-    place: that of its image, see `formats.read_mask`.
+    Of annotations by `annotation_labels`. place, size: of its image, see `read_stored`.
     Raises ValueError that lists every value that the recipe doesn't name, and how often it occurs.
     """
-    raw = read_mask(path, place=place)
+    path = mask if isinstance(mask, Path) else mask.mask
+    raw = read_mask(path, place=place) if isinstance(mask, Path) else read_stored(mask, place, size)
+    if not isinstance(mask, Path) and mask.drawing is not None:
+        ids = np.full(256, IGNORE, dtype=np.uint8)  # a crowd is drawn as 255
+        for label, number in mask.drawing.numbers.items():
+            if (name := data.annotation_labels.get(label, IGNORE_NAME)) != IGNORE_NAME:
+                ids[number] = config.labels.index(name)
+        ids[0] = 0 if config.background is not None else IGNORE
+        labels: NDArray[np.uint8] = ids[raw]
+        return labels
     channels = raw.ndim == 3 and not is_volume(path)
     as_colors = next(iter(data.mask_values)).startswith("#")
     if as_colors:
@@ -200,7 +282,8 @@ def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 def read_truth(example: Example, image: Image, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:
     """The labels of an image that was read (D,H,W); sizes must agree. What a raster says holds no data is IGNORE."""
-    labels = read_labels(example.mask, data, config, image.place)
+    height, width = image.pixels.shape[1:3]
+    labels = read_labels(example, data, config, image.place, (height, width))
     labels = labels if labels.ndim == 3 else labels[None]
     if labels.shape != image.pixels.shape[:3]:
         image_size, mask_size = in_words(image.pixels.shape[:3]), in_words(labels.shape)
@@ -232,7 +315,7 @@ def in_words(shape: Sequence[int]) -> str:
 
 def read_slices(example: Example, data: Data, config: SegmentationConfig) -> Iterator[tuple[Tensor, NDArray[np.uint8]]]:
     """Each slice of an image, scaled to 0..1 (C,H,W), and its label map (H,W), both as stored; sizes must agree."""
-    image = read_image(example.image)
+    image = read_joined(example)
     between = ranges(image, config)
     labels = read_truth(example, image, data, config)
     for index, here in enumerate(labels):
@@ -254,15 +337,18 @@ def _refuse_empty(folder: Path, layout: Layout) -> None:
     there = layout.places(folder)
     for place in layout.by_split():
         of_split = [one for one in there if one.split == place.split]
-        for what, name, inner, name_of, template in (
-            ("images", place.images, [one.images for one in of_split], layout.image_of, layout.image_name),
-            ("masks", place.masks, [one.masks for one in of_split], layout.mask_of, layout.mask_name),
+        images = [(one.images, one) for one in of_split]
+        masks = [(name, one) for one in of_split for name in layout.mask_folders(one)]
+        called = layout.image_name if isinstance(layout.image_name, str) else " and ".join(layout.image_name)
+        for what, name, inner, is_one, template in (
+            ("images", place.images, images, lambda p, one: layout.image_of(p, one) is not None, called),
+            ("masks", place.masks, masks, layout.is_mask, layout.mask_name),
         ):
             here = _inside(folder, name)
-            if not any((folder / one).is_dir() for one in inner):
+            if not any((folder / path).is_dir() for path, _ in inner):
                 raise ValueError(f"no folder {here} with {what}; name it in the recipe's [data], or check --data")
-            if all(name_of(path) is None for one in inner for path in pictures_in(folder / one)):
-                called = "" if template == "{name}" else f" called {template}"
+            if not any(is_one(path, one) for where, one in inner for path in pictures_in(folder / where)):
+                called = "" if template == NAME else f" called {template}"
                 endings = ", ".join(sorted(SUFFIXES))
                 raise ValueError(f"{here} has no {what}{called}; expected files ending in {endings}")
 
@@ -295,18 +381,26 @@ def _joint(names: Sequence[str]) -> str:
 
 
 def _splits(
-    groups: dict[_Key, str], data: Data, rows: dict[str, dict[str, str]] | None, seed: int
+    groups: dict[_Key, str],
+    data: Data,
+    rows: dict[str, dict[str, str]] | None,
+    listed: Mapping[str, Split] | None,
+    seed: int,
 ) -> dict[_Key, Split]:
     if rows is not None and data.split_column is not None:
         splits = {key: _checked_split(rows[key[1]], key[1], data) for key in groups}
     else:
-        # a split that has a folder of its own takes nothing from that of train
-        given = data.split_folders or {}
+        # a split that has a folder or a list of its own takes nothing from that of train
+        given = data.split_folders or data.split_lists or {}
+        own = {key: key[0] if listed is None else listed[key[1]] for key in groups}
         shares: dict[Split, tuple[str, ...] | float]
         shares = {"test": 0.0 if "test" in given else data.test, "val": 0.0 if "val" in given else data.val}
-        to_divide = sorted({group for (split, _), group in groups.items() if split in (None, "train")})
+        to_divide = sorted({group for key, group in groups.items() if own[key] in (None, "train")})
         by_group = _split_groups(to_divide, shares, seed)
-        splits = {key: by_group[group] if key[0] in (None, "train") else key[0] for key, group in groups.items()}
+        splits = {
+            key: split if (split := own[key]) not in (None, "train") else by_group[group]
+            for key, group in groups.items()
+        }
     if data.group_column is not None or data.group_pattern is not None:
         _refuse_leaks(groups, splits)
     else:  # a picture alone may share its name with one of another split

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..data.folder import Example, in_words
-from ..data.layouts import IMAGE_WORDS, NAME, Found, Lone, Pairing, listed, pictures_in, stem
-from ..recipe import FOLDER_PLACE, SPLIT_PLACE, number_range
+from ..data.finding import Found, listed
+from ..data.layouts import IMAGE_WORDS, Lone, Pairing, pictures_in, stem
+from ..recipe import FOLDER_PLACE, NAME, SPLIT_PLACE, number_range
 from ..words import counted, some
 from .findings import Finding
 from .mask_values import Labels
@@ -39,7 +40,8 @@ def misplaced(pairing: Pairing, found: Found, folder: Path) -> list[Finding]:
         else:
             findings.append(Finding("warning", what, "they are not used; check the names", masks))
     if found.rivals:
-        used = sorted({name for place in found.layout.places(folder) for name in (place.images, place.masks)})
+        layout = found.layout
+        used = sorted({n for p in layout.places(folder) for n in (p.images, *layout.mask_folders(p))})
         what = (
             f"{counted(sum(found.rivals.values()), 'more pair')} of image and mask by {some(tuple(found.rivals))}, "
             f"while only those of {some(used, 2)} would be used"
@@ -49,6 +51,15 @@ def misplaced(pairing: Pairing, found: Found, folder: Path) -> list[Finding]:
             "or take out what is not meant"
         )
         findings.append(Finding("question", what, advice, tuple(found.rivals)))
+    if beside := tuple(named(path, folder) for path in pairing.beside):
+        what = f"{counted(len(beside), 'more picture')} beside the images, called as these and more: {some(beside)}"
+        findings.append(Finding("note", what, "they are not used", beside))
+    if incomplete := tuple(named(one.image, folder) for one, _ in pairing.incomplete):
+        _, template = pairing.incomplete[0]
+        what = f"{counted(len(incomplete), 'image')} without all files of its channels ({template}): {some(incomplete)}"
+        findings.append(
+            Finding("question", what, "add these files, or take out what is there of the image", incomplete)
+        )
     if aside := tuple(name for name in found.aside if name not in found.rivals):
         what = f"{counted(len(aside), 'folder')} with more pictures: {some(aside)}"
         findings.append(Finding("note", what, "they are not used", aside))

@@ -16,14 +16,16 @@ from PIL.PngImagePlugin import PngInfo
 
 from ...config import IGNORE, SegmentationConfig
 from ...files import whole
-from ...formats import Image, read_image, read_mask
+from ...formats import Image, read_image
 from ...prepare import scale
 from ...render import UNKNOWN, as_rgb, colourised, overlay, palette
 from ..data.folder import in_words, known_labels, read_labels, telling_slice
-from ..data.layouts import is_volume
+from ..data.joined import read_joined, read_stored
+from ..data.layouts import Pair, is_volume
 from ..recipe import IGNORE_NAME, Recipe
 from ..words import percent
 from .checks import named
+from .choosing import Candidate
 from .diagnosis import Diagnosis
 from .report import headline
 
@@ -64,6 +66,7 @@ def draw_sheet(diagnosis: Diagnosis, path: Path) -> None:
         x, y = MARGIN + left, MARGIN + 40 + 28 * row
         draw.rounded_rectangle((x, y, x + 18, y + 18), 4, colour, PALE)
         draw.text((x + 26, y + 9), text, INK, font, anchor="lm")
+    pairs = {s.pair.image: s.pair for s in diagnosis.examined}
     place_of = {example.image: f"{example.group} · {example.split}" for example in diagnosis.examples}
     for number, (image, mask) in enumerate([*rivals, *shown]):
         x = MARGIN + number % ACROSS * (cell_width + MARGIN)
@@ -71,10 +74,10 @@ def draw_sheet(diagnosis: Diagnosis, path: Path) -> None:
         name = named(image, diagnosis.folder)
         if number < len(rivals):
             candidate = diagnosis.candidates[number]
-            drawn, trouble = stored_view(image, CELL)
+            drawn, trouble = candidate_view(candidate, CELL)
             name, trouble = candidate.name, trouble or f"are these the {candidate.what}?"
         else:
-            drawn, trouble = views(image, mask, recipe, config, CELL)
+            drawn, trouble = views(pairs.get(image, image), recipe, config, CELL)
         for column in range(3):
             left = x + column * (CELL + GAP)
             draw.rectangle((left, y, left + CELL - 1, y + CELL - 1), "#edebe4")
@@ -171,18 +174,18 @@ def _legend(
 
 
 def views(
-    image_file: Path, mask_file: Path | None, recipe: Recipe | None, config: SegmentationConfig | None, side: int
+    source: Pair | Path, recipe: Recipe | None, config: SegmentationConfig | None, side: int
 ) -> tuple[list[PIL.Image.Image], str | None]:
     """Image, mask and both, the longer side so long, as far as they can be shown; and what went wrong, in short.
 
-    Of a volume it is the slice in the middle of those that show a class.
+    source: a pair, or an image without a mask. Of a volume it is the slice in the middle of those that show a class.
     """
     drawn = []
     try:
-        image = read_image(image_file)
+        image = read_image(source) if isinstance(source, Path) else read_joined(source)
         shape = image.pixels.shape[:3]
         step = max(1, round(max(shape[1:]) / (2 * side)))  # more pixels than that take time and change little
-        masks, trouble = _masks(mask_file, recipe, config, image)
+        masks, trouble = _masks(source, recipe, config, image)
         shown = telling_slice(masks) if masks is not None and len(masks) == shape[0] > 1 else shape[0] // 2
         slice_ = image.alone(shown)
         picture = _as_shown(replace(slice_, pixels=slice_.pixels[:, ::step, ::step], valid=None), config)
@@ -208,8 +211,13 @@ def views(
 
 def stored_view(path: Path, side: int) -> tuple[list[PIL.Image.Image], str | None]:
     """A file of which nothing is known, from its darkest to its brightest value."""
-    drawn, trouble = views(path, None, None, None, side)
+    drawn, trouble = views(path, None, None, side)
     return drawn, None if drawn else trouble
+
+
+def candidate_view(candidate: Candidate, side: int) -> tuple[list[PIL.Image.Image], str | None]:
+    """Its example as it is stored; of annotations a picture and what is drawn on it."""
+    return stored_view(candidate.example, side) if candidate.pair is None else views(candidate.pair, None, None, side)
 
 
 def _outlined(view: PIL.Image.Image, labels: NDArray[np.uint8], config: SegmentationConfig) -> PIL.Image.Image:
@@ -230,16 +238,16 @@ def _outlined(view: PIL.Image.Image, labels: NDArray[np.uint8], config: Segmenta
 
 
 def _masks(
-    path: Path | None, recipe: Recipe | None, config: SegmentationConfig | None, image: Image
+    source: Pair | Path, recipe: Recipe | None, config: SegmentationConfig | None, image: Image
 ) -> tuple[NDArray[Any] | None, str | None]:
     """The labels (D,H,W) of a mask or, without a recipe, its numbers, which may be colours; or what is wrong."""
-    if path is None:
+    if isinstance(source, Path):
         return None, "no mask"
     try:
         if recipe is None or config is None:
-            stored = read_mask(path, place=image.place)
-            return (stored if stored.ndim == 3 and is_volume(path) else stored[None]), None
-        labels = read_labels(path, recipe.data, config, image.place)
+            stored = read_stored(source, image.place, image.pixels.shape[1:3])
+            return (stored if stored.ndim == 3 and is_volume(source.mask) else stored[None]), None
+        labels = read_labels(source, recipe.data, config, image.place, image.pixels.shape[1:3])
     except ValueError as error:
         return None, str(error).partition(";")[0]
     labels = labels if labels.ndim == 3 else labels[None]

@@ -7,35 +7,27 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from ...files import whole
 from ...formats import Raster, Series, Volume
+from ..data.finding import Found, find_layout
+from ..data.finding_annotations import find_annotations
 from ..data.folder import Example, find_examples
-from ..data.layouts import Found, find_layout, pair
+from ..data.layouts import Pairing, pair
 from ..recipe import Data, Recipe
+from . import marking
 from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
+from .choosing import Candidate, candidates, which
 from .findings import WEIGHTS, Finding
 from .ground import same_ground
 from .grouping import Grouping, propose_groups
-from .legend import read_legend
+from .legend import joined_channels, read_legend
+from .listing import by_lists, find_lists
 from .mask_values import Labels, propose_labels
 from .picture_values import propose_channels, propose_range, propose_window
 from .proposal import Proposal
 from .splitting import divide
 from .survey import ImageFacts, MaskFacts, Surveyed, survey
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One of several sets of images or masks that fit alike, between which a person has to choose.
-
-    name: the folder, and how its files are called. example: one of them; all candidates show the same picture.
-    """
-
-    what: Literal["images", "masks"]
-    name: str
-    example: Path
 
 
 @dataclass(frozen=True)
@@ -84,13 +76,27 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     folder = folder.resolve()
     found = find_layout(folder)
     pairing = pair(folder, found.layout)
+    marked, about_annotations, rivals = marking.choose(folder, found, pairing, *find_annotations(folder))
+    if marked is not None:
+        found, pairing = marking.understood(found, marked), marked.pairing
     pairs, lone = list(pairing.pairs), list(pairing.lone)
-    findings = misplaced(pairing, found, folder)
+    findings = about_annotations + misplaced(pairing, found, folder)
+    if found.layout.split_folders is None:
+        lists, about_lists = find_lists(folder, {image.name: image.image for image in (*pairs, *lone)})
+    else:
+        lists, about_lists = None, []
     grouping, about_groups = propose_groups(folder, [(image.split, image.name) for image in (*pairs, *lone)])
+    if lists is not None:
+        grouping, about_groups = by_lists(grouping, about_groups, lists)
+    findings += about_lists
     if grouping.listed is not None:
         pairs = [image for image in pairs if image.name in grouping.listed]
         lone = [image for image in lone if image.name in grouping.listed]
-    findings += unmasked(lone, len(pairs), found, folder) + (about_groups if pairs else [])
+    if marked is not None:
+        findings += marking.problems(marked, folder)
+    elif pairs or not any(finding.weight == "question" for finding in about_annotations):  # these say why
+        findings += unmasked(lone, len(pairs), found, folder)
+    findings += about_groups if pairs else []
     examined = survey(pairs, progress=progress)
     findings += unreadable(examined, folder) + unequal(examined, folder)
     images = {named(s.pair.image, folder): s.image for s in examined if isinstance(s.image, ImageFacts)}
@@ -98,12 +104,22 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     labels, recipe = None, None
     examples: list[Example] = []
     if images and masks:
-        legend_file, legend = read_legend(folder)
+        if marked is None:
+            legend_file, legend, about_legend = read_legend(folder, found.layout, masks)
+        else:
+            legend_file, legend, about_legend = "the annotations", marking.legend_of(marked), []
+        findings += about_legend
         labels, about_labels = propose_labels(masks, legend)
-        channels, about_channels = propose_channels(images)
+        if marked is not None and labels is not None:
+            labels = marking.coloured(labels, marked)
+            about_labels += marking.hidden(labels, marked)
+        several = len(found.layout.image_names) > 1
+        channels, about_channels = (
+            joined_channels(folder, found.layout, images) if several else propose_channels(images)
+        )
         value_range, about_range = propose_range(images, len(channels))
         window, about_window = propose_window(images)
-        findings += about_labels + about_channels + about_range + about_window
+        findings += which(folder, found, pairing, labels) + about_labels + about_channels + about_range + about_window
         if labels is not None:
             held = {s.pair.image: names_of(s.mask, labels) for s in examined if isinstance(s.mask, MaskFacts)}
             findings += empty(dict(zip(masks, held.values(), strict=True)), labels)
@@ -120,13 +136,14 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
                 grouping,
                 sizes,
                 legend_file,
+                marked,
             )
             data = parsed(proposal.text(training=len(sizes))).data
-            grouping, about_ground = _by_ground(folder, data, grouping, examined)
+            grouping, about_ground = _by_ground(folder, data, grouping, examined, pairing)
             findings += about_ground
             proposal = replace(proposal, grouping=grouping)
             data = data.model_copy(update={"same_group": grouping.same_group})
-            seed, examples, about_split = divide(folder, data, held, copies, labels)
+            seed, examples, about_split = divide(folder, data, held, copies, labels, pairing)
             # that it can't be divided may only say again what has been said
             said = bool(lone or pairing.twice) or any(finding.weight == "question" for finding in about_groups)
             findings += about_split if examples or not said else []
@@ -148,11 +165,12 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         labels,
         tuple(examples),
         grouping,
+        (*rivals, *candidates(folder, found, pairing)),
     )
 
 
 def _by_ground(
-    folder: Path, data: Data, grouping: Grouping, examined: Sequence[Surveyed]
+    folder: Path, data: Data, grouping: Grouping, examined: Sequence[Surveyed], pairing: Pairing
 ) -> tuple[Grouping, list[Finding]]:
     """The groups, those that overlap on the ground joined."""
     places = {
@@ -163,7 +181,7 @@ def _by_ground(
     if not places:
         return grouping, []
     try:
-        examples = find_examples(data, folder)
+        examples = find_examples(data, folder, pairing=pairing)
     except ValueError:  # as `divide` tells
         return grouping, []
     same, findings = same_ground(examples, places, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Grouping:
     why: str = "every picture is its own group"
     listed: frozenset[str] | None = None
     same_group: tuple[tuple[str, ...], ...] = ()
+    split_lists: Mapping[Split, str] | None = None
 
 
 def propose_groups(folder: Path, names: Sequence[tuple[Split | None, str]]) -> tuple[Grouping, list[Finding]]:

@@ -20,7 +20,7 @@ from ..data.layouts import SUFFIXES, ending, pictures_in
 from ..recipe import IGNORE_NAME
 from ..words import counted, percent
 from .checks import named
-from .contact_sheet import Files, chosen, concerned, pictures_of, proposed, stored_view, views
+from .contact_sheet import Files, candidate_view, chosen, concerned, pictures_of, proposed, stored_view, views
 from .diagnosis import Diagnosis
 from .findings import Finding
 from .mask_values import Labels
@@ -91,6 +91,8 @@ class _Figures:
         self.room = MOST_BYTES
         self.recipe, self.config = proposed(diagnosis)
         self.example_of = {example.image: example for example in diagnosis.examples}
+        self.pairs = {s.pair.image: s.pair for s in diagnosis.examined}
+        self.candidates = {candidate.example: candidate for candidate in diagnosis.candidates}
         different = list(dict.fromkeys((cell.files, cell.stored) for cell in cells))
         # decoding runs outside the interpreter's lock; more threads would hold more pictures at once
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -108,11 +110,13 @@ class _Figures:
         return figures
 
     def _drawn(self, what: tuple[Files, bool]) -> _Drawn:
-        (image, mask), stored = what
-        if stored:
+        (image, _), stored = what
+        if stored and image in self.candidates:
+            drawn, trouble = candidate_view(self.candidates[image], SIDE)
+        elif stored:
             drawn, trouble = stored_view(image, SIDE)
         else:
-            drawn, trouble = views(image, mask, self.recipe, self.config, SIDE)
+            drawn, trouble = views(self.pairs.get(image, image), self.recipe, self.config, SIDE)
         words = ("", "its mask", "with its mask over it")
         # the mask alone only where it can't lie over the picture
         shown = [(drawn[i], words[i]) for i in sorted({0, len(drawn) - 1}) if drawn]

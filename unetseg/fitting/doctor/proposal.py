@@ -11,10 +11,12 @@ from statistics import median
 
 from ...hub import seal
 from ...hub.seal import TOML, sealed
-from ..data.layouts import NAME, Layout
-from ..recipe import toml
+from ..data.finding_annotations import Marked
+from ..data.layouts import Layout
+from ..recipe import NAME, toml
 from ..words import counted, percent
 from .grouping import Grouping
+from .marking import meanings
 from .mask_values import Labels
 
 LARGE = 640
@@ -90,7 +92,7 @@ class Proposal:
     """What a recipe for a folder of this name says.
 
     volumes: whether there are any. sizes: (height, width) of its images, of volumes of each slice. legend: a file of
-    names.
+    names. marked: the annotations, where there are no masks.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Proposal:
     grouping: Grouping
     sizes: tuple[tuple[int, int], ...]
     legend: str | None = None
+    marked: Marked | None = None
 
     def text(self, *, training: int, seed: int = 0, questions: Sequence[str] = ()) -> str:
         """The recipe as TOML, for so many training pictures or slices; what a person has to answer first stands above.
@@ -110,7 +113,7 @@ class Proposal:
         Its last line holds a digest of all others, so that `is_edited` can tell.
         """
         run = plan(self.sizes, training, self.labels.firm)
-        sections = [_head(self.name, questions), _data(self), _mask_values(self.labels), _model(run)]
+        sections = [_head(self.name, questions), _data(self), _values(self), _model(run)]
         sections += [_augment(self.channels), _train(run, seed)]
         text = "\n\n".join("\n".join(lines) for lines in sections) + "\n"
         return sealed(text, TOML)
@@ -144,6 +147,7 @@ def _data(proposal: Proposal) -> list[str]:
         lines += [f"background = {toml(labels.background)}"]
     lines += [f"palette = {toml(labels.palette)}"]
     seen = "no picture has colours" if len(proposal.channels) == 1 else "as stored"
+    seen = "one file each, in the order of image_name" if len(layout.image_names) > 1 else seen
     lines += [f"channels = {toml(proposal.channels)}  # {seen}"]
     if proposal.value_range is not None:
         lines += [f"value_range = {toml(proposal.value_range)}  # stored black and white, by what occurs"]
@@ -155,9 +159,17 @@ def _data(proposal: Proposal) -> list[str]:
     for key, template in (("image_name", layout.image_name), ("mask_name", layout.mask_name)):
         if template != NAME:
             lines += [f"{key} = {toml(template)}"]
+    if proposal.marked is not None:
+        lines += _annotations(proposal.marked)
+    if layout.class_masks:
+        lines += [
+            f"class_masks = {toml(layout.class_masks)}  # 1, 2 and so on in mask_values; the later one lies on top"
+        ]
     if layout.split_folders is not None:
         folders = ", ".join(f"{split} = {toml(folder)}" for split, folder in layout.split_folders.items())
         lines += [f"split_folders = {{ {folders} }}"]
+    if grouping.split_lists is not None:
+        lines += [f"split_lists = {toml(dict(grouping.split_lists))}"]
     for key in ("manifest", "group_column", "split_column"):
         if (value := getattr(grouping, key)) is not None:
             lines += [f"{key} = {toml(value)}"]
@@ -166,12 +178,34 @@ def _data(proposal: Proposal) -> list[str]:
         lines += [f"group_pattern = '{grouping.group_pattern}'"]
     if grouping.same_group:
         lines += [f"same_group = {toml(grouping.same_group)}"]
-    if grouping.split_column is None and "val" not in (layout.split_folders or {}):
+    if grouping.split_column is None and "val" not in (layout.split_folders or grouping.split_lists or {}):
         lines += ['val = 0.2  # of the groups, drawn with the seed of [train]; or name groups: ["one", "other"]']
     return lines
 
 
-def _mask_values(labels: Labels) -> list[str]:
+def _annotations(marked: Marked) -> list[str]:
+    kind = marked.layout.annotations
+    assert kind is not None
+    overlap = next(iter(marked.parts.values())).overlap
+    order = "as the tool draws them" if overlap == "later" else "or it might not be seen"
+    lines = [f"annotations = {toml(kind)}", f"overlap = {toml(overlap)}  # of two objects this one is seen, {order}"]
+    if marked.pairing.lone:
+        lines += ['unannotated = "leave out"  # or "background", if these pictures show none of the classes']
+    return lines
+
+
+def _values(proposal: Proposal) -> list[str]:
+    labels = proposal.labels
+    if proposal.marked is not None:
+        lines = ["[data.annotation_labels]"]
+        if "0" in labels.values:
+            lines += [f"# where no object is: {labels.values['0']}, {percent(labels.shares['0'])} of the pixels"]
+        for label, (name, key) in meanings(labels, proposal.marked).items():
+            seen = "no pixel of it is seen"
+            if key in labels.values:
+                seen = f"{percent(labels.shares[key])} of the pixels, on {counted(labels.masks[key], 'picture')}"
+            lines += [f"{toml(label)} = {toml(name)}  # {seen}"]
+        return lines
     lines = ["[data.mask_values]"]
     for key, name in labels.values.items():
         where = f"{percent(labels.shares[key])} of the pixels, in {counted(labels.masks[key], 'mask')}"

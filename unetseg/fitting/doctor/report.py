@@ -6,9 +6,11 @@ import textwrap
 from collections import Counter
 
 from ..data.folder import SPLITS
+from ..recipe import CLASS_PLACE
 from ..words import counted, percent, some
 from .diagnosis import Diagnosis
 from .findings import WEIGHTS
+from .marking import TOOLS
 from .mask_values import Labels
 from .survey import ImageFacts
 
@@ -43,18 +45,28 @@ def headline(diagnosis: Diagnosis) -> str:
         return f"{name}: {counted(len(diagnosis.lone), 'image')}, none with a mask"
     groups = {example.group for example in diagnosis.examples}
     of = f" of {counted(len(groups), 'group')}" if 1 < len(groups) < count else ""
-    return f"{name}: {counted(count, 'picture')}{of}, with masks"
+    marks = "masks" if diagnosis.layout.layout.annotations is None else "annotations"
+    return f"{name}: {counted(count, 'picture')}{of}, with {marks}"
 
 
 def facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     """How the files lie, sizes and values of the images, groups and split: a word each and what is known."""
     layout = diagnosis.layout.layout
     same = layout.image_name == layout.mask_name
-    called = "by the same names" if same else f"{layout.image_name} and {layout.mask_name}"
+    called = "by the same names" if same else f"{' + '.join(layout.image_names)} and {layout.mask_name}"
+    called += f"; {CLASS_PLACE}: {', '.join(layout.class_masks)}" if layout.class_masks else ""
     where = f"{layout.images} and {layout.masks}" if layout.images != layout.masks else layout.images
     folders = f"; split: {', '.join(layout.split_folders.values())}" if layout.split_folders else ""
-    known = [("folders", f"{where}, {called}{folders}")] if diagnosis.examined else []
+    how = f"{where}, {called}{folders}"
+    if layout.annotations is not None:
+        place = "beside them" if layout.masks == layout.images else f"in {layout.masks}"
+        place = "in the folder" if place == "in ." else place
+        pictures = "pictures" if layout.images == "." else layout.images
+        how = f"{pictures}; annotations of {TOOLS[layout.annotations]} {place}{folders}"
+    known = [("folders", how)] if diagnosis.examined else []
     images = [s.image for s in diagnosis.examined if isinstance(s.image, ImageFacts)]
+    if (lists := diagnosis.grouping.split_lists) is not None:
+        known.append(("lists", ", ".join(f"{split}: {name}" for split, name in lists.items())))
     if images:
         by_area = sorted({(image.width * image.height, image.width, image.height) for image in images})
         sizes = " to ".join(f"{width} x {height}" for _, width, height in dict.fromkeys((by_area[0], by_area[-1])))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..data.folder import Example, Split, find_examples
+from ..data.layouts import Pairing
 from ..recipe import IGNORE_NAME, Data
 from ..words import counted, some
 from .checks import named
@@ -18,16 +19,22 @@ _Faults = tuple[list[str], list[str], list[Path]]
 
 
 def divide(
-    folder: Path, data: Data, held: Mapping[Path, set[str]], copies: Sequence[Sequence[Path]], labels: Labels
+    folder: Path,
+    data: Data,
+    held: Mapping[Path, set[str]],
+    copies: Sequence[Sequence[Path]],
+    labels: Labels,
+    pairing: Pairing | None = None,
 ) -> tuple[int, list[Example], list[Finding]]:
     """The first seed by which every label is on both sides and no picture is on two, or else the best one.
 
     held: the labels of each image. copies: sets of images with the same pixels.
+    pairing: as of `find_examples`.
     """
     best: tuple[tuple[bool, bool, bool], int, list[Example], _Faults] | None = None
     for seed in range(SEEDS):
         try:
-            examples = find_examples(data, folder, seed)
+            examples = find_examples(data, folder, seed, pairing=pairing)
         except ValueError as error:
             return 0, [], [Finding("question", f"the pictures can't be divided: {error}", "then ask again")]
         faults = _faults(examples, held, copies, labels)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ...formats import Place, mask_palette, read_image, read_mask, some
 from ...prepare import LUMINANCE
 from ..data.folder import colour_codes
+from ..data.joined import Files, read_joined, read_stored
 from ..data.layouts import Pair, is_volume
 
 HASH_SIDE = 16
@@ -123,20 +124,22 @@ def _surveyed(pair: Pair) -> Surveyed:
     mask: MaskFacts | str
     place = None
     try:
-        image = image_facts(pair.image)
+        image = image_facts(pair)
         place = image.place
     except ValueError as error:
         image = str(error)
     try:
-        mask = mask_facts(pair.mask, place)
+        # of annotations the image is what can't be read
+        size = None if isinstance(image, str) else (image.height, image.width)
+        mask = image if pair.drawing is not None and isinstance(image, str) else mask_facts(pair, place, size)
     except ValueError as error:
         mask = str(error)
     return Surveyed(pair, image, mask)
 
 
-def image_facts(path: Path) -> ImageFacts:
-    """Read an image; ValueError where it can't be."""
-    image = read_image(path)
+def image_facts(source: Path | Files) -> ImageFacts:
+    """Read an image, one file or all those of its channels; ValueError where it can't be."""
+    image = read_image(source) if isinstance(source, Path) else read_joined(source)
     slices, height, width, channels = image.pixels.shape
     middle = image.pixels[slices // 2]  # (H,W,C)
     # a scanner fills what it didn't see with air, a raster with any number
@@ -164,9 +167,13 @@ def image_facts(path: Path) -> ImageFacts:
     )
 
 
-def mask_facts(path: Path, place: Place | None = None) -> MaskFacts:
-    """Read a mask; ValueError where it can't be, or holds negative numbers. place: that of its image."""
-    raw = read_mask(path, place=place)
+def mask_facts(source: Path | Files, place: Place | None = None, size: tuple[int, int] | None = None) -> MaskFacts:
+    """Read a mask, one file or several laid over each other; ValueError where it can't be, or holds negative numbers.
+
+    place, size: of its image, see `read_stored`.
+    """
+    path = source if isinstance(source, Path) else source.mask
+    raw = read_mask(path, place=place) if isinstance(source, Path) else read_stored(source, place, size)
     channels = 3 if raw.ndim == 3 and not is_volume(path) else 1
     codes = colour_codes(raw) if channels == 3 else raw
     stack = codes if codes.ndim == 3 else codes[None]  # (D,H,W)
@@ -177,7 +184,8 @@ def mask_facts(path: Path, place: Place | None = None) -> MaskFacts:
     values, places = np.unique(values, return_inverse=True)
     pixels, firm, between = (np.bincount(places, count).astype(np.int64) for count in counts)
     coloured = channels == 3 and _has_colour(raw)
-    palette = {} if is_volume(path) else mask_palette(path) or {}
+    made = not isinstance(source, Path) and (source.mask_ids or source.drawing is not None)
+    palette = {} if is_volume(path) or made else mask_palette(path) or {}
     kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
     return MaskFacts(
         slices=slices,

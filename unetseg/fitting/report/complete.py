@@ -15,13 +15,13 @@ import numpy as np
 from ... import hub
 from ...config import SegmentationConfig
 from ...files import GATE, README, WEIGHTS, read_json, whole
-from ...formats import read_image
 from ...gate import PERCENTILES
 from ...hub.seal import MARKDOWN, is_edited
 from ...predictor import Predictor
 from ...prepare import ranges, scaled
 from ...scores.calibration import BINS, NEAR, calibrated, curves, trust, uncalibrated
 from ..data.folder import SPLITS, Example, pictures_by_split
+from ..data.joined import read_joined
 from ..recipe import Recipe
 from .card import Facts, card_text, views_picture
 from .evaluation import Worst, assess, cases, collect, synthetic_cases
@@ -141,7 +141,7 @@ def intensities(examples: Sequence[Example], config: SegmentationConfig) -> dict
     chosen = [examples[i * len(examples) // count] for i in range(count)]
     levels = np.zeros((len(config.channels), 256))
     for example in chosen:
-        image = read_image(example.image)
+        image = read_joined(example)
         between = ranges(image, config)
         for index in range(len(image.pixels)):
             for channel, values in enumerate(scaled(image.pixels[index : index + 1], between, config)[0]):

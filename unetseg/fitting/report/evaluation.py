@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ...config import IGNORE, SegmentationConfig
-from ...formats import as_image, read_image
+from ...formats import as_image
 from ...predictor import Predictor
 from ...prepare import working_grid
 from ...samples import SampleKind, draw_sample
@@ -21,6 +21,7 @@ from ...scores.metrics import ConfusionMatrix, mean
 from ...scores.surface import SurfaceScores
 from ...segmentation import Segmentation
 from ..data.folder import Example, read_truth
+from ..data.joined import read_joined
 from ..recipe import Data
 from .panel import thinned
 
@@ -143,7 +144,7 @@ def _share(limit: int, case: Case) -> int:
 def cases(predictor: Predictor, examples: Sequence[Example], data: Data, *, progress: bool = False) -> Iterator[Case]:
     """Segment each picture and read its mask, both at the size the picture is stored in."""
     for example in tqdm(examples, desc="evaluating", unit="picture", disable=not progress, leave=False):
-        image = read_image(example.image)
+        image = read_joined(example)
         segmentation = predictor(image)
         yield Case(example.name, example.group, segmentation, read_truth(example, image, data, predictor.config))
 

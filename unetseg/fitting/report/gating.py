@@ -12,13 +12,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...change import Change
-from ...formats import read_image
 from ...gate import INVERTED, MOST_KNOWN, PERCENTILES, VIEWS, Gate, evenly_chosen, fitted
 from ...predictor import Predictor
 from ...prepare import at_working_size, ranges, scaled
 from ..data.augment import as_float, carry_out, collate
 from ..data.dataset import Crops, Pictures
 from ..data.folder import Example
+from ..data.joined import read_joined
 from ..recipe import Augment, Recipe
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _with_limits(gate: Gate, predictor: Predictor, held_out: Sequence[Example]) 
     distances: list[Tensor] = []
     margins: list[float] = []
     for example in tqdm(held_out, "comparing", unit="picture", leave=False):
-        image = read_image(example.image)
+        image = read_joined(example)
         (found,) = predictor.several([image])
         assert found.features is not None
         distances.append(gate.distances(found.features))

@@ -1,0 +1,138 @@
+"""Several sets of images or masks that fit alike: asking which is meant, with what to write for each."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ..data.finding import Found
+from ..data.layouts import Layout, Pair, Pairing, pair
+from ..recipe import CLASS_PLACE, NAME, toml
+from ..words import counted, some
+from .findings import Finding
+from .legend import palette_for
+from .mask_values import Labels, propose_labels
+from .survey import MaskFacts, mask_facts
+
+MOST_READ = 40
+"""So many masks of another candidate are read to say what their values mean."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of several sets of images or masks that fit alike, between which a person has to choose.
+
+    name: the folder, and how its files are called. example: one of them; all candidates show the same picture.
+    pair: of annotations, whose files are no pictures, that picture and what is drawn on it.
+    """
+
+    what: Literal["images", "masks"]
+    name: str
+    example: Path
+    pair: Pair | None = None
+
+
+def candidates(folder: Path, found: Found, pairing: Pairing) -> tuple[Candidate, ...]:
+    """The candidates of a folder, that of the recipe first; none where nothing else fits as well."""
+    if not found.candidates or not pairing.pairs:
+        return ()
+    shown = [(found.layout, pairing), *((layout, pair(folder, layout)) for layout in found.candidates)]
+    names = set.intersection(*({one.name for one in pairs.pairs} for _, pairs in shown))
+    chosen = []
+    for layout, pairs in shown:
+        one = next((one for one in pairs.pairs if one.name in names), pairs.pairs[0])
+        what = _what(layout, found.layout if layout is not found.layout else found.candidates[0])
+        chosen.append(Candidate(what, _called(layout, what), one.image if what == "images" else one.mask))
+    return tuple(chosen)
+
+
+def which(folder: Path, found: Found, pairing: Pairing, labels: Labels | None) -> list[Finding]:
+    """The question which of several candidates is meant, with the lines of the recipe for each."""
+    there = candidates(folder, found, pairing)
+    if not there:
+        return []
+    findings = []
+    for what in ("masks", "images"):
+        layouts = [layout for layout in found.candidates if _what(layout, found.layout) == what]
+        if not layouts:
+            continue
+        names = [_called(layout, what) for layout in (found.layout, *layouts)]
+        says = f"{len(names)} sets of {what} fit {'the same images' if what == 'masks' else 'the same masks'}"
+        ways = [
+            f"for {name} write {_lines(folder, layout, found.layout, labels)}"
+            for name, layout in zip(names[1:], layouts, strict=True)
+        ]
+        advice = f"say which is meant: the proposed recipe takes {names[0]} and can be used if that is right; "
+        if what == "masks" and (by_class := _by_class([found.layout, *layouts])):
+            ways.append(f"if each shows a class of its own write {_class_lines(by_class)}")
+        if what == "images" and len({layout.images for layout in layouts} | {found.layout.images}) == 1:
+            together = [name for layout in (found.layout, *layouts) for name in layout.image_names]
+            ways.append(f"to join them write image_name = {toml(together)} and their names in channels")
+        files = tuple(one.example.relative_to(folder).as_posix() for one in there if one.what == what)
+        findings.append(Finding("question", f"{says}: {some(names, 6)}", advice + "; ".join(ways), files))
+    return findings
+
+
+def _what(layout: Layout, other: Layout) -> Literal["images", "masks"]:
+    same = (layout.images, layout.image_name) == (other.images, other.image_name)
+    return "masks" if same or layout.images == other.images else "images"
+
+
+def _called(layout: Layout, what: str) -> str:
+    place = layout.images if what == "images" else layout.masks
+    template = " + ".join(layout.image_names) if what == "images" else layout.mask_name
+    return place if template == NAME else template if place == "." else f"{place}/{template}"
+
+
+def _lines(folder: Path, layout: Layout, chosen: Layout, labels: Labels | None) -> str:
+    """What of `[data]` a recipe for this layout says otherwise than that for the chosen one."""
+    lines = [
+        f"{field} = {toml(value)}"
+        for field in ("images", "masks", "image_name", "mask_name", "split_folders", "class_masks")
+        if (value := getattr(layout, field)) != getattr(chosen, field)
+    ]
+    same_masks = (layout.masks, layout.mask_name) == (chosen.masks, chosen.mask_name)
+    own = labels if same_masks else _labels(pair(folder, layout).pairs)
+    if own is not None and labels is not None and own.values.keys() != labels.values.keys():
+        lines += [f"{field} = {toml(getattr(own, field))}" for field in ("task", "classes", "background", "palette")]
+        lines += [f"mask_values = {toml(own.values)}"]
+    return ", ".join(lines)
+
+
+def _labels(pairs: Sequence[Pair]) -> Labels | None:
+    masks: dict[str, MaskFacts] = {}
+    for one in pairs[:: max(1, len(pairs) // MOST_READ)]:
+        try:
+            masks[one.name] = mask_facts(one)
+        except ValueError:  # a candidate that can't be read is told once it is chosen
+            continue
+    return propose_labels(masks, {})[0] if masks else None
+
+
+def _by_class(layouts: Sequence[Layout]) -> Layout | None:
+    """The masks of several folders or names as those of a class each, where they differ by one part alone."""
+    first = layouts[0]
+    masks, names = [layout.masks for layout in layouts], [layout.mask_name for layout in layouts]
+    texts = names if len(set(masks)) == 1 else masks
+    if len(set(texts)) < len(texts) or (texts is masks and len(set(names)) > 1):
+        return None
+    start = re.sub(r"[A-Za-z0-9]*$", "", os.path.commonprefix(texts))
+    end = re.sub(r"^[a-z0-9]*", "", os.path.commonprefix([text[::-1] for text in texts])[::-1])
+    middles = tuple(text[len(start) : len(text) - len(end)] for text in texts)
+    if not all(middles) or any("{" in middle for middle in middles):
+        return None
+    whole = f"{start}{CLASS_PLACE}{end}"
+    return replace(first, **{"masks" if texts is masks else "mask_name": whole}, class_masks=middles)
+
+
+def _class_lines(layout: Layout) -> str:
+    """What `[data]` says of masks that show a class each."""
+    names = ("background", *layout.class_masks)
+    fields = {"masks": layout.masks, "mask_name": layout.mask_name, "class_masks": layout.class_masks}
+    fields |= {"task": "multiclass", "classes": layout.class_masks, "background": names[0]}
+    fields |= {"palette": palette_for(names, True), "mask_values": {str(i): name for i, name in enumerate(names)}}
+    return ", ".join(f"{field} = {toml(value)}" for field, value in fields.items())
