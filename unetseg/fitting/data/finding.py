@@ -47,7 +47,7 @@ AFTER = (
 )
 """What may stand after the name that files share."""
 GLUED = re.compile(
-    rf"({'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))})({'|'.join(sorted(MASK_WORDS | IMAGE_WORDS, key=len, reverse=True))})"
+    "({})({})".format(*("|".join(sorted(w, key=len, reverse=True)) for w in (SPLIT_WORDS, MASK_WORDS | IMAGE_WORDS)))
 )
 """`trainannot`, as CamVid has it."""
 DEPTH = 5
@@ -137,7 +137,8 @@ def _used(layouts: Iterable[Layout], folder: Path) -> set[PurePosixPath]:
 
 def _alike(best: Option, options: Sequence[Option]) -> list[Option]:
     """Those with other masks for the images of the best, or other images for its masks, for at least half of them."""
-    chosen, found = best.layout, []
+    chosen = best.layout
+    found: list[Option] = []
     images = (chosen.images, chosen.image_name)
     masks = (chosen.masks, chosen.mask_name)
     for option in options:
@@ -284,9 +285,11 @@ def _options(
     namings = _names(named, together)
     if any(words.values()) and (not namings or 2 * sum(namings[0][2]) < sum(len(pics) for pics, _ in named)):
         # DRIVE calls its files by the split too
-        namings += _names(
-            [tuple(_without_split(s, p.word) for s in both) for both, p in zip(named, places, strict=True)], together
-        )  # type: ignore[misc]
+        bare = [
+            (_without_split(pictures, place.word), _without_split(others, place.word))
+            for (pictures, others), place in zip(named, places, strict=True)
+        ]
+        namings += _names(bare, together)
         namings.sort(key=lambda naming: -sum(naming[2]))
     if FOLDER_PLACE in images and (not namings or 2 * sum(namings[0][2]) < len(places)):
         namings += _of_folders(named, together)

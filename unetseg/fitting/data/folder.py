@@ -85,8 +85,10 @@ def find_examples(data: Data, folder: Path, seed: int = 0) -> list[Example]:
         one, other = pairing.twice[0]
         raise ValueError(f"{one.name} and {other.name} in {one.parent} {_as_one(layout)}; remove one")
     if pairing.incomplete:
-        image, template = pairing.incomplete[0]
-        raise ValueError(f"{image.image.name} has no file called {template} beside it; each image has all its channels")
+        partial, template = pairing.incomplete[0]
+        raise ValueError(
+            f"{partial.image.name} has no file called {template} beside it; each image has all its channels"
+        )
     found: dict[_Key, Lone] = {(one.split, one.name): one for one in (*pairing.pairs, *pairing.lone)}
     rows, listed = None, None
     if data.manifest is not None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
 from ..data.finding import Found
 from ..data.layouts import Layout, Pair, Pairing, pair
 from ..recipe import CLASS_PLACE, NAME, toml
-from ..words import counted, some
+from ..words import some
 from .findings import Finding
 from .legend import palette_for
 from .mask_values import Labels, propose_labels
@@ -118,19 +118,33 @@ def _by_class(layouts: Sequence[Layout]) -> Layout | None:
     texts = names if len(set(masks)) == 1 else masks
     if len(set(texts)) < len(texts) or (texts is masks and len(set(names)) > 1):
         return None
-    start = re.sub(r"[A-Za-z0-9]*$", "", os.path.commonprefix(texts))
-    end = re.sub(r"^[a-z0-9]*", "", os.path.commonprefix([text[::-1] for text in texts])[::-1])
+    start = re.sub(r"[A-Za-z0-9]*$", "", _shared_start(texts))
+    end = re.sub(r"^[a-z0-9]*", "", _shared_start([text[::-1] for text in texts])[::-1])
     middles = tuple(text[len(start) : len(text) - len(end)] for text in texts)
     if not all(middles) or any("{" in middle for middle in middles):
         return None
     whole = f"{start}{CLASS_PLACE}{end}"
-    return replace(first, **{"masks" if texts is masks else "mask_name": whole}, class_masks=middles)
+    if texts is masks:
+        return replace(first, masks=whole, class_masks=middles)
+    return replace(first, mask_name=whole, class_masks=middles)
+
+
+def _shared_start(texts: Sequence[str]) -> str:
+    alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*texts, strict=False))
+    return "".join(characters[0] for characters in alike)
 
 
 def _class_lines(layout: Layout) -> str:
     """What `[data]` says of masks that show a class each."""
     names = ("background", *layout.class_masks)
-    fields = {"masks": layout.masks, "mask_name": layout.mask_name, "class_masks": layout.class_masks}
-    fields |= {"task": "multiclass", "classes": layout.class_masks, "background": names[0]}
-    fields |= {"palette": palette_for(names, True), "mask_values": {str(i): name for i, name in enumerate(names)}}
+    fields = {
+        "masks": layout.masks,
+        "mask_name": layout.mask_name,
+        "class_masks": layout.class_masks,
+        "task": "multiclass",
+        "classes": layout.class_masks,
+        "background": names[0],
+        "palette": palette_for(names, True),
+        "mask_values": {str(i): name for i, name in enumerate(names)},
+    }
     return ", ".join(f"{field} = {toml(value)}" for field, value in fields.items())

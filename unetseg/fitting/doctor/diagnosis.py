@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ...files import whole
 from ...formats import Raster, Series, Volume
-from ..data.folder import Example, find_examples
 from ..data.finding import Found, find_layout
+from ..data.folder import Example, find_examples
 from ..data.layouts import pair
 from ..recipe import Data, Recipe
 from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
