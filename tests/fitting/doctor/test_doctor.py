@@ -307,7 +307,7 @@ def named_by_kind(folder: Path) -> None:
     ("damage", "weight", "words"),
     [
         (lambda f: shutil.copytree(f / "masks", f / "masks_nucleus"), "question",
-         ["2 sets of masks fit the same images: masks, masks_nucleus", 'for masks_nucleus write masks = "masks_nucleus"']),
+         ["2 sets of masks fit the same images: masks, masks_nucleus", 'write masks = "masks_nucleus"']),
         (lambda f: [shutil.copytree(f / d, f / "two" / "b" / d) for d in ("images", "masks")], "question",
          ["10 more pairs of image and mask by two/b/masks", "one folder"]),
         (half_with_ones, "question", ["5 masks with 1 and 5 with 255, but none with both"]),
