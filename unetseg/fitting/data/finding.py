@@ -1,4 +1,4 @@
-"""Finding out where the images and the masks of a folder lie and how they are called, by names alone."""
+"""Finding out where the images and the masks of a folder lie and how they are called, by names as far as they tell."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
+from ...formats import read_mask
 from ..recipe import CLASS_PLACE, FOLDER_PLACE, NAME, SPLIT_PLACE, Split
 from .layouts import (
     IMAGE_WORDS,
+    LOOKED_AT,
     MASK_WORDS,
     OBJECT_WORDS,
     OTHER_PICTURES,
@@ -20,6 +24,7 @@ from .layouts import (
     Place,
     ending,
     is_series,
+    is_volume,
     pictures_in,
     shared_name,
     stem,
@@ -39,6 +44,8 @@ PERSON_WORDS = {
     "grader", "manual", "ho",
 }  # fmt: skip
 """Masks so called are of several people, not of several classes."""
+BEFORE = (r"[A-Za-z]+[_\-. ]*(?=.)", r"[A-Za-z]+[_\-. ][A-Za-z]+[_\-. ]*(?=\d)")
+"""What may stand before the name that files share."""
 AFTER = (
     r"(?<=.)[_\-. ][A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*$",
     r"(?<=.)([_\-. ][A-Za-z][A-Za-z0-9]*){2}$",  # _gtFine_labelIds of Cityscapes
@@ -50,6 +57,8 @@ GLUED = re.compile(
     "({})({})".format(*("|".join(sorted(w, key=len, reverse=True)) for w in (SPLIT_WORDS, MASK_WORDS | IMAGE_WORDS)))
 )
 """`trainannot`, as CamVid has it."""
+MOST_DRAWN = 64
+"""Pictures of more values are none that somebody drew as masks."""
 DEPTH = 5
 """How many folders deep pictures are looked for."""
 MANY = 40
@@ -85,8 +94,10 @@ class Found:
 
 
 def find_layout(folder: Path) -> Found:
-    """The layout by which most images of a folder find a mask, judged by names alone.
+    """The layout by which most images of a folder find a mask, judged by names.
 
+    Of folders that names leave out a few pictures are read: what looks like masks is taken where nothing else pairs,
+    and is a candidate where something does.
     Raises ValueError for what is no folder, or holds no pictures.
     """
     if not folder.is_dir():
@@ -98,9 +109,12 @@ def find_layout(folder: Path) -> Found:
             f"{folder} holds no pictures{instead}, {DEPTH} folders deep; expected images/ and masks/ with files "
             "of the same names, a.png beside a_mask.png, or train/ and val/ with either"
         )
-    options = [option for candidate in _candidates(stems) for option in _options(*candidate, stems)]
-    # of those with most pairs the first that isn't called as made from the others
-    best = max(options, key=lambda option: (option.pairs, not _own_name(option.layout) & DERIVED_WORDS))
+    options = _all_options(stems, frozenset())
+    best = max(options, key=_merit)
+    aside = [name for name in stems if not best.pairs or PurePosixPath(name) not in _used([best.layout], folder)]
+    if drawn := frozenset(name for name in aside[: 2 * MANY] if not is_for_masks(name) and _is_drawn(folder / name)):
+        options = _all_options(stems, drawn)
+        best = best if best.pairs and best in options else max(options, key=_merit)
     paired = best.pairs > 0
     alike = _alike(best, options) if paired else []
     classes = _by_class(best, alike)
@@ -111,14 +125,38 @@ def find_layout(folder: Path) -> Found:
     used = _used([best.layout, *(option.layout for option in alike)], folder)
     # the slices of a series are no pictures of their own
     series = {p for p in map(PurePosixPath, stems) if p.parent in used and is_series(folder / p)}
-    aside = tuple(name for name in stems if PurePosixPath(name) not in used | series)
+    unused = tuple(name for name in stems if PurePosixPath(name) not in used | series)
     pairs_of: dict[str, int] = {}  # by folder of masks
     for option in options:
         for place in option.layout.places(folder) if option.pairs and len(options) <= MANY * MANY else []:
             for masks in option.layout.mask_folders(place):
                 pairs_of[masks] = max(option.pairs, pairs_of.get(masks, 0))
-    rivals = {name: n for name in aside if (n := pairs_of.get(name, 0)) and not words_in(name) & DERIVED_WORDS}
-    return Found(best.layout, paired, aside, rivals, unread, tuple(option.layout for option in alike))
+    rivals = {name: n for name in unused if (n := pairs_of.get(name, 0)) and not words_in(name) & DERIVED_WORDS}
+    return Found(best.layout, paired, unused, rivals, unread, tuple(option.layout for option in alike))
+
+
+def _all_options(stems: Mapping[str, list[str]], drawn: frozenset[str]) -> list[Option]:
+    return [option for candidate in _candidates(stems, drawn) for option in _options(*candidate, stems)]
+
+
+def _merit(option: Option) -> tuple[int, bool]:
+    """Of those with most pairs the first that isn't called as made from the others."""
+    return option.pairs, not _own_name(option.layout) & DERIVED_WORDS
+
+
+def _is_drawn(folder: Path) -> bool:
+    """Whether the first pictures of a folder look like masks: few values, that fill regions."""
+    if words_in(folder.name) & IMAGE_WORDS:
+        return False
+    for path in pictures_in(folder)[:LOOKED_AT]:
+        try:
+            raw = read_mask(path)
+        except ValueError:  # saved as JPEG, or of fractions
+            return False
+        rows = raw.reshape(raw.shape[0], -1) if raw.ndim == 2 or is_volume(path) else raw[..., 0]
+        if len(np.unique(rows)) > MOST_DRAWN or (rows[:, 1:] == rows[:, :-1]).mean() < 0.8:
+            return False
+    return True
 
 
 def listed(unread: Mapping[str, int]) -> str:
@@ -144,9 +182,9 @@ def _alike(best: Option, options: Sequence[Option]) -> list[Option]:
     for option in options:
         layout = option.layout
         enough = 2 * option.training >= best.training and option.pairs
-        if not enough or option is best or _derived(layout, chosen):
-            continue
         own = (layout.images, layout.image_name), (layout.masks, layout.mask_name)
+        if not enough or option == best or own[0] == masks or own[1] == images or _derived(layout, chosen):
+            continue
         # masks that have images of their own nearby belong to these
         near = min(o.apart for o in options if o.pairs and o.layout.masks == layout.masks) == option.apart
         other_masks = layout.images == chosen.images and own[1] != masks and near
@@ -224,24 +262,33 @@ def _stems_by_folder(folder: Path) -> tuple[dict[str, list[str]], Counter[str]]:
     return found, unread
 
 
-def _candidates(names: Iterable[str]) -> Iterator[tuple[str, str, dict[Split | None, str]]]:
-    """Folder of images, folder of masks, and what stands for `{split}` in both (None: nothing)."""
+def _candidates(names: Iterable[str], drawn: frozenset[str]) -> Iterator[tuple[str, str, dict[Split | None, str]]]:
+    """Folder of images, folder of masks, and what stands for `{split}` in both (None: nothing).
+
+    drawn: folders that count as those of masks, whatever they are called.
+    """
     by_template: dict[str, dict[Split | None, str]] = {}
     for name in names:
         template, split, word = _split_place(name)
         by_template.setdefault(template, {}).setdefault(split, word)
     one_level = _with_folders(by_template)
     for templates in (by_template, one_level, _with_folders(one_level)):
-        yield from _paired(templates)
+        yield from _paired(templates, drawn)
 
 
-def _paired(by_template: dict[str, dict[Split | None, str]]) -> Iterator[tuple[str, str, dict[Split | None, str]]]:
+def _paired(
+    by_template: dict[str, dict[Split | None, str]], drawn: frozenset[str]
+) -> Iterator[tuple[str, str, dict[Split | None, str]]]:
     by_template = dict(by_template)
     for template, words in list(by_template.items()):
         if None not in words and "train" not in words:  # a folder that is just called test
             del by_template[template]
             by_template |= {_put(template, word): {None: ""} for word in words.values()}
-    masks = [template for template in by_template if is_for_masks(template)]
+    masks = [
+        template
+        for template, words in by_template.items()
+        if is_for_masks(template) or any(_matching(_put(template, word), drawn) for word in words.values())
+    ]
     images = [template for template in by_template if template not in masks]
     if len(by_template) > 10 * MANY:  # a folder for each picture: none of them is a layout by itself
         return
@@ -253,6 +300,12 @@ def _paired(by_template: dict[str, dict[Split | None, str]]) -> Iterator[tuple[s
             words = {s: w for s, w in by_template[one].items() if by_template[other].get(s) == w}
             if None in words or "train" in words:
                 yield one, other, words
+
+
+def _matching(template: str, names: Iterable[str]) -> list[re.Match[str]]:
+    """The names that a template stands for, with what stands for each `{folder}`."""
+    pattern = re.compile("([^/]+)".join(map(re.escape, template.split(FOLDER_PLACE))))
+    return [match for name in names if (match := pattern.fullmatch(name))]
 
 
 def _apart(one: str, other: str) -> int:
@@ -283,13 +336,12 @@ def _options(
     together = images == masks
     named = [([*stems[place.images]], [*stems[place.masks]]) for place in places]
     namings = _names(named, together)
-    if any(words.values()) and (not namings or 2 * sum(namings[0][2]) < sum(len(pics) for pics, _ in named)):
-        # DRIVE calls its files by the split too
-        bare = [
-            (_without_split(pictures, place.word), _without_split(others, place.word))
-            for (pictures, others), place in zip(named, places, strict=True)
-        ]
-        namings += _names(bare, together)
+    bare = [
+        (_without_split(pictures, place.word), _without_split(others, place.word))
+        for (pictures, others), place in zip(named, places, strict=True)
+    ]
+    if bare != named and (not namings or sum(namings[0][2]) < sum(len(pictures) for pictures, _ in named)):
+        namings += _names(bare, together)  # DRIVE calls its files by the split too
         namings.sort(key=lambda naming: -sum(naming[2]))
     if FOLDER_PLACE in images and (not namings or 2 * sum(namings[0][2]) < len(places)):
         namings += _of_folders(named, together)
@@ -310,18 +362,12 @@ def _options(
 def _places(images: str, masks: str, split: Split | None, word: str, names: Mapping[str, object]) -> Iterator[Place]:
     """The folders among these names that templates stand for, with a word for `{split}`."""
     images, masks = _put(images, word), _put(masks, word)
-    if FOLDER_PLACE not in images:
-        if images in names and masks in names:
-            yield Place(split, images, masks, word=word)
-        return
-    pattern = re.compile("([^/]+)".join(map(re.escape, images.split(FOLDER_PLACE))))
-    for name in names:
-        if match := pattern.fullmatch(name):
-            other = masks
-            for part in match.groups():
-                other = other.replace(FOLDER_PLACE, part, 1)
-            if other in names:
-                yield Place(split, name, other, "/".join(match.groups()), word)
+    for match in _matching(images, names):
+        other = masks
+        for part in match.groups():
+            other = other.replace(FOLDER_PLACE, part, 1)
+        if other in names:
+            yield Place(split, match[0], other, "/".join(match.groups()), word)
 
 
 def _tokens(text: str) -> list[str]:
@@ -465,8 +511,9 @@ def _templates(stems: Sequence[str], words: set[str], together: bool, everything
     """
     counts: Counter[str] = Counter()
     for name in stems:
-        if before := re.match(r"([A-Za-z]+)[_\-. ]*(?=.)", name):
-            counts[before[0] + NAME] += 1
+        for words_before in BEFORE:
+            if before := re.match(words_before, name):
+                counts[before[0] + NAME] += 1
         for words_after in AFTER:
             if after := re.search(words_after, name):
                 counts[NAME + after[0]] += 1
@@ -476,7 +523,13 @@ def _templates(stems: Sequence[str], words: set[str], together: bool, everything
         if words_in(template.replace(NAME, " ")) & words
         or (not together and count == len(stems))
         or template in (NAME + "_0000", f"{NAME}_{SPLIT_PLACE}", f"{NAME}-{SPLIT_PLACE}")
-        or (everything and template.startswith(NAME) and count > 1 and 4 * count >= len(stems) ** 0.5)
+        or (
+            everything
+            and template.startswith(NAME)
+            and count > 1
+            and 4 * count >= len(stems) ** 0.5
+            and not words_in(template.replace(NAME, " ")) & DERIVED_WORDS
+        )
     }
     # those that no other one says more of come last
     return [NAME, *sorted(known)]
