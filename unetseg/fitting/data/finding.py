@@ -117,7 +117,7 @@ def find_layout(folder: Path) -> Found:
         best = best if best.pairs and best in options else max(options, key=_merit)
     paired = best.pairs > 0
     alike = _alike(best, options) if paired else []
-    classes = _by_class(best, alike)
+    classes = _by_class(folder, best, alike)
     if classes is None:
         best, *alike = sorted([best, *alike], key=lambda option: _doubt(option.layout))
     else:
@@ -188,9 +188,9 @@ def _alike(best: Option, options: Sequence[Option]) -> list[Option]:
         # masks that have images of their own nearby belong to these
         near = min(o.apart for o in options if o.pairs and o.layout.masks == layout.masks) == option.apart
         other_masks = layout.images == chosen.images and own[1] != masks and near
-        other_images = own[1] == masks and layout.images != chosen.images and own[0] != images
+        other_images = own[1] == masks and own[0] != images
         same_kind = [o.layout for o in found if (o.layout.masks, o.layout.images) == (layout.masks, layout.images)]
-        repeats = any(_same_files(layout, other) for other in (chosen, *same_kind))
+        repeats = not other_images and any(_same_files(layout, other) for other in (chosen, *same_kind))
         if (other_masks or other_images) and not repeats:
             found.append(option)
     return found
@@ -200,9 +200,8 @@ def _same_files(one: Layout, other: Layout) -> bool:
     """Whether two layouts name the same files in two ways: `{name}` and `a_{name}`."""
     if (one.images, one.masks) != (other.images, other.masks):
         return False
-    ends = [layout.mask_name.partition(NAME)[2].rstrip("*") for layout in (one, other)]
-    starts = [layout.mask_name.partition(NAME)[0] for layout in (one, other)]
-    return NAME in one.mask_name and (ends[0] == ends[1] or "" in ends) and (starts[0] == starts[1] or "" in starts)
+    names = [layout.mask_name.rstrip("*") for layout in (one, other)]
+    return all(NAME in name for name in names) and not _differ(*names)
 
 
 def _derived(layout: Layout, chosen: Layout) -> bool:
@@ -216,31 +215,35 @@ def _own_name(layout: Layout) -> set[str]:
     return words_in(text.replace(NAME, " ").replace(SPLIT_PLACE, " "))
 
 
-def _doubt(layout: Layout) -> int:
-    """How little masks are called as what is to be learnt; `mask` beside `manual` is the field of view."""
+def _doubt(layout: Layout) -> tuple[int, bool]:
+    """How little masks are called as what is to be learnt; `mask` beside `manual` is the field of view. So images."""
     words = words_in(f"{layout.masks.rpartition('/')[2]} {layout.mask_name}".replace(NAME, " "))
-    return 2 if words & FIELD_WORDS else 1 if words & {"mask", "masks"} else 0
+    doubt = 2 if words & FIELD_WORDS else 1 if words & {"mask", "masks"} else 0
+    return doubt, not words_in(f"{layout.images} {' '.join(layout.image_names)}".replace(NAME, " ")) & IMAGE_WORDS
 
 
-def _by_class(best: Option, alike: Sequence[Option]) -> tuple[Option, list[Option]] | None:
+def _by_class(folder: Path, best: Option, alike: Sequence[Option]) -> tuple[Option, list[Option]] | None:
     """The masks of the best and of those alike as one of each class, where folders in a folder of masks are so many.
 
-    Not where they are called as of several people, or as other masks of all classes.
+    Not where they are called as of several people, as other masks of all classes, or as the images.
     """
     chosen = best.layout
     above, _, own = chosen.masks.rpartition("/")
     siblings = [
         option
         for option in alike
-        if option.layout.images == chosen.images
-        and option.layout.masks.rpartition("/")[0] == above
-        and option.layout.mask_name == chosen.mask_name
+        if option.layout.images == chosen.images and option.layout.masks.rpartition("/")[0] == above
     ]
+    templates = {chosen.mask_name, *(option.layout.mask_name for option in siblings)}
+    if len(templates) > 1 and not all(re.fullmatch(r"\{name\}[_\-. ][^{}]+", template) for template in templates):
+        return None
     names = sorted(dict.fromkeys((own, *(option.layout.masks.rpartition("/")[2] for option in siblings))))
     told = [_own_words(name) & (MASK_WORDS | PERSON_WORDS | FIELD_WORDS | DERIVED_WORDS) for name in names]
-    if not above or len(names) < 2 or not is_for_masks(above) or any(told) or "{" in own:
+    images = {name for place in chosen.places(folder) for name in map(stem, pictures_in(folder / place.images))}
+    if not above or len(names) < 2 or not is_for_masks(above) or any(told) or "{" in own or images & {*names}:
         return None
-    layout = replace(chosen, masks=f"{above}/{CLASS_PLACE}", class_masks=tuple(names))
+    called = chosen.mask_name if len(templates) == 1 else NAME + "*"  # each class has an ending of its own
+    layout = replace(chosen, masks=f"{above}/{CLASS_PLACE}", mask_name=called, class_masks=tuple(names))
     return replace(best, layout=layout), [option for option in alike if option not in siblings]
 
 
@@ -268,8 +271,12 @@ def _candidates(names: Iterable[str], drawn: frozenset[str]) -> Iterator[tuple[s
     drawn: folders that count as those of masks, whatever they are called.
     """
     by_template: dict[str, dict[Split | None, str]] = {}
-    for name in names:
-        template, split, word = _split_place(name)
+    placed = {name: _split_place(name) for name in names}
+    started = {_start(template) for template, _, _ in placed.values()}
+    alike = Counter(re.sub(r"\d+", "0", start) for start in started)
+    for name, (template, split, word) in placed.items():
+        if alike[re.sub(r"\d+", "0", _start(template))] > 2:  # train_001, train_002: a word of every picture's folder
+            template, split, word = name, None, ""
         by_template.setdefault(template, {}).setdefault(split, word)
     one_level = _with_folders(by_template)
     for templates in (by_template, one_level, _with_folders(one_level)):
@@ -388,12 +395,20 @@ def _split_place(name: str) -> tuple[str, Split | None, str]:
     tokens = _tokens(name)
     for i, token in reversed(list(enumerate(tokens))):  # of training_data/val the last counts
         word = token.lower().rstrip("0123456789")  # train2017
+        if word == "val" and [part.lower() for part in tokens[max(0, i - 2) : i]] == ["train", "_"]:
+            return "".join([*tokens[: i - 2], SPLIT_PLACE, *tokens[i + 1 :]]), "train", f"{tokens[i - 2]}_{token}"
         if word in SPLIT_WORDS:
             return "".join([*tokens[:i], SPLIT_PLACE, *tokens[i + 1 :]]), SPLIT_WORDS[word], token
         if glued := GLUED.fullmatch(token.lower()):
             own, rest = token[: glued.end(1)], token[glued.end(1) :]
             return "".join([*tokens[:i], SPLIT_PLACE + rest, *tokens[i + 1 :]]), SPLIT_WORDS[glued[1]], own
     return name, None, ""
+
+
+def _start(template: str) -> str:
+    """A template up to the end of the folder's name that holds `{split}`."""
+    before, place, after = template.partition(SPLIT_PLACE)
+    return before + place + after.partition("/")[0] if place else ""
 
 
 def _put(template: str, word: str) -> str:
@@ -414,8 +429,8 @@ def _names(places: Sequence[tuple[Sequence[str], Sequence[str]]], together: bool
     """How files are called when they pair, by the best for each way of calling masks, the best first."""
     images = [stem for stems, _ in places for stem in stems]
     masks = [stem for _, stems in places for stem in stems]
-    for everything in (False, True):  # what has no known word only where nothing else pairs
-        image_names = _templates(images, IMAGE_WORDS, together, everything)
+    image_names = _templates(images, IMAGE_WORDS, together, everything=True)
+    for everything in (False, True):  # masks without a known word only where nothing else pairs
         found: list[_Naming] = []
         for mask_name in _templates(masks, MASK_WORDS, together, everything):
             ways = [
@@ -425,11 +440,22 @@ def _names(places: Sequence[tuple[Sequence[str], Sequence[str]]], together: bool
                 and any(pairs := [_common(*place, image_name, mask_name, together) for place in places])
             ]
             if ways:
-                image_name, pairs = max(ways, key=lambda way: sum(way[1]))
-                found.append((_channels(image_name, images), _starred(image_name, mask_name, images, masks), pairs))
+                first, most = max(ways, key=lambda way: sum(way[1]))
+                # other files of the same pictures, `a_depth` beside `a_rgb`, and not the same ones told otherwise
+                others = [way for way in ways if not everything and _differ(way[0], first)]
+                for image_name, pairs in [(first, most), *(way for way in others if 2 * sum(way[1]) >= sum(most))]:
+                    starred = _starred(image_name, mask_name, images, masks)
+                    found.append((_channels(image_name, images), starred, pairs))
         if found:
             return sorted(found, key=lambda naming: -sum(naming[2]))
     return _numbered(places) if not together else []
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two templates can't be those of the same file."""
+    (start, end), (other_start, other_end) = one.split(NAME), other.split(NAME)
+    starts_alike = start.startswith(other_start) or other_start.startswith(start)
+    return not (starts_alike and (end.endswith(other_end) or other_end.endswith(end)))
 
 
 def _common(images: Sequence[str], masks: Sequence[str], image_name: str, mask_name: str, together: bool) -> int:
@@ -476,6 +502,8 @@ def _of_folders(places: Sequence[tuple[Sequence[str], Sequence[str]]], together:
     common = [s for s, n in mask_counts.items() if n > most and (not together or words_in(s) & MASK_WORDS)]
     if not together and not common:
         common = ["*"]
+    numbered = Counter(match[1] for s in common if (match := re.fullmatch(r"(.+?)[_\-. (]*\d+\)?", s)))
+    common = [f"{word}*" for word, number in numbered.items() if number > 1] or common
     for word in sorted(MASK_WORDS) if together and not common else ():
         if 2 * sum(any(_begins(s, word) for s in masks) for _, masks in places) > len(places):
             common = [f"{word}*"]

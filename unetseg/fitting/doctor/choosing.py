@@ -9,8 +9,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from ..data.finding import Found
-from ..data.layouts import Layout, Pair, Pairing, pair
+from ..data.finding import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS, Found
+from ..data.layouts import MASK_WORDS, Layout, Pair, Pairing, pair, words_in
 from ..recipe import CLASS_PLACE, NAME, toml
 from ..words import some
 from .findings import Finding
@@ -76,8 +76,7 @@ def which(folder: Path, found: Found, pairing: Pairing, labels: Labels | None) -
 
 
 def _what(layout: Layout, other: Layout) -> Literal["images", "masks"]:
-    same = (layout.images, layout.image_name) == (other.images, other.image_name)
-    return "masks" if same or layout.images == other.images else "images"
+    return "images" if (layout.masks, layout.mask_name) == (other.masks, other.mask_name) else "masks"
 
 
 def _called(layout: Layout, what: str) -> str:
@@ -121,7 +120,8 @@ def _by_class(layouts: Sequence[Layout]) -> Layout | None:
     start = re.sub(r"[A-Za-z0-9]*$", "", _shared_start(texts))
     end = re.sub(r"^[a-z0-9]*", "", _shared_start([text[::-1] for text in texts])[::-1])
     middles = tuple(text[len(start) : len(text) - len(end)] for text in texts)
-    if not all(middles) or any("{" in middle for middle in middles):
+    other = MASK_WORDS | PERSON_WORDS | FIELD_WORDS | DERIVED_WORDS  # these are of one thing, told twice
+    if not all(middles) or any("{" in middle or words_in(middle) & other for middle in middles):
         return None
     whole = f"{start}{CLASS_PLACE}{end}"
     if texts is masks:
