@@ -188,7 +188,13 @@ def _alike(best: Option, options: Sequence[Option]) -> list[Option]:
         # masks that have images of their own nearby belong to these
         near = min(o.apart for o in options if o.pairs and o.layout.masks == layout.masks) == option.apart
         other_masks = layout.images == chosen.images and own[1] != masks and near
-        other_images = own[1] == masks and own[0] != images
+        words = tuple(chosen.split_folders.values()) if chosen.split_folders else ("",)
+        other_images = own[1] == masks and (
+            layout.images != chosen.images
+            or all(
+                _differ(_put(a, w), _put(b, w)) for a in layout.image_names for b in chosen.image_names for w in words
+            )
+        )
         same_kind = [o.layout for o in found if (o.layout.masks, o.layout.images) == (layout.masks, layout.images)]
         repeats = not other_images and any(_same_files(layout, other) for other in (chosen, *same_kind))
         if (other_masks or other_images) and not repeats:
@@ -429,10 +435,17 @@ def _names(places: Sequence[tuple[Sequence[str], Sequence[str]]], together: bool
     """How files are called when they pair, by the best for each way of calling masks, the best first."""
     images = [stem for stems, _ in places for stem in stems]
     masks = [stem for _, stems in places for stem in stems]
-    image_names = _templates(images, IMAGE_WORDS, together, everything=True)
+    image_names = [
+        template
+        for template in _templates(images, IMAGE_WORDS, together, everything=True)
+        if not _words_of(template) & (MASK_WORDS | FIELD_WORDS)
+    ]
+    image_names.sort(key=lambda template: template != NAME and not _words_of(template) & IMAGE_WORDS)
     for everything in (False, True):  # masks without a known word only where nothing else pairs
         found: list[_Naming] = []
-        for mask_name in _templates(masks, MASK_WORDS, together, everything):
+        for mask_name in _templates(masks, MASK_WORDS | FIELD_WORDS, together, everything):
+            if together and everything and _words_of(mask_name) & IMAGE_WORDS:
+                continue
             ways = [
                 (image_name, pairs)
                 for image_name in image_names
@@ -442,7 +455,11 @@ def _names(places: Sequence[tuple[Sequence[str], Sequence[str]]], together: bool
             if ways:
                 first, most = max(ways, key=lambda way: sum(way[1]))
                 # other files of the same pictures, `a_depth` beside `a_rgb`, and not the same ones told otherwise
-                others = [way for way in ways if not everything and _differ(way[0], first)]
+                others = [
+                    way
+                    for way in ways
+                    if not everything and _differ(way[0], first) and not _words_of(way[0]) & DERIVED_WORDS
+                ]
                 for image_name, pairs in [(first, most), *(way for way in others if 2 * sum(way[1]) >= sum(most))]:
                     starred = _starred(image_name, mask_name, images, masks)
                     found.append((_channels(image_name, images), starred, pairs))
@@ -523,6 +540,10 @@ def _of_folders(places: Sequence[tuple[Sequence[str], Sequence[str]]], together:
     return sorted(found, key=lambda naming: (-sum(naming[2]), bool(words_in(naming[1]) & DERIVED_WORDS)))
 
 
+def _words_of(template: str) -> set[str]:
+    return words_in(template.replace(NAME, " "))
+
+
 def masks_of(stems: Sequence[str], template: str) -> list[str]:
     """Those that are called by a template."""
     return [stem for stem in stems if shared_name(stem, template) is not None]
@@ -548,7 +569,7 @@ def _templates(stems: Sequence[str], words: set[str], together: bool, everything
     known = {
         template
         for template, count in counts.items()
-        if words_in(template.replace(NAME, " ")) & words
+        if _words_of(template) & words
         or (not together and count == len(stems))
         or template in (NAME + "_0000", f"{NAME}_{SPLIT_PLACE}", f"{NAME}-{SPLIT_PLACE}")
         or (
@@ -556,7 +577,7 @@ def _templates(stems: Sequence[str], words: set[str], together: bool, everything
             and template.startswith(NAME)
             and count > 1
             and 4 * count >= len(stems) ** 0.5
-            and not words_in(template.replace(NAME, " ")) & DERIVED_WORDS
+            and not _words_of(template) & DERIVED_WORDS
         )
     }
     # those that no other one says more of come last

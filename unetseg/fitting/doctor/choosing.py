@@ -14,12 +14,14 @@ from ..data.layouts import MASK_WORDS, Layout, Pair, Pairing, pair, words_in
 from ..recipe import CLASS_PLACE, NAME, toml
 from ..words import some
 from .findings import Finding
-from .legend import palette_for
+from .legend import joined_channels, palette_for
 from .mask_values import Labels, propose_labels
-from .survey import MaskFacts, mask_facts
+from .picture_values import propose_channels, propose_range
+from .survey import MaskFacts, image_facts, mask_facts
 
+_Ranges = tuple[tuple[float, float], ...] | None
 MOST_READ = 40
-"""So many masks of another candidate are read to say what their values mean."""
+"""So many files of another candidate are read to say what their values mean."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,13 @@ def candidates(folder: Path, found: Found, pairing: Pairing) -> tuple[Candidate,
     return tuple(chosen)
 
 
-def which(folder: Path, found: Found, pairing: Pairing, labels: Labels | None) -> list[Finding]:
-    """The question which of several candidates is meant, with the lines of the recipe for each."""
+def which(
+    folder: Path, found: Found, pairing: Pairing, labels: Labels | None, channels: Sequence[str], value_range: _Ranges
+) -> list[Finding]:
+    """The question which of several candidates is meant, with the lines of the recipe for each.
+
+    labels, channels, value_range: what the recipe says for the first.
+    """
     there = candidates(folder, found, pairing)
     if not there:
         return []
@@ -61,15 +68,18 @@ def which(folder: Path, found: Found, pairing: Pairing, labels: Labels | None) -
         names = [_called(layout, what) for layout in (found.layout, *layouts)]
         says = f"{len(names)} sets of {what} fit {'the same images' if what == 'masks' else 'the same masks'}"
         ways = [
-            f"for {name} write {_lines(folder, layout, found.layout, labels)}"
+            f"for {name} write {', '.join(lines)}"
             for name, layout in zip(names[1:], layouts, strict=True)
+            if (lines := _lines(folder, layout, found.layout, labels, channels, value_range))
         ]
         advice = f"say which is meant: the proposed recipe takes {names[0]} and can be used if that is right; "
         if what == "masks" and (by_class := _by_class([found.layout, *layouts])):
             ways.append(f"if each shows a class of its own write {_class_lines(by_class)}")
         if what == "images" and len({layout.images for layout in layouts} | {found.layout.images}) == 1:
-            together = [name for layout in (found.layout, *layouts) for name in layout.image_names]
-            ways.append(f"to join them write image_name = {toml(together)} and their names in channels")
+            together = tuple(name for layout in (found.layout, *layouts) for name in layout.image_names)
+            joined = replace(found.layout, image_name=together)
+            if lines := _lines(folder, joined, found.layout, labels, channels, value_range):
+                ways.append(f"to join their channels write {', '.join(lines)}")
         files = tuple(one.example.relative_to(folder).as_posix() for one in there if one.what == what)
         findings.append(Finding("question", f"{says}: {some(names, 6)}", advice + "; ".join(ways), files))
     return findings
@@ -85,19 +95,37 @@ def _called(layout: Layout, what: str) -> str:
     return place if template == NAME else template if place == "." else f"{place}/{template}"
 
 
-def _lines(folder: Path, layout: Layout, chosen: Layout, labels: Labels | None) -> str:
-    """What of `[data]` a recipe for this layout says otherwise than that for the chosen one."""
+def _lines(
+    folder: Path,
+    layout: Layout,
+    chosen: Layout,
+    labels: Labels | None,
+    channels: Sequence[str],
+    value_range: _Ranges,
+) -> list[str]:
+    """What of `[data]` a recipe for this layout says otherwise than for the chosen one; none if it can't be read."""
     lines = [
         f"{field} = {toml(value)}"
         for field in ("images", "masks", "image_name", "mask_name", "split_folders", "class_masks")
         if (value := getattr(layout, field)) != getattr(chosen, field)
     ]
-    same_masks = (layout.masks, layout.mask_name) == (chosen.masks, chosen.mask_name)
-    own = labels if same_masks else _labels(pair(folder, layout).pairs)
+    pairs = pair(folder, layout).pairs
+    if _what(layout, chosen) == "images":
+        try:
+            images = {one.name: image_facts(one) for one in pairs[:: max(1, len(pairs) // MOST_READ)]}
+        except ValueError:  # of other sizes or types than the others
+            return []
+        several = len(layout.image_names) > 1
+        own_channels, _ = joined_channels(folder, layout, images) if several else propose_channels(images)
+        own_range, _ = propose_range(images, len(own_channels))
+        lines += [f"channels = {toml(own_channels)}"] if own_channels != channels else []
+        lines += [f"value_range = {toml(own_range)}"] if own_range is not None and own_range != value_range else []
+        return lines
+    own = _labels(pairs)
     if own is not None and labels is not None and own.values.keys() != labels.values.keys():
         lines += [f"{field} = {toml(getattr(own, field))}" for field in ("task", "classes", "background", "palette")]
         lines += [f"mask_values = {toml(own.values)}"]
-    return ", ".join(lines)
+    return lines
 
 
 def _labels(pairs: Sequence[Pair]) -> Labels | None:
