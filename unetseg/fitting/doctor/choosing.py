@@ -9,8 +9,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from ..data.finding import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS, Found
+from ..data.finding import Found
 from ..data.layouts import MASK_WORDS, Layout, Pair, Pairing, pair, words_in
+from ..data.naming import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS
 from ..recipe import CLASS_PLACE, NAME, toml
 from ..words import some
 from .findings import Finding
