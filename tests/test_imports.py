@@ -46,6 +46,7 @@ LAYERS = {
         {"recipe", "words", "memory", "distributed", "stopping"},
         {"data"},
         {"doctor", "report", "losses", "optimisation", "state", "journal"},
+        {"lock"},
         {"loop", "run"},
         {"__init__"},
     ),

@@ -277,5 +277,6 @@ def _check_channels(image: Image, config: SegmentationConfig) -> None:
     colour_as_grey = got == 3 and config.channels == ("gray",)
     if got != expected and not grey_as_colour and not colour_as_grey:
         raise ValueError(
-            f"{image.name} has {got} channel{'s' * (got != 1)}, expected {expected} ({', '.join(config.channels)})"
+            f"{image.name} has {got} channel{'s' * (got != 1)}, expected {expected} ({', '.join(config.channels)}) "
+            "in one file or array"
         )

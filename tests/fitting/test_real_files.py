@@ -21,6 +21,7 @@ from rasterio.transform import Affine
 from unetseg import IGNORE, Predictor, hub
 from unetseg.fitting import Recipe, fit
 from unetseg.fitting.data.dataset import Crops, Pictures, measure
+from unetseg.fitting.data.finding import find_layout
 from unetseg.fitting.data.folder import (
     Example,
     find_examples,
@@ -30,7 +31,6 @@ from unetseg.fitting.data.folder import (
     read_slices,
     telling_slice,
 )
-from unetseg.fitting.data.finding import find_layout
 from unetseg.fitting.data.layouts import pair, stem
 from unetseg.fitting.doctor import Diagnosis, diagnose, draw_sheet, report_text
 from unetseg.fitting.doctor.survey import mask_facts

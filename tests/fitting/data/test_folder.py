@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from unetseg.fitting.data.folder import find_examples, pictures_by_split, read_labels, shared_pictures
 from unetseg.fitting.data.finding import find_layout
+from unetseg.fitting.data.folder import find_examples, pictures_by_split, read_labels, shared_pictures
 from unetseg.fitting.data.layouts import shared_name
 from unetseg.fitting.recipe import Data, Recipe
 

@@ -307,7 +307,7 @@ def named_by_kind(folder: Path) -> None:
     ("damage", "weight", "words"),
     [
         (lambda f: shutil.copytree(f / "masks", f / "masks_nucleus"), "question",
-         ["2 sets of masks fit the same images: masks, masks_nucleus", 'for masks_nucleus write masks = "masks_nucleus"']),
+         ["2 sets of masks fit the same images: masks, masks_nucleus", 'write masks = "masks_nucleus"']),
         (lambda f: [shutil.copytree(f / d, f / "two" / "b" / d) for d in ("images", "masks")], "question",
          ["10 more pairs of image and mask by two/b/masks", "one folder"]),
         (half_with_ones, "question", ["5 masks with 1 and 5 with 255, but none with both"]),
@@ -319,7 +319,8 @@ def named_by_kind(folder: Path) -> None:
         (masks_beside, "question", ["only the ending differs", "move the masks to masks/"]),
         (turned_photos, "question", ["24 x 32, mask 32 x 24", "turn the masks by a quarter"]),
         (named_by_kind, "question", ["shows class", "take group_pattern out"]),
-        (lambda f: (f / "masks").rename(f / "second"), "question", ["in second/, call that folder masks"]),
+        (lambda f: [to_jpeg(f), (f / "masks").rename(f / "second")], "question",
+         ["in second/, call that folder masks"]),
         (lambda f: [p.rename(p.with_suffix(".npy")) for p in (f / "images").iterdir()], "question",
          ["no image has a mask", "10 .npy in the folder are not read"]),
         (lambda f: (f / "images/p1_0.png").rename(f / "images/p1_0.heic"), "question",

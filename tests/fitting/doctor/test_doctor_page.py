@@ -22,8 +22,8 @@ from playwright.sync_api import Browser
 from unetseg.__main__ import main
 from unetseg.config import hex_to_rgb
 from unetseg.fitting.doctor import Diagnosis, diagnose, draw_sheet, page, write_page
-from unetseg.fitting.doctor.contact_sheet import concerned
 from unetseg.fitting.doctor.choosing import Candidate
+from unetseg.fitting.doctor.contact_sheet import concerned
 from unetseg.fitting.doctor.findings import Finding
 
 CLASS = np.array(hex_to_rgb("#e4572e"))

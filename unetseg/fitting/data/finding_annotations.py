@@ -13,8 +13,10 @@ from ...formats.annotations import Annotations, Kind, matched
 from ..recipe import FOLDER_PLACE, SPLIT_PLACE, Split
 from .annotated import Parts, pair_annotated
 from .drawing import numbered
-from .finding import DEPTH, DERIVED_WORDS, MANY, is_for_masks, split_place
+from .finding import DEPTH
 from .layouts import IMAGE_WORDS, Layout, Pairing, pictures_in, words_in
+from .naming import DERIVED_WORDS
+from .placing import MANY, is_for_masks, split_place
 
 TOGETHER: tuple[Kind, ...] = ("coco", "cvat", "labelstudio")
 """Kinds of which one file speaks of many pictures."""

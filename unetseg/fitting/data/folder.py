@@ -91,11 +91,11 @@ def find_examples(data: Data, folder: Path, seed: int = 0, *, pairing: Pairing |
         _refuse_empty(folder, layout)
         pairing = pairing or pair(folder, layout)
     if pairing.twice:
-        first_of_two, other = pairing.twice[0]
-        raise ValueError(f"{first_of_two.name} and {other.name} in {first_of_two.parent} {_as_one(layout)}; remove one")
+        first, second = pairing.twice[0]
+        raise ValueError(f"{first.name} and {second.name} in {first.parent} {_as_one(layout)}; remove one")
     if pairing.incomplete:
-        image, template = pairing.incomplete[0]
-        raise ValueError(f"{image.image.name} has no file called {template} beside it; each image has all its channels")
+        partial, template = pairing.incomplete[0]
+        raise ValueError(f"{partial.image.name} has no {template} beside it; every image has all files of its channels")
     found: dict[_Key, Lone] = {(one.split, one.name): one for one in (*pairing.pairs, *pairing.lone)}
     rows, listed = None, None
     if data.manifest is not None:
@@ -111,10 +111,11 @@ def find_examples(data: Data, folder: Path, seed: int = 0, *, pairing: Pairing |
         listed = split_by_lists(lists, {name: one.image for (_, name), one in found.items()}, folder)
         found = {key: one for key, one in found.items() if key[1] in listed}
     if bare := [key for key, one in found.items() if not isinstance(one, Pair)]:
-        first = min(bare, key=lambda key: key[1])
+        split, name = min(bare, key=lambda key: key[1])
+        image = found[split, name].image
         raise ValueError(
-            f"{len(bare)} of {len(found)} images have no mask, first {found[first].image.name!r}; "
-            f"expected {layout.expected_mask(first[1], first[0], found[first].image)} (or another picture ending)"
+            f"{len(bare)} of {len(found)} images have no mask, first {image.name!r}; "
+            f"expected {layout.expected_mask(name, split, image)} (or another picture ending)"
         )
     groups = _joined({key: _group(key[1], data, rows) for key in found}, data.same_group)
     splits = _splits(groups, data, rows, listed, seed)

@@ -36,8 +36,8 @@ MASK_WORDS = {
 OBJECT_WORDS = {"object", "objects", "instance", "instances"}
 """Folders so called number the objects that the masks beside them show by class."""
 SPLIT_WORDS: dict[str, Split] = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
+    "train": "train", "training": "train", "trainval": "train", "val": "val", "valid": "val", "validation": "val",
+    "dev": "val", "test": "test", "testing": "test",
 }  # fmt: skip
 CAMEL_CASE = r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])"
 LOOKED_AT = 4

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..data.folder import Example, in_words
 from ..data.finding import Found, listed
+from ..data.folder import Example, in_words
 from ..data.layouts import IMAGE_WORDS, Lone, Pairing, pictures_in, stem
 from ..recipe import FOLDER_PLACE, NAME, SPLIT_PLACE, number_range
 from ..words import counted, some

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
 from ..data.finding import Found
-from ..data.layouts import Layout, Pair, Pairing, pair
+from ..data.layouts import MASK_WORDS, Layout, Pair, Pairing, pair, words_in
+from ..data.naming import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS
 from ..recipe import CLASS_PLACE, NAME, toml
-from ..words import counted, some
+from ..words import some
 from .findings import Finding
-from .legend import palette_for
+from .legend import joined_channels, palette_for
 from .mask_values import Labels, propose_labels
-from .survey import MaskFacts, mask_facts
+from .picture_values import propose_channels, propose_range
+from .survey import MaskFacts, image_facts, mask_facts
 
+_Ranges = tuple[tuple[float, float], ...] | None
 MOST_READ = 40
-"""So many masks of another candidate are read to say what their values mean."""
+"""So many files of another candidate are read to say what their values mean."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,13 @@ def candidates(folder: Path, found: Found, pairing: Pairing) -> tuple[Candidate,
     return tuple(chosen)
 
 
-def which(folder: Path, found: Found, pairing: Pairing, labels: Labels | None) -> list[Finding]:
-    """The question which of several candidates is meant, with the lines of the recipe for each."""
+def which(
+    folder: Path, found: Found, pairing: Pairing, labels: Labels | None, channels: Sequence[str], value_range: _Ranges
+) -> list[Finding]:
+    """The question which of several candidates is meant, with the lines of the recipe for each.
+
+    labels, channels, value_range: what the recipe says for the first.
+    """
     there = candidates(folder, found, pairing)
     if not there:
         return []
@@ -63,23 +71,25 @@ def which(folder: Path, found: Found, pairing: Pairing, labels: Labels | None) -
         names = [_called(layout, what) for layout in (found.layout, *layouts)]
         says = f"{len(names)} sets of {what} fit {'the same images' if what == 'masks' else 'the same masks'}"
         ways = [
-            f"for {name} write {_lines(folder, layout, found.layout, labels)}"
+            f"for {name} write {', '.join(lines)}"
             for name, layout in zip(names[1:], layouts, strict=True)
+            if (lines := _lines(folder, layout, found.layout, labels, channels, value_range))
         ]
         advice = f"say which is meant: the proposed recipe takes {names[0]} and can be used if that is right; "
         if what == "masks" and (by_class := _by_class([found.layout, *layouts])):
             ways.append(f"if each shows a class of its own write {_class_lines(by_class)}")
         if what == "images" and len({layout.images for layout in layouts} | {found.layout.images}) == 1:
-            together = [name for layout in (found.layout, *layouts) for name in layout.image_names]
-            ways.append(f"to join them write image_name = {toml(together)} and their names in channels")
+            together = tuple(name for layout in (found.layout, *layouts) for name in layout.image_names)
+            joined = replace(found.layout, image_name=together)
+            if lines := _lines(folder, joined, found.layout, labels, channels, value_range):
+                ways.append(f"to join their channels write {', '.join(lines)}")
         files = tuple(one.example.relative_to(folder).as_posix() for one in there if one.what == what)
         findings.append(Finding("question", f"{says}: {some(names, 6)}", advice + "; ".join(ways), files))
     return findings
 
 
 def _what(layout: Layout, other: Layout) -> Literal["images", "masks"]:
-    same = (layout.images, layout.image_name) == (other.images, other.image_name)
-    return "masks" if same or layout.images == other.images else "images"
+    return "images" if (layout.masks, layout.mask_name) == (other.masks, other.mask_name) else "masks"
 
 
 def _called(layout: Layout, what: str) -> str:
@@ -88,19 +98,37 @@ def _called(layout: Layout, what: str) -> str:
     return place if template == NAME else template if place == "." else f"{place}/{template}"
 
 
-def _lines(folder: Path, layout: Layout, chosen: Layout, labels: Labels | None) -> str:
-    """What of `[data]` a recipe for this layout says otherwise than that for the chosen one."""
+def _lines(
+    folder: Path,
+    layout: Layout,
+    chosen: Layout,
+    labels: Labels | None,
+    channels: Sequence[str],
+    value_range: _Ranges,
+) -> list[str]:
+    """What of `[data]` a recipe for this layout says otherwise than for the chosen one; none if it can't be read."""
     lines = [
         f"{field} = {toml(value)}"
         for field in ("images", "masks", "image_name", "mask_name", "split_folders", "class_masks")
         if (value := getattr(layout, field)) != getattr(chosen, field)
     ]
-    same_masks = (layout.masks, layout.mask_name) == (chosen.masks, chosen.mask_name)
-    own = labels if same_masks else _labels(pair(folder, layout).pairs)
+    pairs = pair(folder, layout).pairs
+    if _what(layout, chosen) == "images":
+        try:
+            images = {one.name: image_facts(one) for one in pairs[:: max(1, len(pairs) // MOST_READ)]}
+        except ValueError:  # of other sizes or types than the others
+            return []
+        several = len(layout.image_names) > 1
+        own_channels, _ = joined_channels(folder, layout, images) if several else propose_channels(images)
+        own_range, _ = propose_range(images, len(own_channels))
+        lines += [f"channels = {toml(own_channels)}"] if own_channels != channels else []
+        lines += [f"value_range = {toml(own_range)}"] if own_range is not None and own_range != value_range else []
+        return lines
+    own = _labels(pairs)
     if own is not None and labels is not None and own.values.keys() != labels.values.keys():
         lines += [f"{field} = {toml(getattr(own, field))}" for field in ("task", "classes", "background", "palette")]
         lines += [f"mask_values = {toml(own.values)}"]
-    return ", ".join(lines)
+    return lines
 
 
 def _labels(pairs: Sequence[Pair]) -> Labels | None:
@@ -120,19 +148,34 @@ def _by_class(layouts: Sequence[Layout]) -> Layout | None:
     texts = names if len(set(masks)) == 1 else masks
     if len(set(texts)) < len(texts) or (texts is masks and len(set(names)) > 1):
         return None
-    start = re.sub(r"[A-Za-z0-9]*$", "", os.path.commonprefix(texts))
-    end = re.sub(r"^[a-z0-9]*", "", os.path.commonprefix([text[::-1] for text in texts])[::-1])
+    start = re.sub(r"[A-Za-z0-9]*$", "", _shared_start(texts))
+    end = re.sub(r"^[a-z0-9]*", "", _shared_start([text[::-1] for text in texts])[::-1])
     middles = tuple(text[len(start) : len(text) - len(end)] for text in texts)
-    if not all(middles) or any("{" in middle for middle in middles):
+    other = MASK_WORDS | PERSON_WORDS | FIELD_WORDS | DERIVED_WORDS  # these are of one thing, told twice
+    if not all(middles) or any("{" in middle or words_in(middle) & other for middle in middles):
         return None
     whole = f"{start}{CLASS_PLACE}{end}"
-    return replace(first, **{"masks" if texts is masks else "mask_name": whole}, class_masks=middles)
+    if texts is masks:
+        return replace(first, masks=whole, class_masks=middles)
+    return replace(first, mask_name=whole, class_masks=middles)
+
+
+def _shared_start(texts: Sequence[str]) -> str:
+    alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*texts, strict=False))
+    return "".join(characters[0] for characters in alike)
 
 
 def _class_lines(layout: Layout) -> str:
     """What `[data]` says of masks that show a class each."""
     names = ("background", *layout.class_masks)
-    fields = {"masks": layout.masks, "mask_name": layout.mask_name, "class_masks": layout.class_masks}
-    fields |= {"task": "multiclass", "classes": layout.class_masks, "background": names[0]}
-    fields |= {"palette": palette_for(names, True), "mask_values": {str(i): name for i, name in enumerate(names)}}
+    fields = {
+        "masks": layout.masks,
+        "mask_name": layout.mask_name,
+        "class_masks": layout.class_masks,
+        "task": "multiclass",
+        "classes": layout.class_masks,
+        "background": names[0],
+        "palette": palette_for(names, True),
+        "mask_values": {str(i): name for i, name in enumerate(names)},
+    }
     return ", ".join(f"{field} = {toml(value)}" for field, value in fields.items())

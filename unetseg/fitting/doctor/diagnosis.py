@@ -119,7 +119,8 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         )
         value_range, about_range = propose_range(images, len(channels))
         window, about_window = propose_window(images)
-        findings += which(folder, found, pairing, labels) + about_labels + about_channels + about_range + about_window
+        findings += which(folder, found, pairing, labels, channels, value_range)
+        findings += about_labels + about_channels + about_range + about_window
         if labels is not None:
             held = {s.pair.image: names_of(s.mask, labels) for s in examined if isinstance(s.mask, MaskFacts)}
             findings += empty(dict(zip(masks, held.values(), strict=True)), labels)

@@ -64,12 +64,12 @@ def find_lists(folder: Path, images: Mapping[str, Path]) -> tuple[Lists | None, 
             f"the proposed recipe takes those of {most} and can be used if these are meant; else change split_lists"
         )
         findings.append(Finding("question", what, advice))
-    if odd := [(name, line) for name, _, lines in lists.values() for line in lines]:
+    if lost := [(name, line) for name, _, odd in lists.values() for line in odd]:
         what = (
-            f"{counted(len(odd), 'line')} of the lists without a picture: {some([f'{n}: {line}' for n, line in odd])}"
+            f"{counted(len(lost), 'line')} of the lists without a picture: {some([f'{n}: {line}' for n, line in lost])}"
         )
         advice = "add these pictures and their masks, or take the lines out"
-        findings.append(Finding("question", what, advice, tuple(dict.fromkeys(name for name, _ in odd))))
+        findings.append(Finding("question", what, advice, tuple(dict.fromkeys(name for name, _ in lost))))
     pictures = divisions[most]
     splits = sorted(pictures)
     for i, one in enumerate(splits):

@@ -1,0 +1,134 @@
+"""`unetseg.fitting.doctor.choosing`: what fits as well is asked, and every answer leads to a recipe that fits."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_folders import SIZE, Files, Pixels, answers, build, scene, white, wrong_pixels
+
+from unetseg.fitting.doctor import Diagnosis, diagnose
+
+FIELD = white(np.hypot(*(np.mgrid[:SIZE, :SIZE] - SIZE // 2)) < 13)
+
+
+def retina(with_test: bool) -> Callable[[], Files]:
+    """DRIVE: vessels in 1st_manual/, the field of view in mask/."""
+
+    def files() -> Files:
+        for start, split in ((20, "training"), (0, "test")):
+            for i in range(start, start + 5):
+                picture, ids = scene(i, 1)
+                yield f"{split}/images/{i:02}_{split}.tif", picture
+                yield f"{split}/mask/{i:02}_{split}_mask.gif", FIELD
+                if with_test or split == "training":
+                    yield f"{split}/1st_manual/{i:02}_manual1.gif", white(ids > 0)
+
+    return files
+
+
+def made(*names: str, classes: int = 1) -> Callable[[], Files]:
+    """Files of these names, `{}` for the number: pictures, one channel where called depth, and masks of each kind."""
+
+    def content(name: str, picture: Pixels, ids: Pixels) -> Pixels:
+        if "depth" in name:
+            return picture[..., 1]
+        if any(word in name for word in ("rgb", "image")):
+            return picture
+        if any(word in name for word in ("fov", "mask/")):
+            return FIELD
+        one = 1 + any(word in name for word in ("dog", "2nd", "second"))
+        return white(ids == one if classes > 1 else np.roll(ids, one - 1) > 0)
+
+    def files() -> Files:
+        for i in range(5):
+            picture, ids = scene(i, classes)
+            yield from ((name.format(i), content(name, picture, ids)) for name in names)
+
+    return files
+
+
+def asked(diagnosis: Diagnosis, what: str) -> None:
+    (finding,) = (finding for finding in diagnosis.findings if finding.weight == "question")
+    assert finding.what == what
+
+
+CASES: list[tuple[Callable[[], Files], str]] = [
+    (retina(with_test=True), "2 sets of masks fit the same images: {split}/1st_manual/{name}_manual1, "
+     "{split}/mask/{name}_mask"),
+    (retina(with_test=False), "2 sets of masks fit the same images: {split}/1st_manual/{name}_manual1, "
+     "{split}/mask/{name}_mask"),
+    (made("images/{}.png", "vessels/{}.png", "mask/{}.png"), "2 sets of masks fit the same images: vessels, mask"),
+    (made("{}_image.png", "{}_label.png", "{}_fov.png"),
+     "2 sets of masks fit the same images: {name}_label, {name}_fov"),
+    (made("Image_{:02}L.png", "Image_{:02}L_1stHO.png", "Image_{:02}L_2ndHO.png"),
+     "2 sets of masks fit the same images: {name}_1stHO, {name}_2ndHO"),
+    (made("images/{}.png", "masks/first/{}.png", "masks/second/{}.png"),
+     "2 sets of masks fit the same images: masks/first, masks/second"),
+    (made("rgb/{}.png", "depth/{}.png", "labels/{}.png"), "2 sets of images fit the same masks: rgb, depth"),
+    (made("{}_rgb.png", "{}_depth.png", "{}_seg.png"), "2 sets of images fit the same masks: {name}_rgb, {name}_depth"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "what"), CASES)
+def test_candidates_are_asked_and_the_proposed_recipe_reads_the_first(
+    tmp_path: Path, files: Callable[[], Files], what: str
+) -> None:
+    diagnosis = diagnose(build(tmp_path, files()))
+    asked(diagnosis, what)
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert wrong_pixels(tmp_path, recipe) == 0
+    names = what.partition(": ")[2].split(", ")
+    assert [candidate.name for candidate in diagnosis.candidates] == names
+    assert len({candidate.example for candidate in diagnosis.candidates}) == len(names)
+
+
+@pytest.mark.parametrize(("files", "what"), CASES)
+def test_every_answer_leads_to_a_recipe_that_reads_all_its_files(
+    tmp_path: Path, files: Callable[[], Files], what: str
+) -> None:
+    ways = dict(answers(diagnose(build(tmp_path, files()))))
+    second = what.rpartition(", ")[2]
+    assert f"for {second}" in ways
+    for recipe in ways.values():
+        wrong_pixels(tmp_path, recipe)  # raises where a file doesn't fit
+
+
+def test_channels_in_one_folder_can_be_joined(tmp_path: Path) -> None:
+    ways = dict(answers(diagnose(build(tmp_path, made("{}_rgb.png", "{}_depth.png", "{}_seg.png")()))))
+    joined = ways["to join their channels"]
+    assert joined.data.image_name == ("{name}_rgb", "{name}_depth")
+    assert joined.data.channels == ("band1", "band2", "band3", "band4")
+    assert wrong_pixels(tmp_path, joined) == 0
+
+
+@pytest.mark.parametrize(
+    "names", [("images/{}.png", "cat_label/{}.png", "dog_label/{}.png"), ("{}.image.png", "{}.cat.png", "{}.dog.png")]
+)
+def test_masks_that_may_be_of_a_class_each_can_be_taken_so(tmp_path: Path, names: tuple[str, ...]) -> None:
+    ways = dict(answers(diagnose(build(tmp_path, made(*names, classes=2)()))))
+    recipe = ways["if each shows a class of its own"]
+    assert recipe.data.classes == recipe.data.class_masks == ("cat", "dog")
+    assert wrong_pixels(tmp_path, recipe) == 0
+
+
+def test_masks_of_several_people_are_not_offered_as_classes(tmp_path: Path) -> None:
+    diagnosis = diagnose(build(tmp_path, made("{}_image.png", "{}_1stHO.png", "{}_2ndHO.png")()))
+    assert not any("class of its own" in way for way, _ in answers(diagnosis))
+
+
+def test_other_masks_bring_their_own_values(tmp_path: Path) -> None:
+    def files() -> Files:
+        for i in range(5):
+            picture, ids = scene(i)
+            yield from (
+                (f"images/{i}.png", picture),
+                (f"masks/{i}_label.png", ids),
+                (f"masks/{i}_mask.png", white(ids > 0)),
+            )
+
+    diagnosis = diagnose(build(tmp_path, files()))
+    recipe = dict(answers(diagnosis))["for masks/{name}_mask"]
+    assert recipe.data.mask_values == {"0": "background", "255": "class1"}
+    assert wrong_pixels(tmp_path, recipe) == 0
