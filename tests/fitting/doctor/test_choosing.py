@@ -119,6 +119,19 @@ def test_masks_of_several_people_are_not_offered_as_classes(tmp_path: Path) -> N
     assert not any("class of its own" in way for way, _ in answers(diagnosis))
 
 
+def test_folders_called_as_the_pictures_are_not_offered_as_classes(tmp_path: Path) -> None:
+    def files() -> Files:
+        for i in range(4):
+            picture, ids = scene(i)
+            yield f"images/{i}.png", picture
+            yield from ((f"masks/{i}/{one}.png", white(ids == one)) for one in (0, 1, 2, 3))
+
+    diagnosis = diagnose(build(tmp_path, files()))
+    assert diagnosis.ambiguous
+    assert diagnosis.recipe is None or "class_masks" not in diagnosis.recipe
+    assert "class_masks" not in " ".join(diagnosis.ambiguous)
+
+
 def test_other_masks_bring_their_own_values(tmp_path: Path) -> None:
     def files() -> Files:
         for i in range(5):
