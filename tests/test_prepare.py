@@ -199,7 +199,7 @@ def test_colours_become_their_luminance() -> None:
 @pytest.mark.parametrize(
     ("channels", "config", "message"),
     [
-        (2, GRAY, r"array has 2 channels, expected 1 \(gray\)"),
+        (2, GRAY, r"array has 2 channels, expected 1 \(gray\) in one file or array"),
         (4, COLOR, r"array has 4 channels, expected 3 \(red, green, blue\)"),
         (1, config_for("binary", channels=("near infrared",) * 3, mean=(0.0,) * 3, std=(1.0,) * 3), "has 1 channel,"),
     ],

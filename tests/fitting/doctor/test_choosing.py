@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_folders import SIZE, Files, Pixels, answers, build, scene, white, wrong_pixels
+from PIL import Image
 
 from unetseg.fitting.doctor import Diagnosis, diagnose
 
@@ -118,6 +119,19 @@ def test_masks_of_several_people_are_not_offered_as_classes(tmp_path: Path) -> N
     assert not any("class of its own" in way for way, _ in answers(diagnosis))
 
 
+def test_folders_called_as_the_pictures_are_not_offered_as_classes(tmp_path: Path) -> None:
+    def files() -> Files:
+        for i in range(4):
+            picture, ids = scene(i)
+            yield f"images/{i}.png", picture
+            yield from ((f"masks/{i}/{one}.png", white(ids == one)) for one in (0, 1, 2, 3))
+
+    diagnosis = diagnose(build(tmp_path, files()))
+    assert diagnosis.ambiguous
+    assert diagnosis.recipe is None or "class_masks" not in diagnosis.recipe
+    assert "class_masks" not in " ".join(diagnosis.ambiguous)
+
+
 def test_other_masks_bring_their_own_values(tmp_path: Path) -> None:
     def files() -> Files:
         for i in range(5):
@@ -132,3 +146,32 @@ def test_other_masks_bring_their_own_values(tmp_path: Path) -> None:
     recipe = dict(answers(diagnosis))["for masks/{name}_mask"]
     assert recipe.data.mask_values == {"0": "background", "255": "class1"}
     assert wrong_pixels(tmp_path, recipe) == 0
+
+
+def test_masks_as_jpeg_are_asked_and_saved_as_png_they_are_cut_where_they_were(tmp_path: Path) -> None:
+    def files() -> Files:
+        for i in range(5):
+            picture, ids = (np.kron(one, np.ones((6, 6, 1)[: one.ndim], np.uint8)) for one in scene(i, 1))
+            yield from ((f"Kvasir/images/k{i}.jpg", picture), (f"Kvasir/masks/k{i}.png", white(ids > 0)))
+        yield "Kvasir/boxes.json", '{"k0": {"height": 192, "width": 192, "bbox": [{"label": "polyp", "xmin": 3}]}}'
+
+    masks = build(tmp_path, files()) / "Kvasir/masks"
+    saved_as(masks, ".jpg")
+    (question,) = diagnose(tmp_path).ambiguous
+    assert question.startswith("5 masks saved as JPEG")
+    assert "if the JPEG is all there is, save it as PNG and ask again" in question
+    saved_as(masks, ".png")
+    diagnosis = diagnose(tmp_path)
+    (question,) = diagnosis.ambiguous
+    assert question.endswith("or use the proposed recipe, which cuts at 128")
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert wrong_pixels(tmp_path, recipe) == 0
+
+
+def saved_as(folder: Path, ending: str) -> None:
+    """All pictures of a folder as files of another kind."""
+    for path in list(folder.iterdir()):
+        with Image.open(path) as picture:
+            picture.save(path.with_suffix(ending))
+        path.unlink()

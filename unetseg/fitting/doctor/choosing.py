@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..data.finding import Found
-from ..data.layouts import MASK_WORDS, Layout, Pair, Pairing, pair, words_in
+from ..data.layouts import MASK_WORDS, Layout, Pair, Pairing, pair, stem, words_in
 from ..data.naming import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS
 from ..recipe import CLASS_PLACE, NAME, toml
 from ..words import some
@@ -76,7 +76,9 @@ def which(
             if (lines := _lines(folder, layout, found.layout, labels, channels, value_range))
         ]
         advice = f"say which is meant: the proposed recipe takes {names[0]} and can be used if that is right; "
-        if what == "masks" and (by_class := _by_class([found.layout, *layouts])):
+        by_class = _by_class([found.layout, *layouts]) if what == "masks" else None
+        pictures = {stem(one.image) for one in (*pairing.pairs, *pairing.lone)}  # a folder for each is one of objects
+        if by_class is not None and not pictures & {*by_class.class_masks}:
             ways.append(f"if each shows a class of its own write {_class_lines(by_class)}")
         if what == "images" and len({layout.images for layout in layouts} | {found.layout.images}) == 1:
             together = tuple(name for layout in (found.layout, *layouts) for name in layout.image_names)
