@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -26,6 +26,10 @@ from tqdm import tqdm
 
 from ...formats import read_image
 from ...prepare import LUMINANCE
+from ..data.folder import Example, Split
+from ..words import counted, some
+from .checks import named
+from .findings import Finding
 from .survey import ImageFacts
 
 SIDE = 256
@@ -87,6 +91,53 @@ class _Fit:
 
     def moved(self, by: NDArray[np.float64]) -> _Fit:
         return _Fit(self.turn, self.scale, self.shift + by)
+
+
+def same_content(
+    examples: Sequence[Example],
+    images: Mapping[Path, ImageFacts],
+    given: Collection[Split],
+    folder: Path,
+    *,
+    progress: bool = False,
+) -> tuple[list[tuple[str, str]], list[Finding]]:
+    """Groups, two at a time, that belong together because their pictures share a part, and what is to be said of it.
+
+    given: the splits that files or folders name; where two of them share a part no group helps, and it is asked.
+    """
+    side = {e.image: e.split if e.split in given else "train" for e in examples}
+    group = {e.image: e.group for e in examples}
+    pairs = sharing(images, group, progress=progress)
+    torn = [(a, b) for a, b in pairs if side[a] != side[b]]
+    findings, together = [], []
+    if torn:
+        names = _names(torn, folder)
+        what = (
+            f"{counted(len(names), 'picture')} (of {len(examples):,}) that share a part with one on another side of "
+            f"the split: {_shown(torn, folder)}"
+        )
+        findings.append(Finding("question", what, "remove one of each, or the scores flatter", names))
+    if inside := [(a, b) for a, b in pairs if side[a] == side[b]]:
+        together = [(group[a], group[b]) for a, b in inside]
+        names = _names(inside, folder)
+        what = (
+            f"{counted(len(names), 'picture')} (of {len(examples):,}) that share a part with one of another group: "
+            f"{_shown(inside, folder)}"
+        )
+        advice = (
+            "groups of such are one in the recipe (same_group), so that none is on both sides of the split; where too "
+            "few are left, cut the scene into tiles that don't overlap, or take out those in between"
+        )
+        findings.append(Finding("note", what, advice, names))
+    return together, findings
+
+
+def _names(pairs: Sequence[tuple[Path, Path]], folder: Path) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(named(path, folder) for pair in pairs for path in pair))
+
+
+def _shown(pairs: Sequence[tuple[Path, Path]], folder: Path) -> str:
+    return some([f"{named(a, folder)} and {named(b, folder)}" for a, b in pairs], 2)
 
 
 def sharing(
