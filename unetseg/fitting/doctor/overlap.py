@@ -33,14 +33,14 @@ from .findings import Finding
 from .survey import ImageFacts
 
 SIDE = 256
-"""All pictures are reduced by one factor, so that the middle one has about this side: a thing keeps its size in all."""
-SMALLEST = 48
+"""The middle one is resized to it, at most doubled, the others by the same factor: a thing keeps its size in all."""
+SMALLEST = 40
 """On a smaller side there is no room for corners."""
 LEVELS = tuple(2 ** (-i / 4) for i in range(5))
 """Sizes at which corners are described: of two pictures at half to twice the scale, two differ by a tenth at most."""
-PATCH = np.arange(-15, 16, 2)
+PATCH = np.arange(-11, 12, 2)
 """What is sampled around a corner, each way."""
-AREA = 250
+AREA = 150
 """There is a corner for so many pixels, at most."""
 FAINT = 2.0
 """Corners with less contrast are noise."""
@@ -58,8 +58,8 @@ SHARED = 0.15
 CORRELATED = 0.7
 AGREEING = 0.6
 """Of the blocks with texture: 0.6 to 1 where real pictures share a part, up to 0.5 where they don't."""
-TEXTURE = 3.0
-TEXTURED = 0.35
+TEXTURE = 1.5
+TEXTURED = 0.45
 """Of the part; the rim, scale bar or logo that all pictures of a kind have is less."""
 PERIODIC = 0.8
 
@@ -146,7 +146,7 @@ def sharing(
     """Pairs of pictures, of different groups, that show a part of one another; no copies, volumes or tiny pictures."""
     flat = [p for p in groups if p in images and images[p].slices == 1 and images[p].low < images[p].high]
     side = float(np.median([(images[p].height * images[p].width) ** 0.5 for p in flat])) if flat else 1.0
-    factor = min(1.0, SIDE / side)
+    factor = min(2.0, SIDE / side)
     paths = [p for p in flat if factor * min(images[p].height, images[p].width) >= SMALLEST]
     if len({groups[p] for p in paths}) < 2:
         return []
@@ -178,7 +178,7 @@ def sharing(
 
 
 def _grey(path: Path, facts: ImageFacts, factor: float) -> _Grey:
-    """An image in grey, reduced; of other than 8 bits by its own range."""
+    """An image in grey, resized; of other than 8 bits by its own range."""
     pixels = read_image(path).pixels[0]  # (H,W,C)
     height, width, channels = pixels.shape
     size = max(1, round(width * factor)), max(1, round(height * factor))
@@ -199,7 +199,7 @@ def _grey(path: Path, facts: ImageFacts, factor: float) -> _Grey:
 
 
 def _basis() -> _Array:
-    """(256,W): waves under a window; the higher ones, which are weaker in pictures, count more."""
+    """(144,W): waves under a window; the higher ones, which are weaker in pictures, count more."""
     place = np.arange(len(PATCH))
     window = np.cos((place - place.mean()) / len(PATCH) * 0.9 * np.pi)
     wave = [np.cos(np.pi * (2 * place + 1) * n / (2 * len(PATCH))) * window for n in range(WAVES[-1][0] + 1)]
@@ -230,7 +230,7 @@ def _corners(grey: _Grey) -> _Corners:
     places, levels, described = [], [], []
     for number, part in enumerate(LEVELS):
         h, w = round(height * part), round(width * part)
-        if min(h, w) < SMALLEST - 8:
+        if min(h, w) < SMALLEST - 8:  # as many levels as have room
             break
         small = picture if number == 0 else picture.resize((w, h), PIL.Image.Resampling.BICUBIC)
         x = torch.from_numpy(np.array(small))[None, None]  # (1,1,h,w)
@@ -418,10 +418,10 @@ def _is_same(part: _Part) -> bool:
     """Whether most of it that has texture agrees, block by block; a frame, a logo or a text line is not most of it."""
     if part.alike < CORRELATED or part.share < SHARED:
         return False
-    a, b = part.one, part.other
+    a, b = _details(part.one), _details(part.other)
     means = F.avg_pool2d(torch.from_numpy(np.stack([a, b, a * a, b * b, a * b]))[:, None], BLOCK, BLOCK // 2)
     x, y, xx, yy, xy = means[:, 0].numpy().astype(np.float64)
-    spread = np.sqrt(np.maximum(xx - x * x, 0.25)), np.sqrt(np.maximum(yy - y * y, 0.25))
+    spread = np.sqrt(np.maximum(xx - x * x, 0.01)), np.sqrt(np.maximum(yy - y * y, 0.01))
     textured = np.maximum(*spread) > TEXTURE
     agreeing = (xy - x * y) / (spread[0] * spread[1]) > CORRELATED
     return bool(textured.mean() > TEXTURED and agreeing[textured].mean() > AGREEING)
