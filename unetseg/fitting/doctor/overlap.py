@@ -18,10 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from ...formats import read_image
@@ -56,8 +53,10 @@ BLOCK = 8
 SHARED = 0.15
 """Of the smaller picture; a quarter is to be found."""
 CORRELATED = 0.7
+HOPELESS = (0.0, 0.2, 0.35, 0.5, 0.6)
+"""What correlates less after so many rounds of moving it a little is let go."""
 AGREEING = 0.6
-"""Of the blocks with texture: 0.6 to 1 where real pictures share a part, up to 0.5 where they don't."""
+"""Of the blocks with texture: 0.6 to 1 where real pictures share a part, mostly up to 0.4 where they don't."""
 TEXTURE = 1.5
 TEXTURED = 0.45
 """Of the part; the rim, scale bar or logo that all pictures of a kind have is less."""
@@ -233,28 +232,53 @@ def _corners(grey: _Grey) -> _Corners:
         if min(h, w) < SMALLEST - 8:  # as many levels as have room
             break
         small = picture if number == 0 else picture.resize((w, h), PIL.Image.Resampling.BICUBIC)
-        x = torch.from_numpy(np.array(small))[None, None]  # (1,1,h,w)
-        x = F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)
-        strength = _cornerness(x)[rim:-rim, rim:-rim]
-        peaks = (strength == F.max_pool2d(strength[None], 5, 1, 2)[0]) & (strength > FAINT)
-        most, at = (strength * peaks).ravel().topk(min(h * w // AREA, strength.numel()))
-        row, column = np.divmod(at[most > 0].numpy(), strength.shape[1])
+        x = _mean(np.asarray(small), 3)
+        strength = _cornerness(x)
+        strength[strength != _highest(strength, 5)] = 0
+        strength = strength[rim:-rim, rim:-rim]
+        order = np.argsort(-strength, axis=None, kind="stable")[: h * w // AREA]
+        row, column = np.divmod(order[strength.ravel()[order] > FAINT], strength.shape[1])
         row, column = row + rim, column + rim
         around = (row * w + column)[:, None] + (PATCH[:, None] * w + PATCH).ravel()
-        described.append(x.numpy().ravel()[around] @ _BASIS)
+        described.append(x.ravel()[around] @ _BASIS)
         places.append(np.stack([(column + 0.5) * width / w, (row + 0.5) * height / h], axis=1).astype(np.float32))
         levels.append(np.full(len(row), number, dtype=np.int8))
     return _Corners(np.concatenate(places), np.concatenate(levels), *_upright(np.concatenate(described)))
 
 
-def _cornerness(x: Tensor) -> Tensor:
-    """The smaller eigenvalue of the tensor of gradients, of (1,1,H,W): (H,W)."""
-    across = F.pad(x[..., 2:] - x[..., :-2], (1, 1, 0, 0))
-    down = F.pad(x[..., 2:, :] - x[..., :-2, :], (0, 0, 1, 1))
-    products = torch.cat([across * across, down * down, across * down])
-    a, b, c = F.avg_pool2d(F.avg_pool2d(products, 3, 1, 1), 3, 1, 1)[:, 0]
-    least: Tensor = (a + b) / 2 - torch.sqrt(((a - b) / 2) ** 2 + c * c)
-    return least
+def _cornerness(x: _Array) -> _Array:
+    """The smaller eigenvalue of the tensor of gradients."""
+    across, down = np.zeros_like(x), np.zeros_like(x)
+    across[:, 1:-1], down[1:-1] = x[:, 2:] - x[:, :-2], x[2:] - x[:-2]
+    a, b, c = (_mean(product, 5) for product in (across * across, down * down, across * down))
+    return ((a + b) / 2 - np.sqrt(((a - b) / 2) ** 2 + c * c)).astype(np.float32)
+
+
+def _mean(x: _Array, side: int) -> _Array:
+    """Of so many pixels each way, those at the edge repeated."""
+    height, width = x.shape
+    x = np.pad(x, side // 2, mode="edge")
+    rows = x[:height].copy()
+    for i in range(1, side):
+        rows += x[i : i + height]
+    mean = rows[:, :width].copy()
+    for i in range(1, side):
+        mean += rows[:, i : i + width]
+    mean /= side * side
+    return mean
+
+
+def _highest(x: _Array, side: int) -> _Array:
+    """Of so many pixels each way."""
+    height, width = x.shape
+    x = np.pad(x, side // 2, mode="edge")
+    rows = x[:height].copy()
+    for i in range(1, side):
+        np.maximum(rows, x[i : i + height], out=rows)
+    highest = rows[:, :width].copy()
+    for i in range(1, side):
+        np.maximum(highest, rows[:, i : i + width], out=highest)
+    return highest
 
 
 def _upright(waves: _Array) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
@@ -311,9 +335,8 @@ def _candidates(
         order = np.argsort(key, kind="stable")
         starts = np.flatnonzero(np.diff(key[order], prepend=-1))
         ends = np.append(starts[1:], len(order))
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            if end - start < LEAST_VOTES:
-                continue
+        enough = ends - starts >= LEAST_VOTES
+        for start, end in zip(starts[enough].tolist(), ends[enough].tolist(), strict=True):
             voters = matches[order[start:end]]
             # one corner at several levels is one voice
             votes = min(len(np.unique(corners.at[side] // 8, axis=0)) for side in voters.T)
@@ -362,8 +385,8 @@ def _agree(one: _Grey, other: _Grey, fit: _Fit, thin: int) -> bool:
     """Whether pictures, reduced by `thin`, show the same near where they are said to lie over each other."""
     best = _part(one, other, fit, thin)
     step, growth = 2.0 * thin * max(1.0, fit.scale), 0.03
-    for number in range(5):
-        if best is None or (number == 2 and best.alike < 0.3):
+    for number in range(len(HOPELESS)):
+        if best is None or best.alike < HOPELESS[number]:
             return False
         if _is_same(best):
             return not _repeats(best.other)
@@ -404,14 +427,10 @@ def _part(one: _Grey, other: _Grey, fit: _Fit, thin: int) -> _Part | None:
 
 def _details(pixels: _Array) -> _Array:
     """Without what is even or rises evenly: that correlates in any two pictures."""
-    x = _mean(torch.from_numpy(pixels)[None, None], 3)
-    x = x - _mean(_mean(x, 7), 7)
-    details: _Array = (x - x.mean())[0, 0].numpy()
-    return details
-
-
-def _mean(x: Tensor, side: int) -> Tensor:
-    return F.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
+    x = _mean(pixels, 3)
+    x -= _mean(_mean(x, 7), 7)
+    x -= x.mean()
+    return x
 
 
 def _is_same(part: _Part) -> bool:
@@ -419,12 +438,20 @@ def _is_same(part: _Part) -> bool:
     if part.alike < CORRELATED or part.share < SHARED:
         return False
     a, b = _details(part.one), _details(part.other)
-    means = F.avg_pool2d(torch.from_numpy(np.stack([a, b, a * a, b * b, a * b]))[:, None], BLOCK, BLOCK // 2)
-    x, y, xx, yy, xy = means[:, 0].numpy().astype(np.float64)
+    x, y, xx, yy, xy = map(_by_block, (a, b, a * a, b * b, a * b))
     spread = np.sqrt(np.maximum(xx - x * x, 0.01)), np.sqrt(np.maximum(yy - y * y, 0.01))
     textured = np.maximum(*spread) > TEXTURE
     agreeing = (xy - x * y) / (spread[0] * spread[1]) > CORRELATED
     return bool(textured.mean() > TEXTURED and agreeing[textured].mean() > AGREEING)
+
+
+def _by_block(x: _Array) -> NDArray[np.float64]:
+    """The means of blocks that overlap by half."""
+    half = BLOCK // 2
+    height, width = x.shape[0] // half, x.shape[1] // half
+    few = x[: height * half, : width * half].reshape(height, half, width, half).mean(axis=(1, 3), dtype=np.float64)
+    means: NDArray[np.float64] = (few[1:, 1:] + few[1:, :-1] + few[:-1, 1:] + few[:-1, :-1]) / 4
+    return means
 
 
 def _repeats(pixels: _Array) -> bool:
