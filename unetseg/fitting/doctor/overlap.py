@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,8 @@ MOST_ALIKE = 64
 """A corner like so many others tells nothing."""
 CELL = 24
 LEAST_VOTES = 3
-MOST_PARTNERS = 10
+MOST_PARTNERS = 5
+PORTION = 64
 BLOCK = 8
 SHARED = 0.15
 """Of the smaller picture; a quarter is to be found."""
@@ -310,15 +311,38 @@ def _matches(corners: _Corners, own: NDArray[np.int32], group: NDArray[np.int64]
         one, other = one[apart], other[apart]
         a, b = (corners.waves[side].astype(np.float32) for side in (one, other))
         alike = np.einsum("nw,nw->n", a, b) > ALIKE * 127**2
-        both = np.stack([one[alike], other[alike]], axis=1)
-        found.append(np.where((both[:, 0] < both[:, 1])[:, None], both, both[:, ::-1]))
-    return np.unique(np.concatenate(found), axis=0)
+        low, high = np.minimum(one[alike], other[alike]), np.maximum(one[alike], other[alike])
+        found.append(low.astype(np.int64) << 32 | high)
+    both = np.unique(np.concatenate(found))
+    return np.stack([both >> 32, both & (2**32 - 1)], axis=1).astype(np.int32)
 
 
 def _candidates(
     corners: _Corners, own: NDArray[np.int32], matches: NDArray[np.int32], middles: NDArray[np.float64]
 ) -> Iterator[tuple[int, int, NDArray[np.int32]]]:
     """Pairs of pictures with the most matches that agree on how they lie, those with many first."""
+    best: dict[tuple[int, int], NDArray[np.int32]] = {}
+    most: dict[tuple[int, int], int] = {}
+    # all matches of a pair lie in one portion, and all portions at once would not fit
+    portions = np.searchsorted(own[matches[:, 0]], np.arange(0, len(middles) + PORTION, PORTION))
+    for start, end in pairwise(portions.tolist()):
+        for voters in _agreeing(corners, own, matches[start:end], middles):
+            pair = int(own[voters[0, 0]]), int(own[voters[0, 1]])
+            if len(voters) > most.get(pair, 0) and (votes := _voices(corners, voters)) > most.get(
+                pair, LEAST_VOTES - 1
+            ):
+                best[pair], most[pair] = voters, votes
+    partners: Counter[int] = Counter()
+    for i, j in sorted(best, key=lambda pair: -most[pair]):
+        if min(partners[i], partners[j]) < MOST_PARTNERS:
+            partners.update((i, j))
+            yield i, j, best[i, j]
+
+
+def _agreeing(
+    corners: _Corners, own: NDArray[np.int32], matches: NDArray[np.int32], middles: NDArray[np.float64]
+) -> Iterator[NDArray[np.int32]]:
+    """Sets of matches (N,2) of two pictures that agree on how they lie."""
     one, other = matches.T
     between = _BETWEEN[corners.turn[one], corners.turn[other]]
     steps = corners.level[other].astype(np.int64) - corners.level[one]  # a smaller level shows the same thing larger
@@ -328,7 +352,6 @@ def _candidates(
     falls = corners.at[other] - scale[:, None] * np.einsum("nij,nj->ni", _TURNS[between], from_middle)
     falls /= np.sqrt(scale)[:, None]
     pair = (own[one].astype(np.int64) * len(middles) + own[other]) * 8 + between
-    best: dict[tuple[int, int], tuple[int, NDArray[np.int32]]] = {}
     for shift, right, down in product((0, 1), (0, CELL // 2), (0, CELL // 2)):  # cells overlap, or a border would part
         cell = np.floor((falls + np.array((right, down))) / CELL).astype(np.int64).clip(-256, 255) + 256
         key = ((pair * 8 + (steps + 4 + shift) // 2) * 512 + cell[:, 0]) * 512 + cell[:, 1]
@@ -337,17 +360,12 @@ def _candidates(
         ends = np.append(starts[1:], len(order))
         enough = ends - starts >= LEAST_VOTES
         for start, end in zip(starts[enough].tolist(), ends[enough].tolist(), strict=True):
-            voters = matches[order[start:end]]
-            # one corner at several levels is one voice
-            votes = min(len(np.unique(corners.at[side] // 8, axis=0)) for side in voters.T)
-            ends_of = int(own[voters[0, 0]]), int(own[voters[0, 1]])
-            if votes >= LEAST_VOTES and votes > best.get(ends_of, (0,))[0]:
-                best[ends_of] = votes, voters
-    partners: Counter[int] = Counter()
-    for (i, j), (_, voters) in sorted(best.items(), key=lambda item: -item[1][0]):
-        if min(partners[i], partners[j]) < MOST_PARTNERS:
-            partners.update((i, j))
-            yield i, j, voters
+            yield matches[order[start:end]]
+
+
+def _voices(corners: _Corners, voters: NDArray[np.int32]) -> int:
+    """How many places of either picture take part: one corner at several levels is one voice."""
+    return min(len(set(map(tuple, (corners.at[side] // 8).tolist()))) for side in voters.T)
 
 
 def _fitted(corners: _Corners, voters: NDArray[np.int32]) -> _Fit:
