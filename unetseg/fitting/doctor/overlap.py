@@ -54,8 +54,8 @@ BLOCK = 8
 SHARED = 0.15
 """Of the smaller picture; a quarter is to be found."""
 CORRELATED = 0.7
-HOPELESS = (0.0, 0.2, 0.35, 0.5, 0.6)
-"""What correlates less after so many rounds of moving it a little is let go."""
+HOPELESS = (0.3, 0.4, 0.5, 0.6)
+"""What correlates less after so many rounds of moving it a little is let go; parts that are shared begin near 1."""
 AGREEING = 0.6
 """Of the blocks with texture: 0.6 to 1 where real pictures share a part, mostly up to 0.4 where they don't."""
 TEXTURE = 1.5
@@ -147,7 +147,7 @@ def sharing(
     flat = [p for p in groups if p in images and images[p].slices == 1 and images[p].low < images[p].high]
     side = float(np.median([(images[p].height * images[p].width) ** 0.5 for p in flat])) if flat else 1.0
     factor = min(2.0, SIDE / side)
-    paths = [p for p in flat if factor * min(images[p].height, images[p].width) >= SMALLEST]
+    paths = [p for p in flat if min(1.0, factor) * min(images[p].height, images[p].width) >= SMALLEST]
     if len({groups[p] for p in paths}) < 2:
         return []
     thin = 2 if factor * side > 0.75 * SIDE else 1  # the pixels that decide may be fewer
