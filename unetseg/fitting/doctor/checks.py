@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,9 +177,13 @@ def copied(examined: Sequence[Surveyed]) -> list[list[Path]]:
 
 
 def repeated(
-    examined: Sequence[Surveyed], copies: Sequence[Sequence[Path]], examples: Sequence[Example], folder: Path
+    examined: Sequence[Surveyed],
+    copies: Sequence[Sequence[Path]],
+    examples: Sequence[Example],
+    folder: Path,
+    told: Collection[str] = (),
 ) -> list[Finding]:
-    """Copies, copies with another mask, and pictures of several groups that look alike."""
+    """Copies, copies with another mask, and pictures of several groups that look alike, but those told already."""
     findings = []
     if copies:
         count = sum(len(paths) - 1 for paths in copies)
@@ -193,8 +197,9 @@ def repeated(
     of_group = {example.image: (example.group, example.split) for example in examples}
     known = [(s.pair.image, s.image) for s in examined if isinstance(s.image, ImageFacts) and s.pair.image in of_group]
     alike = look_alike([facts for _, facts in known], [of_group[path][0] for path, _ in known])
-    if alike:
-        paths = [(known[i][0], known[j][0]) for i, j in alike]
+    paths = [(known[i][0], known[j][0]) for i, j in alike]
+    paths = [(a, b) for a, b in paths if not {named(a, folder), named(b, folder)} <= set(told)]
+    if paths:
         across = [(a, b) for a, b in paths if of_group[a][1] != of_group[b][1]]
         first = "; ".join(f"{named(a, folder)} and {named(b, folder)}" for a, b in (across or paths)[:2])
         groups = Counter(frozenset((of_group[a][0], of_group[b][0])) for a, b in paths)

@@ -14,16 +14,17 @@ from ..data.finding import Found, find_layout
 from ..data.finding_annotations import find_annotations
 from ..data.folder import Example, find_examples
 from ..data.layouts import Pairing, pair
-from ..recipe import Data, Recipe
+from ..recipe import SPLITS, Data, Recipe
 from . import marking
 from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
 from .choosing import Candidate, candidates, which
 from .findings import WEIGHTS, Finding
 from .ground import same_ground
-from .grouping import Grouping, propose_groups
+from .grouping import Grouping, joined, propose_groups
 from .legend import joined_channels, read_legend
 from .listing import by_lists, find_lists
 from .mask_values import Labels, propose_labels
+from .overlap import same_content
 from .picture_values import propose_channels, propose_range, propose_window
 from .proposal import Proposal
 from .splitting import divide
@@ -141,7 +142,9 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
             )
             data = parsed(proposal.text(training=len(sizes))).data
             grouping, about_ground = _by_ground(folder, data, grouping, examined, pairing)
-            findings += about_ground
+            data = data.model_copy(update={"same_group": grouping.same_group})
+            grouping, about_content = _by_content(folder, data, grouping, examined, pairing, progress)
+            findings += about_ground + about_content
             proposal = replace(proposal, grouping=grouping)
             data = data.model_copy(update={"same_group": grouping.same_group})
             seed, examples, about_split = divide(folder, data, held, copies, labels, pairing)
@@ -150,7 +153,8 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
             findings += about_split if examples or not said else []
             told = {name for finding in about_split for name in finding.names}
             copies = [paths for paths in copies if not any(named(path, folder) in told for path in paths)]
-            findings += repeated(examined, copies, examples, folder)
+            told |= {name for finding in about_content for name in finding.names}
+            findings += repeated(examined, copies, examples, folder, told)
             questions = [finding.sentence for finding in findings if finding.weight == "question"]
             slices = {s.pair.image: s.image.slices for s in examined if isinstance(s.image, ImageFacts)}
             training = sum(slices.get(e.image, 1) for e in examples if e.split == "train") or len(sizes)
@@ -187,6 +191,25 @@ def _by_ground(
         return grouping, []
     same, findings = same_ground(examples, places, folder)
     why = grouping.why + "; those that overlap on the ground are one" if same else grouping.why
+    return replace(grouping, same_group=same, why=why), findings
+
+
+def _by_content(
+    folder: Path, data: Data, grouping: Grouping, examined: Sequence[Surveyed], pairing: Pairing, progress: bool
+) -> tuple[Grouping, list[Finding]]:
+    """The groups, those joined whose pictures share a part."""
+    try:
+        examples = find_examples(data, folder, pairing=pairing)
+        alone = find_examples(data.model_copy(update={"same_group": ()}), folder, pairing=pairing)
+    except ValueError:  # as `divide` tells
+        return grouping, []
+    images = {s.pair.image: s.image for s in examined if isinstance(s.image, ImageFacts)}
+    given = SPLITS if data.split_column is not None else tuple(data.split_folders or data.split_lists or ())
+    pairs, findings = same_content(examples, images, given, folder, progress=progress)
+    own = {example.image: example.group for example in alone}
+    name_of = {example.group: own[example.image] for example in examples}  # of several that are one, any
+    same = joined([*grouping.same_group, *((name_of[a], name_of[b]) for a, b in pairs)])
+    why = grouping.why + "; those whose pictures share a part are one" if pairs else grouping.why
     return replace(grouping, same_group=same, why=why), findings
 
 

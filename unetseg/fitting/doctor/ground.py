@@ -13,6 +13,7 @@ from ..data.folder import Example
 from ..words import counted, some
 from .checks import named
 from .findings import Finding
+from .grouping import joined
 
 SHARED = 0.01
 """Tiles of one grid that share less of a side than this only touch."""
@@ -34,13 +35,7 @@ def same_ground(
     system = np.array([systems.setdefault(places[e.image].crs, len(systems)) for e in lying])
     own = np.array([_bounds(places[e.image]) for e in lying])  # (N,4)
     degrees = np.array([places[e.image].bounds84 or (np.nan,) * 4 for e in lying])
-    first_of = {example.group: example.group for example in lying}  # each group leads to one that it is joined to
-
-    def root(group: str) -> str:
-        while first_of[group] != group:
-            group = first_of[group]
-        return group
-
+    over: list[tuple[str, str]] = []
     touched: dict[Path, Path] = {}
     for i, example in enumerate(lying[:-1]):
         rest = slice(i + 1, None)
@@ -50,15 +45,10 @@ def same_ground(
         )
         for j in np.flatnonzero(shared) + i + 1:
             if lying[j].group != example.group:
-                first_of[max(root(example.group), root(lying[j].group))] = min(
-                    root(example.group), root(lying[j].group)
-                )
+                over.append((example.group, lying[j].group))
                 touched.setdefault(example.image, lying[j].image)
                 touched.setdefault(lying[j].image, example.image)
-    joined: dict[str, list[str]] = {}
-    for group in sorted(first_of):
-        joined.setdefault(root(group), []).append(group)
-    same = tuple(tuple(groups) for groups in joined.values() if len(groups) > 1)
+    same = joined(over)
     if not same:
         return (), []
     names = tuple(named(path, folder) for path in touched)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,26 @@ def propose_groups(folder: Path, names: Sequence[tuple[Split | None, str]]) -> t
                 break
     pattern, why = _pattern(names, any(split == "val" for split, _ in names), found)
     return Grouping(group_pattern=pattern, why=why), found
+
+
+def joined(same: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """Groups that are the same, directly or by others between them, from sets of such; as `same_group` has them."""
+    first_of: dict[str, str] = {}  # each group leads to one that it is joined to
+
+    def root(group: str) -> str:
+        while first_of.setdefault(group, group) != group:
+            first_of[group] = first_of[first_of[group]]
+            group = first_of[group]
+        return group
+
+    for groups in same:
+        for other in groups[1:]:
+            low, high = sorted((root(groups[0]), root(other)))
+            first_of[high] = low
+    sets: dict[str, list[str]] = {}
+    for group in sorted(first_of):
+        sets.setdefault(root(group), []).append(group)
+    return tuple(tuple(groups) for groups in sets.values() if len(groups) > 1)
 
 
 def _columns(path: Path) -> dict[str, list[str]]:

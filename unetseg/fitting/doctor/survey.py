@@ -249,8 +249,8 @@ def _has_colour(pixels: NDArray[Any]) -> bool:
 
 def _digest(array: NDArray[Any]) -> bytes:
     digest = blake2b(repr((array.shape, array.dtype.str)).encode(), digest_size=16)
-    for part in array:  # a turned volume has no bytes in a row
-        digest.update(part.tobytes())
+    for part in [array] if array.flags.c_contiguous else array:  # a turned volume has no bytes in a row
+        digest.update(np.ascontiguousarray(part).data)
     return digest.digest()
 
 
