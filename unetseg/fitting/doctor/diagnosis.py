@@ -13,6 +13,7 @@ from ...formats import Raster, Series, Volume
 from ..data.folder import Example, find_examples
 from ..data.layouts import Found, find_layout, pair
 from ..recipe import Data, Recipe
+from .alignment import misaligned
 from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
 from .findings import WEIGHTS, Finding
 from .ground import same_ground
@@ -77,7 +78,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         lone = [image for image in lone if image.name in grouping.listed]
     findings += unmasked(lone, len(pairs), found, folder) + (about_groups if pairs else [])
     examined = survey(pairs, progress=progress)
-    findings += unreadable(examined, folder) + unequal(examined, folder)
+    findings += unreadable(examined, folder) + unequal(examined, folder) + misaligned(examined, folder)
     images = {named(s.pair.image, folder): s.image for s in examined if isinstance(s.image, ImageFacts)}
     masks = {named(s.pair.mask, folder): s.mask for s in examined if isinstance(s.mask, MaskFacts)}
     labels, recipe = None, None
