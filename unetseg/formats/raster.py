@@ -188,6 +188,18 @@ def mask_palette(path: Path) -> dict[int, str] | None:
     return {i // 3: f"#{bytes(colours[i : i + 3]).hex()}" for i in range(0, len(colours), 3)}
 
 
+def exif_turn(path: Path) -> int:
+    """The EXIF orientation (1 to 8) by which a picture is turned when it is read; 1, upright, where there is none."""
+    try:
+        picture, _ = _open(path, None, MAX_PIXELS)
+    except ValueError:
+        return 1
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return 1  # Pillow would decode the picture to look behind it
+    with quiet():
+        return int(picture.getexif().get(ORIENTATION, 1))
+
+
 def _only_transparency_differs(picture: PIL.Image.Image) -> bool:
     *channels, alpha = (channel.getextrema() for channel in picture.split())
     return alpha[0] != alpha[1] and all(low == high for low, high in channels)

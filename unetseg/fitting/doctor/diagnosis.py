@@ -16,6 +16,7 @@ from ..data.folder import Example, find_examples
 from ..data.layouts import Pairing, pair
 from ..recipe import SPLITS, Data, Recipe
 from . import marking
+from .alignment import misaligned
 from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
 from .choosing import Candidate, candidates, which
 from .findings import WEIGHTS, Finding
@@ -99,7 +100,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         findings += unmasked(lone, len(pairs), found, folder)
     findings += about_groups if pairs else []
     examined = survey(pairs, progress=progress)
-    findings += unreadable(examined, folder) + unequal(examined, folder)
+    findings += unreadable(examined, folder) + unequal(examined, folder) + misaligned(examined, folder)
     images = {named(s.pair.image, folder): s.image for s in examined if isinstance(s.image, ImageFacts)}
     masks = {named(s.pair.mask, folder): s.mask for s in examined if isinstance(s.mask, MaskFacts)}
     labels, recipe = None, None

@@ -15,13 +15,15 @@ import PIL.Image
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...formats import Place, mask_palette, read_image, read_mask, some
+from ...formats import Place, exif_turn, mask_palette, read_image, read_mask, some
 from ...prepare import LUMINANCE
 from ..data.folder import colour_codes
 from ..data.joined import Files, read_joined, read_stored
 from ..data.layouts import Pair, is_volume
 
 HASH_SIDE = 16
+GRID = 64
+"""Cells a side in which edges and borders are kept."""
 MOST_OBJECTS = 20
 """Up to so many numbers without a gap may be classes, so it counts how they lie."""
 MOST_VALUES = 2048
@@ -39,6 +41,8 @@ class ImageFacts:
     stored_range: what the type can span; None for floats. stated: whether it is its metadata that says so.
     place: where it lies. digest: of the pixels. gradients: (256,) bool, whether a thumbnail (of a volume's middle
     slice) gets brighter to the right (a difference hash), which survives another size, tone or compression.
+    edges: (GRID * GRID,), how steep each cell of that slice is beside the others, 0 to 255. turn: the EXIF orientation
+    that was undone.
     """
 
     slices: int
@@ -57,6 +61,8 @@ class ImageFacts:
     place: Place | None
     digest: bytes
     gradients: NDArray[np.bool_]
+    edges: NDArray[np.uint8]
+    turn: int
     notices: tuple[str, ...]
 
     @property
@@ -74,7 +80,8 @@ class MaskFacts:
     between: how many runs of a value, along the rows, lie between a lower and a higher one, less those that don't:
     on blurred borders most do. objects: whether 1 to n, of 2 to 20 numbers, lie as numbered objects do; not of a
     volume. All is counted slice by slice.
-    palette: of a file with one, the colour of each number that occurs.
+    palette: of a file with one, the colour of each number that occurs. borders: (GRID * GRID / 8,), packed bits of
+    the cells of the middle slice in which several values meet. turn: as of images.
     """
 
     slices: int
@@ -87,6 +94,8 @@ class MaskFacts:
     between: dict[int, int]
     objects: bool
     palette: dict[int, str]
+    borders: NDArray[np.uint8]
+    turn: int
     digest: bytes
 
 
@@ -139,7 +148,8 @@ def _surveyed(pair: Pair) -> Surveyed:
 
 def image_facts(source: Path | Files) -> ImageFacts:
     """Read an image, one file or all those of its channels; ValueError where it can't be."""
-    image = read_image(source) if isinstance(source, Path) else read_joined(source)
+    path = source if isinstance(source, Path) else source.image
+    image = read_image(path) if isinstance(source, Path) else read_joined(source)
     slices, height, width, channels = image.pixels.shape
     middle = image.pixels[slices // 2]  # (H,W,C)
     # a scanner fills what it didn't see with air, a raster with any number
@@ -163,6 +173,8 @@ def image_facts(source: Path | Files) -> ImageFacts:
         place=image.place,
         digest=_digest(image.pixels),
         gradients=_gradients(middle),
+        edges=_edges(middle),
+        turn=1 if is_volume(path) else exif_turn(path),
         notices=image.notices,
     )
 
@@ -198,6 +210,8 @@ def mask_facts(source: Path | Files, place: Place | None = None, size: tuple[int
         between=dict(zip(values[kept].tolist(), between[kept].tolist(), strict=True)),
         objects=slices == 1 and not coloured and _holds_objects(stack[0] if channels == 1 else raw[..., 0]),
         palette={value: palette[value] for value in values.tolist() if value in palette},
+        borders=_borders(stack[slices // 2]),
+        turn=1 if is_volume(path) else exif_turn(path),
         digest=_digest(raw),
     )
 
@@ -261,3 +275,34 @@ def _gradients(pixels: NDArray[Any]) -> NDArray[np.bool_]:
     thumbnail = PIL.Image.fromarray(grey).resize((HASH_SIDE + 1, HASH_SIDE), PIL.Image.Resampling.BOX)
     small = np.asarray(thumbnail)  # (16,17)
     return (small[:, 1:] > small[:, :-1]).ravel()
+
+
+def _edges(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """The ranks, 0 to 255, of the steepest change in each cell of a picture (H,W,C)."""
+    bands = [pixels[..., i] for i in range(min(pixels.shape[2], 3))]
+    bands = [band if band.dtype == np.uint8 else band.astype(np.float32) for band in bands]
+    # copied pixels would have their edges in some rows of cells only
+    way = PIL.Image.Resampling.BOX if min(pixels.shape[:2]) > 2 * GRID else PIL.Image.Resampling.BILINEAR
+    small = [np.asarray(PIL.Image.fromarray(band).resize((2 * GRID, 2 * GRID), way)) for band in bands]
+    steep = np.zeros((2 * GRID, 2 * GRID), dtype=np.float32)
+    for band in small:
+        tones = band.astype(np.float32)
+        change = np.zeros_like(steep)
+        change[:, :-1] = np.abs(np.diff(tones, axis=1))
+        change[:-1] += np.abs(np.diff(tones, axis=0))
+        np.maximum(steep, change, out=steep)
+    cells = steep.reshape(GRID, 2, GRID, 2).max(axis=(1, 3)).ravel()
+    order = np.sort(cells)
+    rank = np.searchsorted(order, cells, "left") + np.searchsorted(order, cells, "right")
+    ranks: NDArray[np.uint8] = (rank * (255 / (2 * cells.size))).astype(np.uint8)
+    return ranks
+
+
+def _borders(codes: NDArray[Any]) -> NDArray[np.uint8]:
+    """The cells of labels (H,W) in which several values meet, packed."""
+    rows, columns = ((2 * np.arange(2 * GRID) + 1) * side // (4 * GRID) for side in codes.shape)
+    few = codes[rows[:, None], columns]
+    meet = np.zeros(few.shape, dtype=bool)
+    meet[:, :-1] = few[:, 1:] != few[:, :-1]
+    meet[:-1] |= few[1:] != few[:-1]
+    return np.packbits(meet.reshape(GRID, 2, GRID, 2).any(axis=(1, 3)).ravel())
