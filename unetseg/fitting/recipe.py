@@ -46,7 +46,7 @@ class Data(_Section):
         name they share: `{name}_mask` pairs a.jpg with a_mask.png. Both may then lie in one folder.
     split_folders: what `{split}` stands for in train, and in val and test if there are such folders:
         `{ train = "training", val = "valid" }` with images = "{split}/images" or "images/{split}".
-    mask_values: what each value of a mask file means: a number (`255`), a range of numbers (`128-255`) or a colour
+    mask_values: what each value of a mask file means: a number (`255`, `-1`), a range (`128-255`) or a colour
         (`#3c1098`) to the name of a class, of the background, or "ignore". A value that is not named is an error.
     manifest: a CSV inside the data folder with a column `stem`; only the pictures it lists are used.
     group_column, split_column: columns of the manifest with the group (patient, tile) and train, val or test.
@@ -74,7 +74,7 @@ class Data(_Section):
     image_name: FileName = "{name}"
     mask_name: FileName = "{name}"
     split_folders: dict[Split, str] | None = None
-    mask_values: dict[Annotated[str, Field(pattern=r"^(\d+(-\d+)?|#[0-9a-fA-F]{6})$")], str] = Field(min_length=1)
+    mask_values: dict[Annotated[str, Field(pattern=r"^(\d+(-\d+)?|-1|#[0-9a-fA-F]{6})$")], str] = Field(min_length=1)
     manifest: str | None = None
     group_column: str | None = None
     split_column: str | None = None
@@ -158,9 +158,9 @@ class Data(_Section):
 
 
 def number_range(key: str) -> tuple[int, int]:
-    """The first and the last number that a key of `mask_values` names."""
+    """The first and the last number that a key of `mask_values` names; -1, a usual void, is the only negative one."""
     low, _, high = key.partition("-")
-    return int(low), int(high or low)
+    return (int(low), int(high or low)) if low else (int(key), int(key))
 
 
 class Model(_Section):

@@ -71,8 +71,8 @@ class MaskFacts:
     channels: 1 or 3; then values are 0xRRGGBB. A pixel is firm when its right and its lower neighbour have its value:
     regions consist of such pixels, blurred borders and specks don't. Of the values the most frequent are kept.
     between: how many runs of a value, along the rows, lie between a lower and a higher one, less those that don't:
-    on blurred borders most do. objects: whether 1 to n, of 2 to 20 numbers, lie as numbered objects do; not of a
-    volume. All is counted slice by slice.
+    on blurred borders most do. parting: likewise, how many part two different values. objects: whether 1 to n, of 2
+    to 20 numbers, lie as numbered objects do; not of a volume. All is counted slice by slice.
     palette: of a file with one, the colour of each number that occurs.
     """
 
@@ -84,6 +84,7 @@ class MaskFacts:
     pixels: dict[int, int]
     firm: dict[int, int]
     between: dict[int, int]
+    parting: dict[int, int]
     objects: bool
     palette: dict[int, str]
     digest: bytes
@@ -112,10 +113,11 @@ def survey(pairs: Sequence[Pair], *, progress: bool = False) -> list[Surveyed]:
 def _as_numbers(mask: MaskFacts) -> MaskFacts:
     if mask.channels == 1:
         return mask
-    pixels, firm, between = (
-        {value & 255: n for value, n in counts.items()} for counts in (mask.pixels, mask.firm, mask.between)
+    pixels, firm, between, parting = (
+        {value & 255: n for value, n in counts.items()}
+        for counts in (mask.pixels, mask.firm, mask.between, mask.parting)
     )
-    return replace(mask, channels=1, pixels=pixels, firm=firm, between=between)
+    return replace(mask, channels=1, pixels=pixels, firm=firm, between=between, parting=parting)
 
 
 def _surveyed(pair: Pair) -> Surveyed:
@@ -165,37 +167,40 @@ def image_facts(path: Path) -> ImageFacts:
 
 
 def mask_facts(path: Path, place: Place | None = None) -> MaskFacts:
-    """Read a mask; ValueError where it can't be, or holds negative numbers. place: that of its image."""
+    """Read a mask; ValueError where it can't be, or holds negative numbers but -1. place: that of its image."""
     raw = read_mask(path, place=place)
     channels = 3 if raw.ndim == 3 and not is_volume(path) else 1
     codes = colour_codes(raw) if channels == 3 else raw
     stack = codes if codes.ndim == 3 else codes[None]  # (D,H,W)
     slices, height, width = stack.shape
-    if stack.min() < 0:
-        raise ValueError(f"{path.name} holds the number {stack.min()}; labels are numbers from 0 on")
+    if stack.min() < -1:
+        raise ValueError(f"{path.name} holds the number {stack.min()}; labels are numbers from 0 on, and -1 for none")
     values, *counts = (np.concatenate(parts) for parts in zip(*map(_counts, stack), strict=True))
     values, places = np.unique(values, return_inverse=True)
-    pixels, firm, between = (np.bincount(places, count).astype(np.int64) for count in counts)
+    table = [np.bincount(places, count).astype(np.int64) for count in counts]
+    pixels = table[0]
     coloured = channels == 3 and _has_colour(raw)
     palette = {} if is_volume(path) else mask_palette(path) or {}
     kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
+    held, firm, between, parting = (dict(zip(values[kept].tolist(), n[kept].tolist(), strict=True)) for n in table)
     return MaskFacts(
         slices=slices,
         height=height,
         width=width,
         channels=channels,
         coloured=coloured,
-        pixels=dict(zip(values[kept].tolist(), pixels[kept].tolist(), strict=True)),
-        firm=dict(zip(values[kept].tolist(), firm[kept].tolist(), strict=True)),
-        between=dict(zip(values[kept].tolist(), between[kept].tolist(), strict=True)),
+        pixels=held,
+        firm=firm,
+        between=between,
+        parting=parting,
         objects=slices == 1 and not coloured and _holds_objects(stack[0] if channels == 1 else raw[..., 0]),
         palette={value: palette[value] for value in values.tolist() if value in palette},
         digest=_digest(raw),
     )
 
 
-def _counts(codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The values of a slice (H,W), and of each its pixels, those that are firm, and how often it lies between."""
+def _counts(codes: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """The values of a slice (H,W), and of each its pixels, those that are firm, how often it lies between and parts."""
     firm = np.zeros(codes.shape, dtype=np.uint8)
     firm[:-1, :-1] = (codes[:-1, :-1] == codes[:-1, 1:]) & (codes[:-1, :-1] == codes[1:, :-1])
     # runs of equal values instead of pixels: sorting them costs little
@@ -209,7 +214,9 @@ def _counts(codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArr
     rises = levels[1:] > levels[:-1]
     between = np.full(starts.size, -1)
     between[1:-1][rises[1:] == rises[:-1]] = 1
-    return values, pixels, firm_pixels, np.bincount(runs, between).astype(np.int64)
+    parting = np.zeros(starts.size)
+    parting[1:-1] = np.where(levels[:-2] == levels[2:], -1, 1)
+    return values, pixels, firm_pixels, *(np.bincount(runs, n).astype(np.int64) for n in (between, parting))
 
 
 def _holds_objects(labels: NDArray[Any]) -> bool:
