@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +106,57 @@ def test_a_void_that_fills_regions_beside_ids_with_gaps_is_ignored(tmp_path: Pat
     diagnosis = diagnose(folder_of(tmp_path, masks))
     assert told(diagnosis, "255 stands beside the numbers 0, 1, 7, on") == "warning"
     np.testing.assert_array_equal(label_maps(diagnosis)[0], np.array([0, 1, 2, 255])[blocks])
+
+
+def painted(i: int, below: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """A red disc and a green square, opaque, over a transparent colour."""
+    mask = np.zeros((SIDE, SIDE, 4), dtype=np.uint8)
+    mask[..., :3] = below
+    mask[disc(i)] = (255, 0, 0, 255)
+    mask[50:60, 5:15] = (0, 255, 0, 255)
+    return mask
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        lambda i: np.array((255, 0, 0)),  # erased from a red layer
+        lambda i: np.random.default_rng(i).integers(60, 90, 3),  # another one in each file
+        lambda i: np.random.default_rng(i).integers(0, 256, (SIDE, SIDE, 3)),
+    ],
+)
+def test_a_colour_below_full_transparency_is_nothing(
+    tmp_path: Path, below: Callable[[int], NDArray[np.generic]]
+) -> None:
+    diagnosis = diagnose(folder_of(tmp_path, [painted(i, below(i)) for i in range(6)]))
+    assert told(diagnosis, "6 masks with colours under full transparency", "masks/0.png") == "note"
+    assert not diagnosis.ambiguous
+    assert diagnosis.labels is not None
+    assert list(diagnosis.labels.values) == ["#000000", "#00ff00", "#ff0000"]
+    square = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    square[50:60, 5:15] = 1
+    for i, labels in enumerate(label_maps(diagnosis)):
+        np.testing.assert_array_equal(labels, np.where(square, 1, np.where(disc(i), 2, 0)))
+
+
+def test_a_half_transparent_rim_is_told_and_grey_with_transparency_is_read_likewise(tmp_path: Path) -> None:
+    coloured, grey = [], []
+    for i in range(6):
+        mask = painted(i, np.zeros(3))
+        mask[disc(i, 12) & ~disc(i)] = (255, 0, 0, 128)
+        coloured.append(mask)
+        grey.append(np.stack([np.full((SIDE, SIDE), 7), disc(i) * 255], axis=-1).astype(np.uint8))
+        grey[-1][:9, :9] = (3, 255)
+    diagnosis = diagnose(folder_of(tmp_path / "coloured", coloured))
+    assert told(diagnosis, "6 masks in part half transparent", "masks/0.png") == "warning"
+    assert not diagnosis.ambiguous
+    diagnosis = diagnose(folder_of(tmp_path / "grey", grey))
+    assert diagnosis.labels is not None
+    assert list(diagnosis.labels.values) == ["0", "3", "7"]
+
+
+def test_a_mask_that_is_transparent_everywhere_is_asked_about(tmp_path: Path) -> None:
+    masks = [painted(i, np.zeros(3)) for i in range(6)]
+    masks[2][..., 3] = 0
+    diagnosis = diagnose(folder_of(tmp_path, masks))
+    assert told(diagnosis, "2.png is transparent everywhere but holds several colours") == "question"

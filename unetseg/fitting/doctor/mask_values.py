@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
 from ...config import Task
 from ..recipe import IGNORE_NAME, number_range
 from ..words import counted, percent, some
-from .findings import Finding
+from .findings import Finding, Weight
 from .legend import palette_for
 from .survey import MOST_OBJECTS, MaskFacts
 
@@ -28,6 +29,12 @@ RARE = 1e-4
 """A smaller share of all pixels is rather a slip than a label."""
 NOISE = 16
 """JPEG turns one value into several, hardly ever further apart than that."""
+
+
+_TRANSPARENT: tuple[tuple[Literal["hidden", "faint"], Weight, str], ...] = (
+    ("hidden", "note", "they count as black, since nobody sees them"),
+    ("faint", "warning", "they count by their full colour; save masks without transparency or soft borders"),
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
         masks = {name: mask for name, mask in masks.items() if mask.channels == 3}
     table = _Table(masks, coloured)
     _palettes(masks, found)
+    _transparent(masks, found)
     names = {value: legend[key] for value in table.pixels if (key := table.key(value)) in legend}
     keys = _instances(masks, table, found) if not coloured and not names else None
     if keys is None:
@@ -152,6 +160,17 @@ def _palettes(masks: Mapping[str, MaskFacts], found: list[Finding]) -> None:
                 what = f"the palettes of the masks differ: {value} is {before} in {first} and {colour} in {name}"
                 found.append(Finding("question", what, "save all masks as RGB, or as numbers with one palette"))
                 return
+
+
+def _transparent(masks: Mapping[str, MaskFacts], found: list[Finding]) -> None:
+    """What lies below full transparency is read as nothing; what shows through in part, as if it didn't."""
+    for kind, weight, advice in _TRANSPARENT:
+        pixels = {name: getattr(mask, kind) for name, mask in masks.items() if getattr(mask, kind)}
+        if pixels:
+            share = percent(sum(pixels.values()) / sum(masks[n].height * masks[n].width for n in pixels))
+            words = "with colours under full transparency" if kind == "hidden" else "in part half transparent"
+            what = f"{counted(len(pixels), 'mask')} {words} ({share} of their pixels): {some(tuple(pixels))}"
+            found.append(Finding(weight, what, advice, tuple(pixels)))
 
 
 def _instances(masks: Mapping[str, MaskFacts], table: _Table, found: list[Finding]) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...formats import Place, mask_palette, read_image, read_mask, some
+from ...formats import Place, mask_palette, mask_transparency, read_image, read_mask, some
 from ...prepare import LUMINANCE
 from ..data.folder import colour_codes
 from ..data.layouts import Pair, is_volume
@@ -73,7 +73,8 @@ class MaskFacts:
     between: how many runs of a value, along the rows, lie between a lower and a higher one, less those that don't:
     on blurred borders most do. parting: likewise, how many part two different values. objects: whether 1 to n, of 2
     to 20 numbers, lie as numbered objects do; not of a volume. All is counted slice by slice.
-    palette: of a file with one, the colour of each number that occurs.
+    palette: of a file with one, the colour of each number that occurs. hidden, faint: pixels of a colour that is fully
+    transparent, and pixels half transparent.
     """
 
     slices: int
@@ -87,6 +88,8 @@ class MaskFacts:
     parting: dict[int, int]
     objects: bool
     palette: dict[int, str]
+    hidden: int
+    faint: int
     digest: bytes
 
 
@@ -181,6 +184,7 @@ def mask_facts(path: Path, place: Place | None = None) -> MaskFacts:
     pixels = table[0]
     coloured = channels == 3 and _has_colour(raw)
     palette = {} if is_volume(path) else mask_palette(path) or {}
+    hidden, faint = (0, 0) if is_volume(path) else mask_transparency(path)
     kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
     held, firm, between, parting = (dict(zip(values[kept].tolist(), n[kept].tolist(), strict=True)) for n in table)
     return MaskFacts(
@@ -195,6 +199,8 @@ def mask_facts(path: Path, place: Place | None = None) -> MaskFacts:
         parting=parting,
         objects=slices == 1 and not coloured and _holds_objects(stack[0] if channels == 1 else raw[..., 0]),
         palette={value: palette[value] for value in values.tolist() if value in palette},
+        hidden=hidden,
+        faint=faint,
         digest=_digest(raw),
     )
 
