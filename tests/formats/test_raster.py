@@ -341,13 +341,13 @@ def test_grey_masks_keep_their_values(tmp_path: Path, dtype: type[np.generic]) -
 
 
 def test_of_a_grey_mask_with_alpha_the_grey_is_read(tmp_path: Path) -> None:
-    stored = np.array([[[1, 255], [7, 0]]], dtype=np.uint8)
-    assert read_mask(saved(tmp_path / "a.png", stored)).tolist() == [[1, 7]]
+    stored = np.array([[[1, 255], [7, 9], [5, 0]]], dtype=np.uint8)
+    assert read_mask(saved(tmp_path / "a.png", stored)).tolist() == [[1, 7, 0]]
 
 
-def test_colour_masks_keep_their_colours_also_where_transparent(tmp_path: Path) -> None:
-    stored = np.array([[[1, 2, 3, 255], [60, 16, 152, 0]]], dtype=np.uint8)
-    assert read_mask(saved(tmp_path / "a.png", stored)).tolist() == [[[1, 2, 3], [60, 16, 152]]]
+def test_colour_masks_keep_their_colours_but_where_nothing_of_them_shows(tmp_path: Path) -> None:
+    stored = np.array([[[1, 2, 3, 255], [60, 16, 152, 1], [9, 9, 9, 0]]], dtype=np.uint8)
+    assert read_mask(saved(tmp_path / "a.png", stored)).tolist() == [[[1, 2, 3], [60, 16, 152], [0, 0, 0]]]
 
 
 def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:

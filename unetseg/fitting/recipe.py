@@ -73,7 +73,7 @@ class Data(_Section):
     unannotated: of pictures that no annotation mentions: "background" if they show none of the classes, "leave out"
         if nobody looked at them. They are an error unless this says so.
     label_by: the property of GeoJSON and GeoPackage that names the class, where that isn't plain.
-    mask_values: what each value of a mask file means: a number (`255`), a range of numbers (`128-255`) or a colour
+    mask_values: what each value of a mask file means: a number (`255`, `-1`), a range (`128-255`) or a colour
         (`#3c1098`) to the name of a class, of the background, or "ignore". A value that is not named is an error.
     manifest: a CSV inside the data folder with a column `stem`; only the pictures it lists are used.
     group_column, split_column: columns of the manifest with the group (patient, tile) and train, val or test.
@@ -108,7 +108,7 @@ class Data(_Section):
     overlap: Overlap | None = None
     unannotated: Literal["background", "leave out"] | None = None
     label_by: str | None = None
-    mask_values: dict[Annotated[str, Field(pattern=r"^(\d+(-\d+)?|#[0-9a-fA-F]{6})$")], str] = Field(
+    mask_values: dict[Annotated[str, Field(pattern=r"^(\d+(-\d+)?|-1|#[0-9a-fA-F]{6})$")], str] = Field(
         default_factory=dict
     )
     manifest: str | None = None
@@ -238,9 +238,9 @@ class Data(_Section):
 
 
 def number_range(key: str) -> tuple[int, int]:
-    """The first and the last number that a key of `mask_values` names."""
+    """The first and the last number that a key of `mask_values` names; -1, a usual void, is the only negative one."""
     low, _, high = key.partition("-")
-    return int(low), int(high or low)
+    return (int(low), int(high or low)) if low else (int(key), int(key))
 
 
 class Model(_Section):

@@ -5,7 +5,7 @@ from .geo_stream import Streamed, is_too_large, streamed
 from .ground import Raster
 from .image import MAX_PIXELS, Damaged, Image, Place, Reading, as_image
 from .libraries import imported
-from .raster import exif_turn, mask_palette, write_labels
+from .raster import exif_turn, mask_palette, mask_transparency, write_labels
 from .reader import family_of, proposed_range, read_image, read_mask, some
 from .volume import Volume, looks_hounsfield
 from .writer import ENDINGS, KINDS, Kind, labels_by_rows, own_suffix, save_labels, save_probabilities
@@ -34,6 +34,7 @@ __all__ = [
     "looks_hounsfield",
     "looks_like_dicom",
     "mask_palette",
+    "mask_transparency",
     "own_suffix",
     "proposed_range",
     "read_image",

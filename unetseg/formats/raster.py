@@ -85,7 +85,8 @@ def read_numbers(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     """The numbers of a mask file as stored: (H,W) integers (of a palette file: the indices), or (H,W,3) RGB.
 
     Raises ValueError for a file that is no picture, for JPEG, which does not keep label values, and for what would
-    be lost: further frames, fractions, a mask that only the transparency shows.
+    be lost: further frames, fractions, a mask that only the transparency shows. What is fully transparent is 0 or
+    black, whatever colour lies below: nobody ever saw it.
     """
     stored, name = _open(path, None, max_pixels)
     if stored.format in ("JPEG", "MPO"):
@@ -96,6 +97,15 @@ def read_numbers(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     picture = _decoded(stored, name)
     if picture.mode in ("LA", "PA", "RGBA") and _only_transparency_differs(picture):
         raise ValueError(f"{name} is of one colour and shows its mask by transparency alone; save that as grey PNG")
+    if picture.mode in ("LA", "PA", "RGBA"):
+        alpha = picture.getchannel("A")
+        if alpha.getextrema()[1] == 0 and any(low != high for low, high in map(_extrema, picture.split()[:-1])):
+            raise ValueError(
+                f"{name} is transparent everywhere but holds several colours; save it without transparency"
+            )
+        shown = alpha.point(lambda value: 255 * (value > 0))
+        nothing = PIL.Image.new(picture.mode, picture.size)
+        picture = PIL.Image.composite(picture, nothing, shown)
     if picture.mode in ("LA", "PA"):
         picture = picture.getchannel(0)
     elif picture.mode not in ("1", "L", "P", "I;16", "I;16B", "I", "F"):
@@ -200,8 +210,28 @@ def exif_turn(path: Path) -> int:
         return int(picture.getexif().get(ORIENTATION, 1))
 
 
+def mask_transparency(path: Path) -> tuple[int, int]:
+    """Of a mask, how many pixels hold a colour that is fully transparent, and how many are half transparent."""
+    try:
+        picture, name = _open(path, None, MAX_PIXELS)
+        if picture.mode not in ("LA", "PA", "RGBA"):
+            return 0, 0
+        *channels, alpha = map(np.asarray, _decoded(picture, name).split())
+    except ValueError:  # told where it is read
+        return 0, 0
+    hidden = (alpha == 0) & np.any(channels, axis=0)
+    return int(hidden.sum()), int(((alpha > 0) & (alpha < 255)).sum())
+
+
+def _extrema(channel: PIL.Image.Image) -> tuple[float, float]:
+    low, high = channel.getextrema()
+    assert not isinstance(low, tuple)
+    assert not isinstance(high, tuple)
+    return low, high
+
+
 def _only_transparency_differs(picture: PIL.Image.Image) -> bool:
-    *channels, alpha = (channel.getextrema() for channel in picture.split())
+    *channels, alpha = map(_extrema, picture.split())
     return alpha[0] != alpha[1] and all(low == high for low, high in channels)
 
 

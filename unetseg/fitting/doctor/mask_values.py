@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
 from ...config import Task
 from ..recipe import IGNORE_NAME, number_range
 from ..words import counted, percent, some
-from .findings import Finding
+from .findings import Finding, Weight
 from .legend import palette_for
 from .survey import MOST_OBJECTS, MaskFacts
 
 BACKGROUND_WORDS = {"background", "bg", "none", "nothing"}
 IGNORE_WORDS = {IGNORE_NAME, "ignored", "unlabeled", "unlabelled", "void", "unknown", "undefined"}
 MOST_LABELS = 254
+VOID = (65535, 255, 254, -1)
+"""What is customary for pixels that nobody labelled."""
+THIN = 1 / 64
+"""Of a side: borders that annotators leave open are hardly wider."""
 RARE = 1e-4
 """A smaller share of all pixels is rather a slip than a label."""
 NOISE = 16
 """JPEG turns one value into several, hardly ever further apart than that."""
+
+
+_TRANSPARENT: tuple[tuple[Literal["hidden", "faint"], Weight, str], ...] = (
+    ("hidden", "note", "they count as black, since nobody sees them"),
+    ("faint", "warning", "they count by their full colour; save masks without transparency or soft borders"),
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,7 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
         masks = {name: mask for name, mask in masks.items() if mask.channels == 3}
     table = _Table(masks, coloured)
     _palettes(masks, found)
+    _transparent(masks, found)
     names = {value: legend[key] for value in table.pixels if (key := table.key(value)) in legend}
     keys = _instances(masks, table, found) if not coloured and not names else None
     if keys is None:
@@ -63,7 +76,7 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
     if keys is None:
         strays = _strays(table, names, found)
         keys = {table.key(v): IGNORE_NAME if v in strays else names.get(v, "") for v in sorted(table.pixels)}
-        _ignored_255(keys, table, bool(names), found)
+        _void(keys, table, found)
     keys = {key: IGNORE_NAME if name.lower() in IGNORE_WORDS else name for key, name in keys.items()}
     keys = dict(sorted(keys.items(), key=lambda item: item[1] == IGNORE_NAME))
     meant = [key for key, name in keys.items() if name != IGNORE_NAME]
@@ -95,20 +108,29 @@ class _Table:
         self.pixels: Counter[int] = Counter()
         self.firm: Counter[int] = Counter()
         self.between: Counter[int] = Counter()
+        self.parting: Counter[int] = Counter()
         self.names: dict[int, list[str]] = {}
         for name, mask in masks.items():
             self.pixels.update(mask.pixels)
             self.firm.update(mask.firm)
             self.between.update(mask.between)
+            self.parting.update(mask.parting)
             for value in mask.pixels:
                 self.names.setdefault(value, []).append(name)
         self.total = self.pixels.total()
+        self.side = math.sqrt(sum(mask.height * mask.width for mask in masks.values()) / max(1, len(masks)))
 
     def key(self, value: int) -> str:
         return f"#{value:06x}" if self.coloured else str(value)
 
     def is_firm(self, value: int) -> bool:
         return self.firm[value] >= 0.3 * self.pixels[value]
+
+    def is_border(self, value: int) -> bool:
+        """Whether it lies as thin lines that mostly have different values at their sides."""
+        # of a line so wide, so many of its pixels have another one to the right or below
+        width = self.pixels[value] / max(1, self.pixels[value] - self.firm[value])
+        return self.parting[value] > 0 and width <= max(3, THIN * self.side)
 
     def is_blend(self, value: int) -> bool:
         """Whether it mostly lies between a lower and a higher value, as on a smoothed border.
@@ -140,6 +162,17 @@ def _palettes(masks: Mapping[str, MaskFacts], found: list[Finding]) -> None:
                 return
 
 
+def _transparent(masks: Mapping[str, MaskFacts], found: list[Finding]) -> None:
+    """What lies below full transparency is read as nothing; what shows through in part, as if it didn't."""
+    for kind, weight, advice in _TRANSPARENT:
+        pixels = {name: getattr(mask, kind) for name, mask in masks.items() if getattr(mask, kind)}
+        if pixels:
+            share = percent(sum(pixels.values()) / sum(masks[n].height * masks[n].width for n in pixels))
+            words = "with colours under full transparency" if kind == "hidden" else "in part half transparent"
+            what = f"{counted(len(pixels), 'mask')} {words} ({share} of their pixels): {some(tuple(pixels))}"
+            found.append(Finding(weight, what, advice, tuple(pixels)))
+
+
 def _instances(masks: Mapping[str, MaskFacts], table: _Table, found: list[Finding]) -> dict[str, str] | None:
     """Masks that number their objects hold 1 to n without a gap, n being another in every mask.
 
@@ -168,7 +201,7 @@ def _blurred(table: _Table, names: Mapping[int, str], found: list[Finding]) -> d
 
     There are many of them, or they line the borders.
     """
-    low, high = min(table.pixels), max(table.pixels)
+    low, high = min(v for v in table.pixels if v >= 0), max(table.pixels)
     loose = [v for v in table.pixels if low < v < high and not table.is_firm(v) and v not in names]
     many = len(loose) >= 8 and 2 * len(loose) >= len(table.pixels)
     if not many and sum(table.pixels[v] for v in loose if table.is_blend(v)) < max(1, RARE * table.total):
@@ -227,24 +260,38 @@ def _strays(table: _Table, names: Mapping[int, str], found: list[Finding]) -> se
     return set()
 
 
-def _ignored_255(keys: dict[str, str], table: _Table, named: bool, found: list[Finding]) -> None:
-    if named or keys.get("255") != "":
+def _void(keys: dict[str, str], table: _Table, found: list[Finding]) -> None:
+    """Ignores customary numbers for "not labelled": beside ids, or where they are but borders between others."""
+    if table.coloured:
         return
-    others = sorted(int(key) for key, name in keys.items() if name != IGNORE_NAME and key != "255")
-    if len(others) >= 2 and others == list(range(others[0], others[0] + len(others))):
-        keys["255"] = IGNORE_NAME
-        if others == [0, 1] and not set(table.names[1]) & set(table.names[255]):
+    others = sorted(int(key) for key, name in keys.items() if name != IGNORE_NAME and int(key) not in VOID)
+    for value in VOID:
+        # of two voids the last number might be one, and without two others it is the class itself
+        if keys.get(str(value)) != "" or (value >= 0 and (len(others) < 2 or others[-1] > value)):
+            continue
+        ids = any(after - before == 1 for before, after in pairwise(others)) and others[-1] < value - MOST_OBJECTS
+        if value >= 0 and not ids and not table.is_border(value):
+            continue
+        keys[str(value)] = IGNORE_NAME
+        holders = tuple(table.names[value])
+        if others == [0, 1] and not set(table.names[1]) & set(holders):
             what = (
-                f"{counted(len(table.names[1]), 'mask')} with 1 and {len(table.names[255]):,} with 255, but none with "
+                f"{counted(len(table.names[1]), 'mask')} with 1 and {len(holders):,} with {value}, but none with "
                 "both, as if two programs had saved one class"
             )
-            advice = "save all masks with the same numbers, or give 255 the name of 1 in mask_values"
-            found.append(Finding("question", what, advice, tuple(table.names[255])))
-            return
-        share = percent(table.pixels[255] / table.total)
-        what = f"255 stands beside the numbers {others[0]} to {others[-1]}, on {share} of the pixels"
-        advice = "the recipe ignores it, as is customary; name a class in mask_values if it is one"
-        found.append(Finding("warning", what, advice))
+            advice = f"save all masks with the same numbers, or give {value} the name of 1 in mask_values"
+            found.append(Finding("question", what, advice, holders))
+            continue
+        share = percent(table.pixels[value] / table.total)
+        border = ", as a thin border between others" if table.is_border(value) else ""
+        beside = some([str(other) for other in others])
+        what = f"{value} stands beside the numbers {beside}{border}, on {share} of the pixels"
+        greys = value == 255 and len(others) == 2 and others[0] == 0 and abs(others[1] - 128) <= 1
+        if greys:  # drawn in grey, white is as likely a class: a membrane, say
+            advice = "the recipe ignores it; if it is a class, name one in mask_values and in classes"
+        else:
+            advice = "the recipe ignores it, as is customary; name a class in mask_values if it is one"
+        found.append(Finding("question" if greys else "warning", what, advice, holders))
 
 
 def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, coloured: bool) -> Labels:

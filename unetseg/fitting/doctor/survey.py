@@ -15,7 +15,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...formats import Place, exif_turn, mask_palette, read_image, read_mask, some
+from ...formats import Place, exif_turn, mask_palette, mask_transparency, read_image, read_mask, some
 from ...prepare import LUMINANCE
 from ..data.folder import colour_codes
 from ..data.joined import Files, read_joined, read_stored
@@ -78,10 +78,11 @@ class MaskFacts:
     channels: 1 or 3; then values are 0xRRGGBB. A pixel is firm when its right and its lower neighbour have its value:
     regions consist of such pixels, blurred borders and specks don't. Of the values the most frequent are kept.
     between: how many runs of a value, along the rows, lie between a lower and a higher one, less those that don't:
-    on blurred borders most do. objects: whether 1 to n, of 2 to 20 numbers, lie as numbered objects do; not of a
-    volume. All is counted slice by slice.
+    on blurred borders most do. parting: likewise, how many part two different values. objects: whether 1 to n, of 2
+    to 20 numbers, lie as numbered objects do; not of a volume. All is counted slice by slice.
     palette: of a file with one, the colour of each number that occurs. borders: (GRID * GRID / 8,), packed bits of
-    the cells of the middle slice in which several values meet. turn: as of images.
+    the cells of the middle slice in which several values meet. turn: as of images. hidden, faint: pixels of a colour
+    that is fully transparent, and pixels half transparent.
     """
 
     slices: int
@@ -92,10 +93,13 @@ class MaskFacts:
     pixels: dict[int, int]
     firm: dict[int, int]
     between: dict[int, int]
+    parting: dict[int, int]
     objects: bool
     palette: dict[int, str]
     borders: NDArray[np.uint8]
     turn: int
+    hidden: int
+    faint: int
     digest: bytes
 
 
@@ -122,10 +126,11 @@ def survey(pairs: Sequence[Pair], *, progress: bool = False) -> list[Surveyed]:
 def _as_numbers(mask: MaskFacts) -> MaskFacts:
     if mask.channels == 1:
         return mask
-    pixels, firm, between = (
-        {value & 255: n for value, n in counts.items()} for counts in (mask.pixels, mask.firm, mask.between)
+    pixels, firm, between, parting = (
+        {value & 255: n for value, n in counts.items()}
+        for counts in (mask.pixels, mask.firm, mask.between, mask.parting)
     )
-    return replace(mask, channels=1, pixels=pixels, firm=firm, between=between)
+    return replace(mask, channels=1, pixels=pixels, firm=firm, between=between, parting=parting)
 
 
 def _surveyed(pair: Pair) -> Surveyed:
@@ -180,7 +185,7 @@ def image_facts(source: Path | Files) -> ImageFacts:
 
 
 def mask_facts(source: Path | Files, place: Place | None = None, size: tuple[int, int] | None = None) -> MaskFacts:
-    """Read a mask, one file or several laid over each other; ValueError where it can't be, or holds negative numbers.
+    """Read a mask, one file or several laid over each other; ValueError where it can't be, or for numbers below -1.
 
     place, size: of its image, see `read_stored`.
     """
@@ -190,34 +195,40 @@ def mask_facts(source: Path | Files, place: Place | None = None, size: tuple[int
     codes = colour_codes(raw) if channels == 3 else raw
     stack = codes if codes.ndim == 3 else codes[None]  # (D,H,W)
     slices, height, width = stack.shape
-    if stack.min() < 0:
-        raise ValueError(f"{path.name} holds the number {stack.min()}; labels are numbers from 0 on")
+    if stack.min() < -1:
+        raise ValueError(f"{path.name} holds the number {stack.min()}; labels are numbers from 0 on, and -1 for none")
     values, *counts = (np.concatenate(parts) for parts in zip(*map(_counts, stack), strict=True))
     values, places = np.unique(values, return_inverse=True)
-    pixels, firm, between = (np.bincount(places, count).astype(np.int64) for count in counts)
+    table = [np.bincount(places, count).astype(np.int64) for count in counts]
+    pixels = table[0]
     coloured = channels == 3 and _has_colour(raw)
     made = not isinstance(source, Path) and (source.mask_ids or source.drawing is not None)
     palette = {} if is_volume(path) or made else mask_palette(path) or {}
+    hidden, faint = (0, 0) if is_volume(path) or made else mask_transparency(path)
     kept = np.argsort(-pixels, kind="stable")[:MOST_VALUES]
+    held, firm, between, parting = (dict(zip(values[kept].tolist(), n[kept].tolist(), strict=True)) for n in table)
     return MaskFacts(
         slices=slices,
         height=height,
         width=width,
         channels=channels,
         coloured=coloured,
-        pixels=dict(zip(values[kept].tolist(), pixels[kept].tolist(), strict=True)),
-        firm=dict(zip(values[kept].tolist(), firm[kept].tolist(), strict=True)),
-        between=dict(zip(values[kept].tolist(), between[kept].tolist(), strict=True)),
+        pixels=held,
+        firm=firm,
+        between=between,
+        parting=parting,
         objects=slices == 1 and not coloured and _holds_objects(stack[0] if channels == 1 else raw[..., 0]),
         palette={value: palette[value] for value in values.tolist() if value in palette},
         borders=_borders(stack[slices // 2]),
         turn=1 if is_volume(path) else exif_turn(path),
+        hidden=hidden,
+        faint=faint,
         digest=_digest(raw),
     )
 
 
-def _counts(codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The values of a slice (H,W), and of each its pixels, those that are firm, and how often it lies between."""
+def _counts(codes: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """The values of a slice (H,W), and of each its pixels, those that are firm, how often it lies between and parts."""
     firm = np.zeros(codes.shape, dtype=np.uint8)
     firm[:-1, :-1] = (codes[:-1, :-1] == codes[:-1, 1:]) & (codes[:-1, :-1] == codes[1:, :-1])
     # runs of equal values instead of pixels: sorting them costs little
@@ -231,7 +242,9 @@ def _counts(codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArr
     rises = levels[1:] > levels[:-1]
     between = np.full(starts.size, -1)
     between[1:-1][rises[1:] == rises[:-1]] = 1
-    return values, pixels, firm_pixels, np.bincount(runs, between).astype(np.int64)
+    parting = np.zeros(starts.size)
+    parting[1:-1] = np.where(levels[:-2] == levels[2:], -1, 1)
+    return values, pixels, firm_pixels, *(np.bincount(runs, n).astype(np.int64) for n in (between, parting))
 
 
 def _holds_objects(labels: NDArray[Any]) -> bool:
