@@ -51,16 +51,18 @@ class Reader:
     def each(self, number: int, picture: object) -> Iterator[None]:
         """Around one object, the first is 1: what is wrong with it is told, and the others go on."""
         name = picture if isinstance(picture, str) else None
-        path = None if name is None else inside(name, PurePosixPath(self.source).parent)
         where = f"object {number}" + (f" of {name}" if name else "")
         try:
             yield
         except Unfit as error:
-            self.tell(error.what, f"{where} {error}", path)
+            self.tell(error.what, f"{where} {error}", self._in_folder(name))
         # an entry may hold anything where something else belongs
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             words = str(error) if type(error) is ValueError else "is not as its format has it"
-            self.tell("damaged", f"{where} is damaged ({words})", path)
+            self.tell("damaged", f"{where} is damaged ({words})", self._in_folder(name))
+
+    def _in_folder(self, picture: str | None) -> str | None:
+        return None if picture is None else inside(picture, PurePosixPath(self.source).parent)
 
     def add(self, picture: str, height: object, width: object, objects: Iterable[AnnotatedObject]) -> None:
         """A picture by its stated name; one that leads out of the folder is told and left."""
