@@ -39,6 +39,8 @@ PATCH = np.arange(-11, 12, 2)
 """What is sampled around a corner, each way."""
 AREA = 150
 """There is a corner for so many pixels, at most."""
+MANY = 3000
+"""Of more pictures each has fewer corners, so that all fit into memory."""
 FAINT = 2.0
 """Corners with less contrast are noise."""
 WAVES = [(u, n - u) for n in range(1, 7) for u in range(n + 1)]
@@ -150,11 +152,12 @@ def sharing(
     paths = [p for p in flat if min(1.0, factor) * min(images[p].height, images[p].width) >= SMALLEST]
     if len({groups[p] for p in paths}) < 2:
         return []
+    area = AREA * max(MANY, len(paths)) // MANY
     thin = 2 if factor * side > 0.75 * SIDE else 1  # the pixels that decide may be fewer
 
     def seen(path: Path) -> tuple[_Corners, _Grey]:
         grey = _grey(path, images[path], factor)
-        return _corners(grey), np.asarray(PIL.Image.fromarray(grey).reduce(thin))
+        return _corners(grey, area), np.asarray(PIL.Image.fromarray(grey).reduce(thin))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         found = list(tqdm(pool.map(seen, paths), "describing", len(paths), False, unit="picture", disable=not progress))
@@ -223,7 +226,7 @@ _TURNS = np.array(
 _BETWEEN = np.array([[(b.T @ a == _TURNS).all(axis=(1, 2)).argmax() for b in _TURNS] for a in _TURNS])  # (8,8)
 
 
-def _corners(grey: _Grey) -> _Corners:
+def _corners(grey: _Grey, area: int = AREA) -> _Corners:
     height, width = grey.shape
     picture = PIL.Image.fromarray(grey.astype(np.float32))
     rim = int(PATCH[-1]) + 1
@@ -237,7 +240,7 @@ def _corners(grey: _Grey) -> _Corners:
         strength = _cornerness(x)
         strength[strength != _highest(strength, 5)] = 0
         strength = strength[rim:-rim, rim:-rim]
-        order = np.argsort(-strength, axis=None, kind="stable")[: h * w // AREA]
+        order = np.argsort(-strength, axis=None, kind="stable")[: h * w // area]
         row, column = np.divmod(order[strength.ravel()[order] > FAINT], strength.shape[1])
         row, column = row + rim, column + rim
         around = (row * w + column)[:, None] + (PATCH[:, None] * w + PATCH).ravel()
