@@ -183,12 +183,15 @@ def _turned_by_exif(
 
 def _turned(fits: _Fits, files: Sequence[tuple[str, str]], square: NDArray[np.bool_]) -> list[Finding]:
     best, found = SURE, 0
+    # masks that are all alike are one piece of evidence
+    different = len(np.unique(np.packbits(fits.borders[fits.rows], axis=1), axis=0)) / len(fits.rows)
     for number, turn in _BY_EXIF.items():
         can = square[fits.rows] if turn[0] else np.ones(len(fits.rows), dtype=bool)
         if number == 1 or can.sum() < max(5, 0.5 * len(can)):
             continue
         better = fits.turned(turn)[can]
-        if (sure := float(better.sum() / np.sqrt(2 * len(better)))) > best and better.mean() > 1:
+        sure = float(better.sum() / np.sqrt(2 * len(better) / different))
+        if sure > best and better.mean() > 1:
             best, found = sure, number
     if not found:
         return []

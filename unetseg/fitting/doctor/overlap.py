@@ -303,7 +303,7 @@ def _matches(corners: _Corners, own: NDArray[np.int32], group: NDArray[np.int64]
     weakest = np.int64(1) << np.abs(used).argmin(axis=1)
     order = np.argsort(keys, kind="stable").astype(np.int32)
     in_order = keys[order]
-    found = []
+    found = [np.empty(0, dtype=np.int64)]  # where there is no corner at all
     for asked, start in product((keys, keys ^ weakest), range(0, len(keys), 2**16)):
         here = asked[start : start + 2**16]
         first, end = (np.searchsorted(in_order, here, side) for side in ("left", "right"))
