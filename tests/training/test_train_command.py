@@ -93,7 +93,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_a_run_that_is_stopped_killed_and_resumed_ends_with_the_bytes_of_an_uninterrupted_one(
-    command: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+    command: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In a working directory of its own, by relative paths, with the run folder named by the recipe."""
     tiny = ("tiny.toml", "--data", "data")
@@ -111,6 +111,10 @@ def test_a_run_that_is_stopped_killed_and_resumed_ends_with_the_bytes_of_an_unin
 
     with start(folder, *tiny, "--resume") as process:
         wait_for(process, r"epoch 3/4: +[1-9]\d?%")
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            assert command.main([*tiny, "--resume"]) == 1  # it is running
+        assert re.match(r"error: runs/tiny is being trained in by process \d+ on ", caplog.messages[-1])
         process.kill()
     assert process.returncode == -signal.SIGKILL
     with safe_open(run / "state.safetensors", framework="pt") as state:
