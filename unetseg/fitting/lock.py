@@ -48,7 +48,7 @@ def held(run_dir: Path, device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _taken(run_dir: Path) -> Iterator[None]:
-    path = run_dir / RUNNING
+    path, is_new = run_dir / RUNNING, not run_dir.exists()
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         file = _opened(path)
@@ -66,8 +66,9 @@ def _taken(run_dir: Path) -> Iterator[None]:
     finally:
         if sys.platform == "win32":
             path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # of a run that came to nothing, nothing stays
-            run_dir.rmdir()
+        if is_new:
+            with contextlib.suppress(OSError):  # not empty: the run came to something
+                run_dir.rmdir()
 
 
 def _opened(path: Path) -> IO[str]:
