@@ -164,13 +164,14 @@ def _zipped(data: bytes) -> bytes:
 def series() -> dict[str, bytes]:
     files = {}
     for number, dataset in enumerate(slices(3)):
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.4.{number}"
         file = io.BytesIO()
         pydicom.dcmwrite(file, dataset, enforce_file_format=True)
         files[f"{number}.dcm"] = file.getvalue()
     archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as writer:
+    with zipfile.ZipFile(archive, "w") as writer:
         for name, data in files.items():
-            writer.writestr(name, data)
+            writer.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # of no date: each time the same
     return {"0.dcm": files["0.dcm"], "series.zip": archive.getvalue()}
 
 
