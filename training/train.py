@@ -22,6 +22,7 @@ set_up()  # before torch comes with what follows
 
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
 from unetseg.fitting.doctor import check_page, diagnose, draw_sheet, is_edited, report_text, write_page  # noqa: E402
+from unetseg.fitting.lock import refuse_running  # noqa: E402
 from unetseg.fitting.run import begun, check_run_dir  # noqa: E402
 from unetseg.samples import write_samples  # noqa: E402
 
@@ -61,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     recipe_path = options.recipe or SAMPLES
     run_dir = options.run_dir or Path("runs") / (recipe_path.resolve().name if is_folder else recipe_path.stem)
     try:
+        if first:
+            refuse_running(run_dir)
         check_run_dir(run_dir, resume=options.resume, folds=options.folds)  # before its recipe is replaced
         data = options.data
         if is_folder:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .files import read_json
+from .files import one_line, read_json
 
 IGNORE = 255
 """The label id that no loss and no score ever sees."""
@@ -222,7 +222,7 @@ class SegmentationConfig(BaseModel):
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first problem of a validation as one sentence: where, what was wrong, what came, what may be meant."""
     first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
-    where = _short(".".join(str(part) for part in first["loc"]))
+    where = one_line(".".join(str(part) for part in first["loc"]))
     if first["type"] == "extra_forbidden":
         known = _field_names(model, first["loc"][:-1])
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
@@ -234,14 +234,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if not where:
         return message
     # of a check across fields the whole section came
-    came = "" if isinstance(first["input"], dict) else f", got {_short(repr(first['input']))}"
+    came = "" if isinstance(first["input"], dict) else f", got {one_line(repr(first['input']))}"
     return f"field {where!r}: {message[0].lower()}{message[1:]}{came}"
-
-
-def _short(text: str) -> str:
-    """In one line of moderate length, whatever a file holds."""
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else f"{line[:200]} ..."
 
 
 def _field_names(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

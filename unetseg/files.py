@@ -46,6 +46,12 @@ def explained(error: OSError, path: Path) -> OSError:
     return OSError(f"no room to write {path} ({error.strerror}); what was there is untouched: free some space, go on")
 
 
+def one_line(text: object) -> str:
+    """What a library says, or a file holds, in one line of moderate length."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= 200 else f"{line[:200]} ..."
+
+
 def read_json(path: Path) -> Any:  # noqa: ANN401, whatever JSON holds
     """What a JSON file holds; ValueError of one sentence for what is none."""
     try:
@@ -55,7 +61,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401, whatever JSON holds
     except RecursionError:
         raise ValueError(f"{path} is not a readable JSON file: it is nested too deep") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a readable JSON file: {error}") from None
+        raise ValueError(f"{path} is not a readable JSON file: {one_line(error)}") from None
 
 
 def check_target(path: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .config import SegmentationConfig
-from .files import GATE, GATE_BYTES, WEIGHTS
+from .files import GATE, GATE_BYTES, WEIGHTS, one_line
 
 DEPTHS = 3
 """So many of the deepest feature maps are looked at."""
@@ -161,7 +161,9 @@ class Gate:
         try:
             tensors = load(path.read_bytes())
         except (safetensors.SafetensorError, OSError) as error:
-            raise ValueError(f"{path} is not a whole safetensors file ({error}); get or save it again") from None
+            raise ValueError(
+                f"{path} is not a whole safetensors file ({one_line(error)}); get or save it again"
+            ) from None
         _check(path, tensors, config)
         if bytes(tensors.pop("weights").tolist()) != hashlib.sha256((folder / WEIGHTS).read_bytes()).digest():
             raise ValueError(f"{path} belongs to other weights than {WEIGHTS} beside it")

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from unetseg import ConfusionMatrix
 from unetseg.fitting import distributed
+from unetseg.fitting.lock import held
 from unetseg.samples import write_samples
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,16 @@ def run_cold(*command: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def test_a_run_folder_in_use_is_refused_by_all_processes(folder: Path, tmp_path: Path) -> None:
+    arguments = (str(ROOT / "training" / "train.py"), str(folder / "binary.toml"), "--data", str(folder / "data"))
+    with held(tmp_path, torch.device("cpu")):
+        first, second = warm.torchrun(2, *arguments, "--run-dir", str(tmp_path), cwd=folder, env=ENVIRONMENT)
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert first.stderr.splitlines()[-1].startswith(f"error: {tmp_path} is being trained in by process {os.getpid()} ")
+    assert second.stderr == f"error: {tmp_path} can't be trained in, as the first process says\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_processes_have_the_gradient_of_one(folder: Path) -> None:
     """Of the same global batch, with frozen batch norms; a batch of 9 is shared as 5 and 4."""
     recipes = [str(folder / f"{task}.toml") for task in ("binary", "multiclass")]
@@ -96,6 +107,7 @@ from one_step import threads_of_a_group
 from torch.nn.parallel import DistributedDataParallel
 from unetseg import ConfusionMatrix
 from unetseg.fitting import distributed
+from unetseg.fitting.lock import held
 
 def stopped():
     network = DistributedDataParallel(torch.nn.Linear(1, 1))

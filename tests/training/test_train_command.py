@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 import warm
 from annotated_folders import yolo
 from PIL import Image
@@ -19,7 +20,7 @@ from safetensors import safe_open
 from unetseg import hub
 from unetseg.__main__ import main
 from unetseg.fitting import Recipe, fit
-from unetseg.fitting.lock import alone
+from unetseg.fitting.lock import held
 from unetseg.samples import write_samples
 
 SCRIPT = Path(__file__).parents[2] / "training" / "train.py"
@@ -96,7 +97,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_a_run_that_is_stopped_killed_and_resumed_ends_with_the_bytes_of_an_uninterrupted_one(
-    command: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+    command: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In a working directory of its own, by relative paths, with the run folder named by the recipe."""
     tiny = ("tiny.toml", "--data", "data")
@@ -114,6 +115,10 @@ def test_a_run_that_is_stopped_killed_and_resumed_ends_with_the_bytes_of_an_unin
 
     with start(folder, *tiny, "--resume") as process:
         wait_for(process, r"epoch 3/4: +[1-9]\d?%")
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            assert command.main([*tiny, "--resume"]) == 1  # it is running
+        assert re.match(r"error: runs/tiny is being trained in by process \d+ on ", caplog.messages[-1])
         process.kill()
     assert process.returncode == -signal.SIGKILL
     with safe_open(run / "state.safetensors", framework="pt") as state:
@@ -248,9 +253,9 @@ def test_a_run_that_goes_on_elsewhere_is_neither_resumed_nor_replaced(
 ) -> None:
     (tmp_path / "recipe.toml").write_text("as it was")
     (tmp_path / "state.safetensors").touch()
-    with alone(tmp_path):
+    with held(tmp_path, torch.device("cpu")):
         assert command.main([str(folder / "data"), "--run-dir", str(tmp_path), *resume]) == 1
-    assert re.search(r"in use by process \d+ on .*, which trains in it; wait, or name another --run-dir", caplog.text)
+    assert re.search(r"is being trained in by process \d+ on .*; wait until that ends, or name another", caplog.text)
     assert (tmp_path / "recipe.toml").read_text() == "as it was"
 
 

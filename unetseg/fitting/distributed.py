@@ -51,28 +51,6 @@ def processes(device: torch.device) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-@contextlib.contextmanager
-def first_holds(held: contextlib.AbstractContextManager[None]) -> Iterator[None]:
-    """Inside of what only the first process enters; where it is refused by a ValueError, all are."""
-    refusal: list[str | None] = [None]
-    with contextlib.ExitStack() as stack:
-        if rank() == 0:
-            try:
-                stack.enter_context(held)
-            except ValueError as error:
-                refusal = [str(error)]
-        if dist.is_initialized():
-            dist.broadcast_object_list(refusal, src=0)
-        if refusal[0] is not None:
-            raise ValueError(refusal[0])
-        yield
-
-
-def launched() -> bool:
-    """Whether torchrun started this process."""
-    return dist.is_torchelastic_launched()
-
-
 def rank() -> int:
     """The number of this process; 0 writes files."""
     return dist.get_rank() if dist.is_initialized() else 0

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..config import Color, Probability, SegmentationConfig, Task, explain
+from ..files import one_line
 from ..formats.annotations import Kind, Overlap
 from ..hub.model_card import License
 from ..samples import SAMPLE_LABELS, SampleKind
@@ -404,7 +405,7 @@ class Recipe(_Section):
         except OSError as error:
             raise ValueError(f"{path} can't be read: {error.strerror}; give the path of a recipe (.toml)") from None
         except ValueError as error:
-            raise ValueError(f"{path} is not valid TOML: {error}") from None
+            raise ValueError(f"{path} is not valid TOML: {one_line(error)}") from None
         source = str(path)
         for name, value in (changes or {}).items():
             section, field = name.split(".")

@@ -17,7 +17,7 @@ from ..predictor import usable
 from . import distributed
 from .data.folder import Example, find_examples, read_truth
 from .data.joined import read_joined
-from .lock import alone, refuse_running
+from .lock import held
 from .loop import fit_examples
 from .memory import keep_freed_memory
 from .recipe import Recipe
@@ -45,14 +45,15 @@ def fit(
         checkpoint on the pictures that each fold's network has not seen.
     Ctrl-C or SIGTERM saves the state after the step at hand and raises Stopped. Under `torchrun`, all processes
     train together, and the first one writes.
-    Raises ValueError for data or a run folder that don't fit.
+    Raises ValueError for data or a run folder that don't fit, and where another run is under way in the folder.
     """
     keep_freed_memory()  # before the first tensor
     check_run_dir(run_dir, resume=resume, folds=folds)
     examples = find_examples(recipe.data, data, recipe.train.seed)
     if recipe.data.group_column is None and recipe.data.group_pattern is None:
         log.info("every picture counts as a group of its own; if several show one patient or place, name group_pattern")
-    with distributed.processes(usable(device)), distributed.first_holds(alone(run_dir)):
+    with distributed.processes(usable(device)) as place, held(run_dir, place):
+        check_run_dir(run_dir, resume=resume, folds=folds)  # another run may have ended meanwhile
         held_out = _cross_validate(
             recipe, examples, run_dir, folds, resume=resume, init=init, device=device, tensorboard=tensorboard
         )
@@ -64,9 +65,7 @@ def fit(
 
 
 def check_run_dir(run_dir: Path, *, resume: bool, folds: int) -> None:
-    """ValueError where a run would be overwritten, goes on elsewhere, or is to be resumed but not there."""
-    if not distributed.launched():  # of several processes, the first may hold it already
-        refuse_running(run_dir)
+    """ValueError where a run would be overwritten, or is to be resumed but not there or begun otherwise."""
     if not resume and begun(run_dir):
         raise ValueError(f"{run_dir} holds a run already; go on with --resume, or name another --run-dir")
     if resume and not begun(run_dir):

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from .. import hub
-from ..files import whole
+from ..files import one_line, whole
 from .optimisation import Muon, Optimizers
 
 MOMENTS = {Muon: ("momentum",), torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq")}
@@ -104,7 +104,7 @@ def load_state(path: Path, told: Told, network: nn.Module, average: nn.Module, o
 
 
 def _damaged(path: Path, why: str) -> ValueError:
-    return ValueError(f"{path} is damaged ({' '.join(why.split())}); start again with another --run-dir")
+    return ValueError(f"{path} is damaged ({one_line(why)}); start again with another --run-dir")
 
 
 def _unlike(

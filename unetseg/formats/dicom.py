@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import posixpath
-import zipfile
-import zlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,11 @@ from typing import Any, Unpack, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import one_line
 from .dicom_series import (
     DIRECTORY,
     MEDICAL,
+    UNZIPPING,
     Files,
     Frame,
     Header,
@@ -102,7 +102,7 @@ def holds_dicom(path: Path) -> bool:
     try:
         with Files(path, path.name) as files:
             return any(looks_like_dicom(files.open(name).read(132)) for name in files.names)
-    except (ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+    except (ValueError, *UNZIPPING):
         return True
 
 
@@ -189,7 +189,8 @@ def _all_series(files: Files) -> tuple[list[list[Header]], int, list[str]]:
     Of copies of an instance the first counts. A slice that is missing for a damaged file leaves a gap, which is told.
     """
     if len(files.names) == 1:
-        with files.open(files.names[0]) as file:
+        # what can't be unpacked is told with its header
+        with contextlib.suppress(*UNZIPPING), files.open(files.names[0]) as file:
             if not file.read(1):
                 raise ValueError(f"{files.title(files.names[0])} is empty (0 bytes); give a DICOM file")
     headers, damaged = [], []
@@ -233,7 +234,7 @@ def _what_else(files: Files, headers: Sequence[Header], images: Sequence[Header]
     if all(header.sop_class == DIRECTORY for header in headers):
         return "is a DICOMDIR, a list of files and none of them; give the folder of the series"
     kinds = sorted({header.kind for header in headers if header.sop_class != DIRECTORY})
-    return f"holds no image but {', '.join(kinds)}; give the folder of the images that it belongs to"
+    return f"holds no image but {one_line(', '.join(kinds))}; give the folder of the images that it belongs to"
 
 
 def _chosen(every: list[list[Header]], series: str | None, name: str) -> list[Header]:

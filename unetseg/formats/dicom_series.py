@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import lzma
 import math
 import re
 import zipfile
@@ -56,6 +57,10 @@ def looks_like_dicom(data: bytes) -> bool:
     if group not in (b"\x02\0", b"\x08\0") or element > 0x18 or len(data) < 16:
         return False
     return vr in VR or (group == b"\x08\0" and int.from_bytes(data[4:8], "little") <= 64)
+
+
+UNZIPPING = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError, OSError)
+"""What a damaged zip raises while it is unpacked."""
 
 
 class Files:

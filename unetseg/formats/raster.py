@@ -18,8 +18,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from ..config import IGNORE, hex_to_rgb
-from ..files import whole
-from .image import MAX_PIXELS, Image, Reading, as_image
+from ..files import one_line, whole
+from .image import MAX_PIXELS, Damaged, Image, Reading, as_image
 from .quiet import quiet
 from .rows import JPEG_BLOCK, SIZES, grey_rows, missing_of_png, missing_of_tiff, refuse_missing
 
@@ -53,7 +53,7 @@ def read_picture(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
     is_pnm, is_jpeg = stored.format == "PPM", stored.format in ("JPEG", "MPO")
     notices = []
     transparent = f"{name} is partly transparent; what is transparent is read as black"
-    if (frames := _frames(stored)) > 1:
+    if (frames := _frames(stored, name)) > 1:
         notices.append(f"{name} has {frames} frames; the first is used")
     picture = _decoded(stored, name)
     if is_jpeg and (rows := grey_rows(np.asarray(stored))) >= JPEG_BLOCK:
@@ -91,7 +91,7 @@ def read_numbers(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     stored, name = _open(path, None, max_pixels)
     if stored.format in ("JPEG", "MPO"):
         raise ValueError(f"{name} is a JPEG, which blurs label values; save masks as PNG")
-    if (frames := _frames(stored)) > 1:
+    if (frames := _frames(stored, name)) > 1:
         raise ValueError(f"{name} has {frames} frames, and a mask has one; save each as a file of its own")
     spread = SPREAD.get(str(stored.tile[0][-1]), 1) if isinstance(stored, PngImageFile) else 1
     picture = _decoded(stored, name)
@@ -166,9 +166,16 @@ def tiff_tags(file: IO[bytes]) -> dict[int, tuple[Any, ...]]:
     return {tag: value if isinstance(value, tuple) else (value,) for tag, value in read.items()}
 
 
-def _frames(picture: PIL.Image.Image) -> int:
+def _frames(picture: PIL.Image.Image, name: str) -> int:
     """How many pictures a file holds; smaller copies of one, as GeoTIFF keeps for fast viewing, are none."""
-    frames = getattr(picture, "n_frames", 1)
+    try:
+        with quiet():
+            frames = int(getattr(picture, "n_frames", 1))
+    # as with the plugins: to count them, it reads them
+    except Exception as error:
+        raise Damaged(
+            f"{name} is damaged behind its first frame ({one_line(error)}); save or download it again"
+        ) from None
     if frames == 1 or not isinstance(picture, TiffImageFile):
         return frames
     copies = 0
@@ -178,7 +185,7 @@ def _frames(picture: PIL.Image.Image) -> int:
             picture.seek(frame)
             copies += picture.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 1
     picture.seek(0)
-    return int(frames - copies)
+    return frames - copies
 
 
 def mask_palette(path: Path) -> dict[int, str] | None:
@@ -271,7 +278,7 @@ def _open(source: Path | bytes, name: str | None, max_pixels: int) -> tuple[Imag
         raise ValueError(f"{name} {too_large}") from None
     # Pillow's plugins raise almost anything on a broken header
     except Exception as error:
-        what = "" if isinstance(error, PIL.UnidentifiedImageError) else f" ({_line(error)})"
+        what = "" if isinstance(error, PIL.UnidentifiedImageError) else f" ({one_line(error)})"
         raise ValueError(
             f"{name} is not a readable picture{what}; expected PNG, JPEG, TIFF, BMP, GIF, WebP or PNM"
         ) from None
@@ -291,15 +298,10 @@ def _decoded(picture: ImageFile, name: str) -> PIL.Image.Image:
             transposed = ImageOps.exif_transpose(picture)
     # as above: a truncated or damaged body
     except Exception as error:
-        raise ValueError(f"{name} is damaged or cut off ({_line(error)}); save or download it again") from None
+        raise ValueError(f"{name} is damaged or cut off ({one_line(error)}); save or download it again") from None
     # Pillow leaves them black
     if isinstance(picture, PngImageFile):
         refuse_missing(missing_of_png(picture, data), picture.height, name)
     if isinstance(picture, TiffImageFile):
         refuse_missing(missing_of_tiff(tiff_tags(io.BytesIO(data))), picture.height, name)
     return transposed
-
-
-def _line(error: Exception) -> str:
-    """What a library says, in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

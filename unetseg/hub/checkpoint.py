@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Unpack
 import safetensors
 
 from ..config import VARIANCE, SegmentationConfig
-from ..files import COMPANIONS, CONFIG, README, WEIGHTS, explained
+from ..files import COMPANIONS, CONFIG, README, WEIGHTS, explained, one_line
 from . import download, model_card
 from .download import Access, Source
 
@@ -90,7 +90,7 @@ def load(folder: Path) -> tuple[SegmentationConfig, dict[str, Tensor]]:
     try:
         weights = load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); get or save it again") from None
+        raise ValueError(f"{path} is not a whole safetensors file ({one_line(error)}); get or save it again") from None
     expected = config.weights
     for what, names in (("lacks", expected.keys() - weights.keys()), ("has unknown", weights.keys() - expected.keys())):
         if names:
