@@ -13,6 +13,7 @@ from PIL import Image
 from unetseg.fitting import Recipe
 from unetseg.fitting.data.folder import find_examples, read_example
 from unetseg.fitting.doctor import Diagnosis, diagnose, report_text
+from unetseg.fitting.recipe import number_range
 
 SIDE = 64
 
@@ -160,3 +161,85 @@ def test_a_mask_that_is_transparent_everywhere_is_asked_about(tmp_path: Path) ->
     masks[2][..., 3] = 0
     diagnosis = diagnose(folder_of(tmp_path, masks))
     assert told(diagnosis, "2.png is transparent everywhere but holds several colours") == "question"
+
+
+def two(i: int, values: Sequence[object]) -> NDArray[np.uint8]:
+    """A disc and a square in ground, with these values."""
+    labels = disc(i).astype(np.int64)
+    labels[50:60, 5:15] = 2
+    return np.array(values, dtype=np.uint8)[labels]
+
+
+@pytest.mark.parametrize(
+    ("values", "keys"),
+    [
+        ([(0, 254, 254), (0, 255, 255)], {"0": 0, "254-255": 1}),
+        ([(0, 252, 255)], {"0": 0, "252-255": 1}),
+        ([(0, 127, 255), (0, 128, 254)], {"0": 0, "127-128": 1, "254-255": 2}),
+        ([(0, 85, 170), (0, 84, 255), (0, 85, 170)], {"0": 0, "84-85": 1, "170": 2, "255": 3}),
+        (
+            [((0, 0, 0), (255, 0, 0), (0, 255, 0)), ((0, 0, 0), (247, 6, 5), (0, 255, 0))],
+            {"#000000": 0, "#00ff00": 1, "#ff0000": 2, "#f70605": 2},
+        ),
+    ],
+)
+def test_values_that_differ_by_noise_are_one_class(
+    tmp_path: Path, values: list[tuple[object, ...]], keys: dict[str, int]
+) -> None:
+    diagnosis = diagnose(folder_of(tmp_path, [two(i, values[i % len(values)]) for i in range(10)]))
+    assert told(diagnosis, "differ as little as by noise", "reads them as one") == "warning"
+    assert not diagnosis.ambiguous
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    labels = [recipe.data.background, *recipe.data.classes]
+    assert {key: labels.index(name) for key, name in recipe.data.mask_values.items()} == keys
+    for i, found in enumerate(label_maps(diagnosis)):
+        of_value = [
+            next(number for key, number in keys.items() if lies_in(value, key)) for value in values[i % len(values)]
+        ]
+        np.testing.assert_array_equal(found, two(i, of_value))
+
+
+def lies_in(value: object, key: str) -> bool:
+    if isinstance(value, tuple):
+        return key == f"#{bytes(value).hex()}"
+    low, high = number_range(key)
+    return low <= int(str(value)) <= high
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [(0, 1, 2)],
+        [(0, 129, 130)],
+        [(0, 1, 130), (0, 2, 131)],
+        [((0, 0, 0), (9, 9, 9), (90, 0, 0))],
+        [((0, 0, 0), (200, 8, 3), (200, 0, 3))],  # large, and in one mask
+    ],
+)
+def test_ids_and_colours_that_are_neighbours_stay_classes(tmp_path: Path, values: list[tuple[object, ...]]) -> None:
+    diagnosis = diagnose(folder_of(tmp_path, [two(i, values[i % len(values)]) for i in range(10)]))
+    assert diagnosis.labels is not None
+    assert len(diagnosis.labels.values) == len({value for some in values for value in some})
+    assert "noise" not in report_text(diagnosis)
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0, 1), ((0, 0, 0), (255, 0, 0))])
+def test_masks_that_are_inverted_are_asked_about(tmp_path: Path, values: tuple[object, ...]) -> None:
+    table = np.array(values, dtype=np.uint8)
+    diagnosis = diagnose(folder_of(tmp_path, [table[(disc(i) ^ (i in (2, 5))).astype(int)] for i in range(10)]))
+    words = "class1 lies within the background in 8 masks and around it in 2", "masks/2.png, masks/5.png"
+    assert told(diagnosis, *words, "exchange the two values") == "question"
+    for i in (2, 5):
+        put(tmp_path / f"masks/{i}.png", table[disc(i).astype(int)])
+    assert not diagnose(tmp_path).ambiguous
+
+
+def test_large_objects_and_land_and_water_are_not_inverted(tmp_path: Path) -> None:
+    y, x = np.mgrid[:SIDE, :SIDE]
+    large = [np.hypot(y - 32, x - 32) < 12 + 5 * i for i in range(8)]  # the last fill all but the corners
+    land = [y < 8 * i + 3 for i in range(8)]
+    full = [disc(i) | (i == 3) for i in range(8)]
+    for name, masks in {"large": large, "land": land, "full": full}.items():
+        folder = folder_of(tmp_path / name, [mask.astype(np.uint8) for mask in masks])
+        assert "inverted" not in report_text(diagnose(folder)), name

@@ -14,7 +14,7 @@ from ...formats import Raster, Series, Volume
 from ..data.folder import Example, find_examples
 from ..data.layouts import Found, find_layout, pair
 from ..recipe import Data, Recipe
-from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
+from .checks import copied, empty, inverted, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
 from .findings import WEIGHTS, Finding
 from .ground import same_ground
 from .grouping import Grouping, propose_groups
@@ -106,7 +106,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         findings += about_labels + about_channels + about_range + about_window
         if labels is not None:
             held = {s.pair.image: names_of(s.mask, labels) for s in examined if isinstance(s.mask, MaskFacts)}
-            findings += empty(dict(zip(masks, held.values(), strict=True)), labels)
+            findings += empty(dict(zip(masks, held.values(), strict=True)), labels) + inverted(masks, labels)
             copies = copied(examined)
             sizes = tuple((i.height, i.width) for i in images.values() for _ in range(i.slices))
             proposal = Proposal(

@@ -74,7 +74,7 @@ class MaskFacts:
     on blurred borders most do. parting: likewise, how many part two different values. objects: whether 1 to n, of 2
     to 20 numbers, lie as numbered objects do; not of a volume. All is counted slice by slice.
     palette: of a file with one, the colour of each number that occurs. hidden, faint: pixels of a colour that is fully
-    transparent, and pixels half transparent.
+    transparent, and pixels half transparent. rim: pixels of each value in the outermost rows and columns.
     """
 
     slices: int
@@ -90,6 +90,7 @@ class MaskFacts:
     palette: dict[int, str]
     hidden: int
     faint: int
+    rim: dict[int, int]
     digest: bytes
 
 
@@ -116,11 +117,11 @@ def survey(pairs: Sequence[Pair], *, progress: bool = False) -> list[Surveyed]:
 def _as_numbers(mask: MaskFacts) -> MaskFacts:
     if mask.channels == 1:
         return mask
-    pixels, firm, between, parting = (
+    pixels, firm, between, parting, rim = (
         {value & 255: n for value, n in counts.items()}
-        for counts in (mask.pixels, mask.firm, mask.between, mask.parting)
+        for counts in (mask.pixels, mask.firm, mask.between, mask.parting, mask.rim)
     )
-    return replace(mask, channels=1, pixels=pixels, firm=firm, between=between, parting=parting)
+    return replace(mask, channels=1, pixels=pixels, firm=firm, between=between, parting=parting, rim=rim)
 
 
 def _surveyed(pair: Pair) -> Surveyed:
@@ -201,6 +202,7 @@ def mask_facts(path: Path, place: Place | None = None) -> MaskFacts:
         palette={value: palette[value] for value in values.tolist() if value in palette},
         hidden=hidden,
         faint=faint,
+        rim=_rim(stack),
         digest=_digest(raw),
     )
 
@@ -223,6 +225,12 @@ def _counts(codes: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     parting = np.zeros(starts.size)
     parting[1:-1] = np.where(levels[:-2] == levels[2:], -1, 1)
     return values, pixels, firm_pixels, *(np.bincount(runs, n).astype(np.int64) for n in (between, parting))
+
+
+def _rim(stack: NDArray[Any]) -> dict[int, int]:
+    sides = (stack[:, 0], stack[:, -1], stack[:, :, 0], stack[:, :, -1])
+    values, counts = np.unique(np.concatenate([side.ravel() for side in sides]), return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def _holds_objects(labels: NDArray[Any]) -> bool:
