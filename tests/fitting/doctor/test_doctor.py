@@ -589,14 +589,16 @@ def test_groups_are_read_from_names(tmp_path: Path, stems: list[str], groups: se
 
 def test_large_pictures_keep_their_resolution_and_thin_things_their_size(tmp_path: Path) -> None:
     sizes = {}
-    for name, side, thin in (("large", 700, False), ("thick", 400, False), ("thin", 400, True)):
+    for name, side, thin in (("large", 700, 0), ("thick", 400, 0), ("thin", 400, 1), ("membranes", 400, -1)):
         for i in range(3):
             mask = np.zeros((side, side), dtype=np.uint8)
             mask[40 : 42 if thin else 200, 30:300] = 1
+            if thin < 0:
+                mask = 1 - mask  # the thin label is the background
             put(tmp_path / name / f"images/{i}.png", scene(i, side)[0])
             put(tmp_path / name / f"masks/{i}.png", mask)
         sizes[name] = loaded(diagnose(tmp_path / name), tmp_path).model.working_size
-    assert sizes == {"large": None, "thick": 256, "thin": 400}
+    assert sizes == {"large": None, "thick": 256, "thin": 400, "membranes": 400}
 
 
 NAMES = st.text("ab_0 é'\"\\#\n\x7f{}", min_size=1, max_size=5).filter(lambda name: name.strip())

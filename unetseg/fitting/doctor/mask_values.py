@@ -45,7 +45,8 @@ class Labels:
     """The labels that masks seem to hold.
 
     values: keys of `mask_values` to names. shares, masks: of each key, the share of all pixels and how many masks
-    hold it. firm: the share of the pixels of all classes that lie inside of regions (small for thin things).
+    hold it. firm: of the label with the least of it, the background too, the share of pixels that lie inside of regions
+    (small for thin things).
     """
 
     task: Task
@@ -401,7 +402,9 @@ def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, same: Map
         taken.add(name)
         named[key] = name
     named |= {key: named[main] for key, main in same.items()}
-    shares, masks, firm, solid = {}, {}, 0, 0
+    shares, masks = {}, {}
+    firm: Counter[str] = Counter()
+    solid: Counter[str] = Counter()
     for key in named:
         values = (
             [int(key[1:], 16)]
@@ -410,9 +413,8 @@ def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, same: Map
         )
         shares[key] = sum(table.pixels[value] for value in values) / table.total
         masks[key] = len(table.holders(values))
-        if same.get(key, key) in classes:
-            firm += sum(table.firm[value] for value in values)
-            solid += sum(table.pixels[value] for value in values)
+        firm[named[key]] += sum(table.firm[value] for value in values)
+        solid[named[key]] += sum(table.pixels[value] for value in values)
     return Labels(
         task="binary" if len(classes) == 1 else "multiclass",
         classes=tuple(named[key] for key in classes),
@@ -422,5 +424,5 @@ def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, same: Map
         values=named,
         shares=shares,
         masks=masks,
-        firm=firm / max(1, solid),
+        firm=min(firm[name] / max(1, solid[name]) for name in taken),
     )

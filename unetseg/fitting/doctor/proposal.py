@@ -41,7 +41,7 @@ class Plan:
 def plan(sizes: Sequence[tuple[int, int]], training: int, firm: float) -> Plan:
     """What fits pictures of these (height, width), so many of them for training.
 
-    firm: the share of class pixels inside of regions; thin things would not outlive a reduction.
+    firm: of the thinnest label, the share of pixels inside of regions; thin things would not outlive a reduction.
     """
     longest = [max(size) for size in sizes]
     middle = median(longest)
@@ -57,11 +57,11 @@ def plan(sizes: Sequence[tuple[int, int]], training: int, firm: float) -> Plan:
         working_size = WORKING_SIZE
         side, why = (
             working_size,
-            f"longer sides of {of}, and classes that fill regions: these show at {WORKING_SIZE} as well",
+            f"longer sides of {of}, and labels that fill regions: these show at {WORKING_SIZE} as well",
         )
     else:
         working_size = int(middle)
-        side, why = working_size, f"longer sides of {of}, and classes so thin that a smaller size would lose them"
+        side, why = working_size, f"longer sides of {of}, and a label so thin that a smaller size would lose them"
     widths = (16, 32, 64, 128, 256, 256)[: 6 if side >= 224 else 5 if side >= 96 else 4 if side >= 48 else 3]
     stride = 2 ** (len(widths) - 1)
     crop = max(16, math.ceil(side / stride) * stride)
