@@ -181,6 +181,20 @@ def few_objects(folder: Path, most: int = 5) -> None:
         put(path, mask)
 
 
+def as_mode(folder: Path, mode: str, tint: int, ending: str) -> None:
+    """The first picture in this mode, its last channel divided by so much, or coloured."""
+    path = folder / "images/p0_0.png"
+    pixels = np.asarray(Image.open(path).convert(mode)).copy()
+    pixels[..., -1] //= tint
+    if mode == "RGB":
+        pixels[..., 0] = 255
+    path.unlink()
+    picture = (
+        Image.fromarray(pixels) if mode != "CMYK" else Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
+    )
+    picture.save(path.with_suffix(ending))
+
+
 def twelve_bits(folder: Path) -> None:
     for path in (folder / "images").iterdir():
         put(path, np.asarray(Image.open(path)).astype(np.uint16) * 16)
@@ -333,6 +347,9 @@ def named_by_kind(folder: Path) -> None:
         (lambda f: (f / "masks/p1_0.png").write_bytes(b"no"), "question", ["masks/p1_0.png", "not a readable"]),
         (lambda f: put(f / "masks/p1_0.bmp", scene(0)[1]), "question", ["masks/p1_0.png", "only the ending differs"]),
         (lambda f: put(f / "masks/p1_0.png", scene(0, 30)[1] * 255), "question", ["32 x 32, mask 30 x 30"]),
+        (lambda f: as_mode(f, "RGBA", 2, ".png"), "note", ["1 image in part transparent: images/p0_0.png"]),
+        (lambda f: as_mode(f, "CMYK", 1, ".jpg"), "note", ["1 image in CMYK", "images/p0_0.jpg", "read as RGB"]),
+        (lambda f: as_mode(f, "RGB", 1, ".png"), "note", ["9 images (of 10) without colour", "used as grey RGB"]),
         (to_jpeg, "question", ["10 masks saved as JPEG", "masks/p0_0.jpg", "PNG"]),
         (smooth, "question", ["10 masks with in-between values", "cuts at 128"]),
         (through_jpeg, "question", ["masks with in-between values", "cuts at 12"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -243,3 +245,70 @@ def test_large_objects_and_land_and_water_are_not_inverted(tmp_path: Path) -> No
     for name, masks in {"large": large, "land": land, "full": full}.items():
         folder = folder_of(tmp_path / name, [mask.astype(np.uint8) for mask in masks])
         assert "inverted" not in report_text(diagnose(folder)), name
+
+
+def white_is_zero(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """A TIFF whose header says that 0 is white."""
+    height, width = pixels.shape
+    tags = [
+        (256, width),
+        (257, height),
+        (258, 8),
+        (259, 1),
+        (262, 0),
+        (273, 8),
+        (277, 1),
+        (278, height),
+        (279, pixels.size),
+    ]
+    directory = (
+        struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in tags) + bytes(4)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 8 + pixels.size) + pixels.tobytes() + directory)
+
+
+def indexed(path: Path, pixels: NDArray[np.uint8], bits: int) -> None:
+    picture = Image.fromarray(pixels)
+    picture.putpalette([0, 0, 0, 90, 0, 0, 0, 90, 0])
+    picture.save(path, bits=bits)
+
+
+def grey(path: Path, pixels: NDArray[np.uint8], bits: int) -> None:
+    """A grey PNG of 1, 2 or 4 bits, row by row without a filter."""
+    rows = np.unpackbits(pixels[..., None], axis=2)[..., 8 - bits :].reshape(len(pixels), -1)
+    data = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", *pixels.shape[::-1], bits, 0, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize(
+    ("write", "ending", "highest"),
+    [
+        (lambda path, ids: white_is_zero(path, ids), ".tif", 2),
+        (lambda path, ids: indexed(path, ids, 2), ".png", 2),
+        (lambda path, ids: indexed(path, ids, 4), ".png", 2),
+        (lambda path, ids: grey(path, ids, 1), ".png", 1),
+        (lambda path, ids: grey(path, ids, 2), ".png", 2),
+        (lambda path, ids: grey(path, ids, 4), ".png", 2),
+        (lambda path, ids: put(path, ids.astype(np.uint16)), ".png", 2),
+        (lambda path, ids: put(path, ids.astype(np.uint16)), ".tif", 2),
+    ],
+    ids=["white is zero", "2 bit palette", "4 bit palette", "1 bit", "2 bits", "4 bits", "16 bits", "16 bit TIFF"],
+)
+def test_ids_are_read_as_stored(
+    tmp_path: Path, write: Callable[[Path, NDArray[np.uint8]], object], ending: str, highest: int
+) -> None:
+    ids = [two(i, range(3)).clip(0, highest) for i in range(6)]
+    folder_of(tmp_path, ids)
+    for i, mask in enumerate(ids):
+        (tmp_path / f"masks/{i}.png").unlink()
+        write(tmp_path / f"masks/{i}{ending}", mask)
+    diagnosis = diagnose(tmp_path)
+    assert not diagnosis.ambiguous
+    assert diagnosis.labels is not None
+    assert list(diagnosis.labels.values) == [str(value) for value in range(highest + 1)]
+    for mask, labels in zip(ids, label_maps(diagnosis), strict=True):
+        np.testing.assert_array_equal(labels, mask)

@@ -20,7 +20,7 @@ GROUP_WORDS = (
     "plate", "video", "sequence", "city", "location",
 )  # fmt: skip
 SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
-CODE = r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8}(?:[0-9a-f]*|(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![^\W_])"
+CODE = r"(?:(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![^\W_])"
 """A digest or a UUID, whose digits mean nothing."""
 # from coarse to fine: a group too large costs pictures, one too small makes the scores flatter
 PATTERNS = (

@@ -17,6 +17,8 @@ from .survey import ImageFacts
 _NOTICES: tuple[tuple[str, Weight, str, str], ...] = (
     ("transparent", "note", "in part transparent", "what is transparent is read as black"),
     ("frames", "warning", "with several frames", "the first is used; save each as a file of its own"),
+    ("taken as", "note", "with more bands than are used", "red, green and blue are used, or the first three"),
+    ("CMYK", "note", "in CMYK, for printing", "they are read as RGB, by which colours shift; save all as RGB"),
     ("16 bits", "warning", "with 16 bits in each of several channels", "the upper 8 are used"),
 )
 """A word of what reading an image tells, and how it is reported."""
