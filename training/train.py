@@ -21,7 +21,7 @@ from unetseg.process import set_up  # noqa: E402
 set_up()  # before torch comes with what follows
 
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
-from unetseg.fitting.doctor import check_page, diagnose, draw_sheet, is_edited, report_text, write_page  # noqa: E402
+from unetseg.fitting.doctor import check_page, diagnose, draw_sheet, is_edited, report_text, tell, write_page  # noqa: E402
 from unetseg.fitting.run import begun, check_run_dir  # noqa: E402
 from unetseg.samples import write_samples  # noqa: E402
 
@@ -105,7 +105,8 @@ def propose(folder: Path, recipe_path: Path) -> None:
     page = recipe_path.with_name("report.html")
     check_page(page)
     diagnosis = diagnose(folder, progress=True)
-    logging.info("%s", report_text(diagnosis))
+    if logging.getLogger().isEnabledFor(logging.INFO):  # of several processes one speaks
+        tell(report_text(diagnosis))
     recipe_path.parent.mkdir(parents=True, exist_ok=True)
     sheet = recipe_path.with_name("contact_sheet.png")
     draw_sheet(diagnosis, sheet)

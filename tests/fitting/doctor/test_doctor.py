@@ -343,7 +343,8 @@ def named_by_kind(folder: Path) -> None:
         (lambda f: (f / "masks/p1_0.png").unlink(), "question", ["1 image (of 10) without a mask", "masks/p1_0.png"]),
         (lambda f: shutil.rmtree(f / "masks"), "question", ["no image has a mask", "masks/p0_0.png"]),
         (lambda f: (f / "images/p1_0.png").unlink(), "warning", ["1 mask without an image: masks/p1_0.png"]),
-        (lambda f: (f / "images/p1_0.png").write_bytes(b"no"), "question", ["images/p1_0.png", "not a readable"]),
+        (lambda f: (f / "images/p1_0.png").write_bytes(b"no"), "question",
+         ["1 file not to be read: images/p1_0.png is not a readable picture; get or save it again"]),
         (lambda f: (f / "masks/p1_0.png").write_bytes(b"no"), "question", ["masks/p1_0.png", "not a readable"]),
         (lambda f: put(f / "masks/p1_0.bmp", scene(0)[1]), "question", ["masks/p1_0.png", "only the ending differs"]),
         (lambda f: put(f / "masks/p1_0.png", scene(0, 30)[1] * 255), "question", ["32 x 32, mask 30 x 30"]),
@@ -762,13 +763,15 @@ def test_what_is_no_folder_of_pictures_is_refused(
 
 
 def test_the_command_reports_and_writes_and_never_overwrites_a_recipe(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO)
     folder, recipe, sheet = healthy(tmp_path / "data"), tmp_path / "r.toml", tmp_path / "s.png"
     arguments = ["doctor", str(folder), "--write", str(recipe), "--sheet", str(sheet)]
     assert main(arguments) == 0
-    assert "Nothing stands against training." in caplog.text
+    told = capsys.readouterr().out
+    assert "Nothing stands against training." in told
+    assert told.endswith(f"This trains: python training/train.py {recipe} --data {folder}\n")
     assert Recipe.from_file(recipe).data.task == "binary"
     assert pixels_of(sheet).size
     recipe.write_text("corrected")
@@ -778,7 +781,7 @@ def test_the_command_reports_and_writes_and_never_overwrites_a_recipe(
 
 
 def test_the_command_writes_recipe_and_sheet_by_the_folders_name_and_the_sheet_also_without_a_recipe(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, place = healthy(tmp_path / "data"), tmp_path / "here"
     place.mkdir()
@@ -793,8 +796,34 @@ def test_the_command_writes_recipe_and_sheet_by_the_folders_name_and_the_sheet_a
     monkeypatch.chdir(place)
     shutil.rmtree(folder / "masks")
     (place / "data.png").unlink()
+    capsys.readouterr()
     assert main(["doctor", str(folder)]) == 1
     assert pixels_of(place / "data.png").size
+    told = capsys.readouterr().out
+    assert told.endswith(f"examine the folder again: python -m unetseg doctor {folder}\n")
+
+
+def test_three_questions_are_shown_at_once_and_the_rest_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = healthy(tmp_path / "data")
+    (folder / "masks/p0_0.png").unlink()
+    (folder / "images/p1_0.png").write_bytes(b"no")
+    put(folder / "masks/p2_0.png", scene(0, 30)[1])
+    put(folder / "masks/p2_1.bmp", scene(0)[1])
+    smooth(folder)
+    names = ["--write", f"{tmp_path}/r.toml", "--sheet", f"{tmp_path}/s.png", "--html", f"{tmp_path}/h.html"]
+    assert main(["doctor", str(folder), *names]) == 1
+    told = capsys.readouterr().out
+    count = len(diagnose(folder).ambiguous)
+    assert count > 3
+    asked = told.partition("To be answered before training")[2].partition("\n\n")[0]
+    assert asked.count("\n  * ") == 3
+    after = f"and {count - 3} more question{'s' * (count > 4)} after these"
+    assert asked.endswith(after)
+    page = (tmp_path / "h.html").read_text()
+    assert page.count('<article class="question">') == 3
+    assert after in page
 
 
 @pytest.fixture(scope="module")

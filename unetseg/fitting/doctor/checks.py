@@ -112,9 +112,13 @@ def unreadable(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:
         named(s.pair.mask, folder): s.mask for s in examined if isinstance(s.mask, str) and " is a JPEG" not in s.mask
     }
     if broken:
-        reason, _, remedy = next(iter(broken.values())).partition("; ")
-        what = f"{counted(len(broken), 'file')} not to be read: {some(tuple(broken))}: {reason}"
-        findings.append(Finding("question", what, f"{remedy}, or remove them with their partners", tuple(broken)))
+        first, *others = broken
+        reason, _, remedy = broken[first].partition("; ")
+        # the reason begins with the file's own name
+        what = f"{counted(len(broken), 'file')} not to be read: {first} {reason.removeprefix(Path(first).name).strip()}"
+        what += f"; and {some(others)}" if others else ""
+        advice = f"get or save {'them' if others else 'it'} again ({remedy}), or take out both files of such a pair"
+        findings.append(Finding("question", what, advice, tuple(broken)))
     return findings
 
 

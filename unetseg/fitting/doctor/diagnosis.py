@@ -90,9 +90,9 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
     if grouping.listed is not None:
         pairs = [image for image in pairs if image.name in grouping.listed]
         lone = [image for image in lone if image.name in grouping.listed]
-    findings += unmasked(lone, len(pairs), found, folder) + (about_groups if pairs else [])
+    findings += unmasked(lone, len(pairs), found, folder)
     examined = survey(pairs, progress=progress)
-    findings += unreadable(examined, folder) + unequal(examined, folder)
+    findings += unreadable(examined, folder) + unequal(examined, folder) + (about_groups if pairs else [])
     images = {named(s.pair.image, folder): s.image for s in examined if isinstance(s.image, ImageFacts)}
     masks = {named(s.pair.mask, folder): s.mask for s in examined if isinstance(s.mask, MaskFacts)}
     labels, recipe = None, None
