@@ -260,6 +260,17 @@ def half_with_ones(folder: Path) -> None:
         put(path, np.asarray(Image.open(path)) // 255)
 
 
+def brighter(folder: Path, groups: str) -> None:
+    """Pictures of six groups of three, those of some groups as if exposed otherwise."""
+    for place in ("images", "masks"):
+        shutil.rmtree(folder / place)
+    for i in range(18):
+        image, labels = scene(i)
+        group = f"p{i // 3}"
+        put(folder / f"images/{group}_{i % 3}.png", image // 2 + np.uint8(120 * (group in groups.split())))
+        put(folder / f"masks/{group}_{i % 3}.png", labels)
+
+
 def palettes_of_their_own(folder: Path) -> None:
     """Five indexed masks with black and white, five with white and black."""
     for path in (folder / "masks").iterdir():
@@ -351,6 +362,7 @@ def named_by_kind(folder: Path) -> None:
         (lambda f: as_mode(f, "RGBA", 2, ".png"), "note", ["1 image in part transparent: images/p0_0.png"]),
         (lambda f: as_mode(f, "CMYK", 1, ".jpg"), "note", ["1 image in CMYK", "images/p0_0.jpg", "read as RGB"]),
         (lambda f: as_mode(f, "RGB", 1, ".png"), "note", ["9 images (of 10) without colour", "used as grey RGB"]),
+        (lambda f: brighter(f, "p3"), "warning", ["1 group (of 6) of quite another tone", "p3 (brightness about 1"]),
         (to_jpeg, "question", ["10 masks saved as JPEG", "masks/p0_0.jpg", "PNG"]),
         (smooth, "question", ["10 masks with in-between values", "cuts at 128"]),
         (through_jpeg, "question", ["masks with in-between values", "cuts at 12"]),
@@ -968,6 +980,43 @@ def test_training_on_a_folder_goes_on_once_the_person_did_what_was_asked(
     command.propose(folder, recipe)
     assert recipe.read_text() != before
     assert not is_edited(recipe)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (("working_size = 32", "working_size = 128"), "working_size is 128, but the longer sides of the pictures are"),
+        (("working_size = 32", "working_size = 16"), "crop is 32, but the network sees pictures of about 16 pixels"),
+        (("crop = 32", "crop = 64"), "crop is 64, but the network sees pictures of about 32 pixels"),
+        (("working_size = 32", "# none"), None),
+        (("crop = 32", "crop = 16"), None),
+    ],
+)
+def test_sizes_of_an_edited_recipe_that_no_longer_fit_are_told_when_training_starts(
+    command: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    edit: tuple[str, str],
+    words: str | None,
+) -> None:
+    folder = healthy(tmp_path / "data")
+    text = diagnose(folder).recipe or ""
+    assert edit[0] in text
+    (tmp_path / "r.toml").write_text(text.replace(*edit))
+    command.say_what_is_stale(Recipe.from_file(tmp_path / "r.toml"), folder)
+    assert len(caplog.messages) == (words is not None)
+    if words is not None:
+        assert words in caplog.messages[0]
+        monkeypatch.chdir(tmp_path)
+        assert command.main(["r.toml", "--data", "data", *SHORT]) == 0
+        assert words in caplog.text.split("checkpoint")[0]
+
+
+def test_a_group_of_another_tone_is_told_of_several_alone(tmp_path: Path) -> None:
+    for name, groups in {"none": "", "half": "p1 p3 p5", "two": "p0 p2"}.items():
+        brighter(healthy(tmp_path / name), groups)
+        assert "another tone" not in report_text(diagnose(tmp_path / name)), name
 
 
 def test_a_folder_and_data_are_too_much(

@@ -20,7 +20,7 @@ from .ground import same_ground
 from .grouping import Grouping, propose_groups
 from .legend import read_legend
 from .mask_values import Labels, propose_labels
-from .picture_values import propose_channels, propose_range, propose_window
+from .picture_values import propose_channels, propose_range, propose_window, tone_jumps
 from .proposal import Proposal
 from .splitting import divide
 from .survey import ImageFacts, MaskFacts, Surveyed, survey
@@ -133,6 +133,11 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
             told = {name for finding in about_split for name in finding.names}
             copies = [paths for paths in copies if not any(named(path, folder) in told for path in paths)]
             findings += repeated(examined, copies, examples, folder)
+            of_group: dict[str, dict[str, ImageFacts]] = {}
+            for example in examples:
+                if (name := named(example.image, folder)) in images:
+                    of_group.setdefault(example.group, {})[name] = images[name]
+            findings += tone_jumps(of_group)
             questions = [finding.sentence for finding in findings if finding.weight == "question"]
             slices = {s.pair.image: s.image.slices for s in examined if isinstance(s.image, ImageFacts)}
             training = sum(slices.get(e.image, 1) for e in examples if e.split == "train") or len(sizes)

@@ -12,7 +12,7 @@ from statistics import median
 from ...hub import seal
 from ...hub.seal import TOML, sealed
 from ..data.layouts import NAME, Layout
-from ..recipe import toml
+from ..recipe import Recipe, toml
 from ..words import counted, percent
 from .grouping import Grouping
 from .mask_values import Labels
@@ -83,6 +83,27 @@ def plan(sizes: Sequence[tuple[int, int]], training: int, firm: float) -> Plan:
         f"{counted(crops, 'crop')} for training make {counted(per_epoch, 'step')} an epoch, "
         f"so {per_epoch * epochs:,} steps in all",
     )
+
+
+def stale_sizes(recipe: Recipe, sizes: Sequence[tuple[int, int]]) -> str | None:
+    """What no longer fits, in one sentence, of a recipe that somebody edited, to pictures of these (height, width)."""
+    working, crop = recipe.model.working_size, recipe.train.crop
+    longest = int(median(max(size) for size in sizes))
+    stride = 2 ** (len(recipe.model.widths) - 1)
+    if working is not None and (working > 1.5 * longest or 4 * working < longest):
+        how = "enlarged, which shows no more" if working > longest else "reduced, so that small things are lost"
+        return (
+            f"working_size is {working}, but the longer sides of the pictures are about {longest} pixels: they are "
+            f"{how}; take working_size = {longest}, or let the doctor propose a recipe again"
+        )
+    largest = working if working is not None else round(longest * recipe.model.working_scale)
+    needed = max(16, math.ceil(largest / stride) * stride)
+    if crop >= 2 * needed or (working is not None and crop > needed):
+        return (
+            f"crop is {crop}, but the network sees pictures of about {largest} pixels, and the rest of each crop is "
+            f"empty; take crop = {needed}"
+        )
+    return None
 
 
 @dataclass(frozen=True)
