@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import logging
+import re
 import shlex
 import shutil
 import sys
@@ -629,6 +630,120 @@ def test_large_pictures_keep_their_resolution_and_thin_things_their_size(tmp_pat
             put(tmp_path / name / f"masks/{i}.png", mask)
         sizes[name] = loaded(diagnose(tmp_path / name), tmp_path).model.working_size
     assert sizes == {"large": None, "thick": 256, "thin": 400, "membranes": 400}
+
+
+def without(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).unlink()
+
+
+def masks_by(folder: Path, change: Callable[[Image.Image], Image.Image], which: str = "*") -> None:
+    """Changes masks, and saves them as PNG."""
+    for path in list((folder / "masks").glob(which)):
+        with Image.open(path) as mask:
+            changed = change(mask.copy())
+        path.unlink()
+        changed.save(path.with_suffix(".png"))
+
+
+def grown(folder: Path, void: int) -> None:
+    """Around each square a border with this number, the square being 128."""
+    for i, path in enumerate(sorted((folder / "masks").iterdir())):
+        inside = scene(i)[1] > 0
+        around = np.pad(inside, 1)
+        around = around[2:, 1:-1] | around[:-2, 1:-1] | around[1:-1, 2:] | around[1:-1, :-2]
+        put(path, np.where(inside, 128, np.where(around, void, 0)).astype(np.uint8))
+
+
+def another_class(folder: Path, *pictures: str) -> None:
+    for picture in pictures:
+        masks_by(folder, lambda mask: mask.point(lambda value: value * 100 // 255 * 2), f"{picture}.png")
+
+
+def inverted(folder: Path) -> None:
+    masks_by(folder, lambda mask: mask.point(lambda value: 255 - value), "p1_*")
+
+
+def two_named(text: str) -> str:
+    """The recipe with 255 as a class of its own."""
+    text = text.replace('255 = "ignore"', '255 = "rim"').replace('["class1"]', '["class1", "rim"]')
+    return text.replace('task = "binary"', 'task = "multiclass"').replace('"#e4572e"]', '"#e4572e", "#3a86ff"]')
+
+
+@pytest.mark.parametrize(
+    ("damage", "words", "follow"),
+    [
+        (lambda f: without(f, "masks/p1_0.png"), "add masks called accordingly (masks/p1_0.png), all 0",
+         lambda f: put(f / "masks/p1_0.png", scene(0)[1] * 0)),
+        (lambda f: without(f, "masks/p1_0.png"), "or take these images out", lambda f: without(f, "images/p1_0.png")),
+        (lambda f: (f / "masks").rename(f / "second"), "second/, call that folder masks",
+         lambda f: (f / "second").rename(f / "masks")),
+        (lambda f: (f / "images/p1_0.png").write_bytes(b"no"), "or take out both files",
+         lambda f: without(f, "images/p1_0.png", "masks/p1_0.png")),
+        (lambda f: put(f / "masks/p1_0.png", np.kron(scene(2)[1], np.full((2, 2), 255, dtype=np.uint8))),
+         "resized with nearest neighbour", lambda f: masks_by(f, lambda m: m.resize((32, 32), 0), "p1_0.png")),
+        (to_jpeg, "save it as PNG and ask again", lambda f: masks_by(f, lambda m: m)),
+        (smooth, "or use the proposed recipe, which cuts", lambda text: text),
+        (half_with_ones, "give 255 the name of 1", lambda text: text.replace('255 = "ignore"', '255 = "class1"')),
+        (half_with_ones, "save all masks with the same numbers",
+         lambda f: masks_by(f, lambda m: m.point(lambda value: value * 255), "*_0.png")),
+        (palettes_of_their_own, "or as numbers with one palette",
+         lambda f: masks_by(f, lambda m: Image.fromarray(np.asarray(m)))),
+        (turned_photos, "turn the masks by a quarter", lambda f: masks_by(f, lambda m: m.transpose(4))),
+        (named_by_kind, "take group_pattern out",
+         lambda text: "\n".join(line for line in text.splitlines() if not line.startswith("group_pattern"))),
+        (few_objects, "the proposed recipe makes one class", lambda text: text),
+        (lambda f: put(f / "masks/p1_0.bmp", scene(2)[1]), "remove one of each",
+         lambda f: without(f, "masks/p1_0.bmp")),
+        (masks_beside, "move the masks to masks/",
+         lambda f: [p.rename(f / "masks" / p.name) for p in sorted(f.glob("*.png"))]),
+        (by_transparency, "save that as grey PNG", lambda f: masks_by(f, lambda m: m.getchannel("A"))),
+        (as_fractions, "save labels as whole numbers",
+         lambda f: masks_by(f, lambda m: Image.fromarray((np.asarray(m) * 510).astype(np.uint8)))),
+        (inverted, "exchange the two values", inverted),
+        (lambda f: renamed(f, *(f"patient{i % 2 + 1}_slice{i:03d}" for i in range(10))), "say with its val",
+         lambda text: re.sub(r"(?m)^val = .*$", 'val = ["patient2"]', text)),
+        (lambda f: split_in_two(f, "p4 p0_1"), "move each group into one folder",
+         lambda f: [(f / f"val/{p}/p0_1.png").rename(f / f"train/{p}/p0_1.png") for p in ("images", "masks")]),
+        (lambda f: [another_class(f, "p4_0"), split_in_two(f, "p3 p4")], "no training picture shows class1; add",
+         lambda f: [p.rename(f / "train" / p.relative_to(f / "val")) for p in list((f / "val").rglob("p4_*.png"))]),
+        (lambda f: grown(f, 255), "the recipe ignores it; if it is a class", lambda text: text),
+        (lambda f: grown(f, 255), "if it is a class, name it in mask_values and classes", two_named),
+        (lambda f: [shutil.copy(f / "images/p0_0.png", f / "images/p1_0.png"), split_in_two(f, "p1")],
+         "remove one of each, or the scores flatter",
+         lambda f: without(f, "val/images/p1_0.png", "val/masks/p1_0.png")),
+    ],
+)  # fmt: skip
+def test_every_advice_leads_to_a_training(
+    tmp_path: Path, damage: Callable[[Path], object], words: str, follow: Callable[..., object]
+) -> None:
+    """Followed in the folder, nothing is asked any more; followed in the recipe, all of the folder can be read."""
+    folder = healthy(tmp_path / "data")
+    damage(folder)
+    asked = diagnose(folder)
+    assert len([question for question in asked.ambiguous if words in question]) == 1, report_text(asked)
+    edits = follow.__code__.co_varnames[0] == "text"
+    if edits:
+        (tmp_path / "r.toml").write_text(str(follow(asked.recipe)))
+        recipe = Recipe.from_file(tmp_path / "r.toml")
+    else:
+        follow(folder)
+        again = diagnose(folder)
+        left = [question for question in again.ambiguous if words in question or "cuts at" not in question]
+        assert not left, report_text(again)  # a JPEG saved as PNG is cut, which is asked next
+        recipe = loaded(again, tmp_path)
+    config = recipe.config((0.0,), (1.0,))
+    examples = find_examples(recipe.data, folder, recipe.train.seed)
+    assert {example.split for example in examples} >= {"train", "val"}
+    seen = set()
+    for example in examples:
+        _, labels = read_example(example, recipe.data, config)
+        seen |= set(np.unique(labels).tolist())
+        if (match := re.fullmatch(r"p(\d)_(\d)", example.name)) and damage not in (few_objects, turned_photos):
+            truth = scene(2 * int(match[1]) + int(match[2]))[1] > 0
+            inside = (labels > 0) & (labels != 255) if "grown" not in damage.__code__.co_names else labels == 1
+            assert (inside == truth).mean() > 0.97 or not labels.any()
+    assert seen >= set(range(len(config.labels)))
 
 
 NAMES = st.text("ab_0 é'\"\\#\n\x7f{}", min_size=1, max_size=5).filter(lambda name: name.strip())

@@ -22,6 +22,7 @@ from .survey import MOST_OBJECTS, MaskFacts
 BACKGROUND_WORDS = {"background", "bg", "none", "nothing"}
 IGNORE_WORDS = {IGNORE_NAME, "ignored", "unlabeled", "unlabelled", "void", "unknown", "undefined"}
 MOST_LABELS = 254
+A_CLASS = "name it in mask_values and classes, with a colour in palette and the task multiclass"
 VOID = (65535, 255, 254, -1)
 """What is customary for pixels that nobody labelled."""
 THIN = 1 / 64
@@ -277,7 +278,7 @@ def _strays(table: _Table, names: Mapping[int, str], found: list[Finding]) -> se
         what = (
             f"stray values that hardly occur, in {counted(len(holders), 'mask')}: {some(values)}; first in {holders[0]}"
         )
-        advice = "the recipe ignores them; name them in mask_values if they mean something"
+        advice = f"the recipe ignores them; if one is a class, {A_CLASS}"
         found.append(Finding("warning", what, advice, holders))
         return rare
     return set()
@@ -311,9 +312,9 @@ def _void(keys: dict[str, str], table: _Table, found: list[Finding]) -> None:
         what = f"{value} stands beside the numbers {beside}{border}, on {share} of the pixels"
         greys = value == 255 and len(others) == 2 and others[0] == 0 and abs(others[1] - 128) <= 1
         if greys:  # drawn in grey, white is as likely a class: a membrane, say
-            advice = "the recipe ignores it; if it is a class, name one in mask_values and in classes"
+            advice = f"the recipe ignores it; if it is a class, {A_CLASS}"
         else:
-            advice = "the recipe ignores it, as is customary; name a class in mask_values if it is one"
+            advice = f"the recipe ignores it, as is customary; if it is a class, {A_CLASS}"
         found.append(Finding("question" if greys else "warning", what, advice, holders))
 
 
@@ -326,7 +327,9 @@ def _noise(table: _Table, names: Mapping[int, str], found: list[Finding]) -> dic
         what = (
             f"{counted(len(holders), 'mask')} with {some(pairs)}, which differ as little as by noise: {some(holders)}"
         )
-        advice = "the recipe reads them as one; give each a name of its own in mask_values if they are two classes"
+        advice = (
+            "the recipe reads them as one; give each a key and a name of its own in mask_values if they are two classes"
+        )
         found.append(Finding("warning", what, advice, holders))
     return merged
 
