@@ -21,9 +21,20 @@ from unetseg.process import set_up  # noqa: E402
 set_up()  # before torch comes with what follows
 
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
-from unetseg.fitting.doctor import check_page, diagnose, draw_sheet, is_edited, report_text, write_page  # noqa: E402
+from unetseg.fitting.data.folder import find_examples  # noqa: E402
+from unetseg.fitting.doctor import (  # noqa: E402
+    check_page,
+    diagnose,
+    draw_sheet,
+    is_edited,
+    report_text,
+    stale_sizes,
+    tell,
+    write_page,
+)
 from unetseg.fitting.lock import refuse_running  # noqa: E402
 from unetseg.fitting.run import begun, check_run_dir  # noqa: E402
+from unetseg.formats import read_image  # noqa: E402
 from unetseg.samples import write_samples  # noqa: E402
 
 SAMPLES = ROOT / "training" / "recipes" / "samples.toml"
@@ -74,6 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
         if data is None:
             data = run_dir / "data"
             write_samples(data, "ct", count=160, size=128)
+        else:
+            say_what_is_stale(recipe, data)
         checkpoint = fit(
             recipe,
             data,
@@ -98,6 +111,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def say_what_is_stale(recipe: Recipe, data: Path) -> None:
+    """Log a sentence where sizes in the recipe don't fit the folder's pictures, of which a few are read."""
+    try:
+        examples = find_examples(recipe.data, data, recipe.train.seed)
+        shapes = [read_image(example.image).pixels.shape for example in examples[:: len(examples) // 5 + 1]]
+    except ValueError:  # told when the run reads it
+        return
+    if stale := stale_sizes(recipe, [(height, width) for _, height, width, _ in shapes]):
+        logging.warning("note: %s", stale)
+
+
 def propose(folder: Path, recipe_path: Path) -> None:
     """Examine a folder; leave recipe, contact sheet and report. ValueError if a person must answer first."""
     options = {"--data": folder, "--run-dir": recipe_path.parent}
@@ -108,7 +132,8 @@ def propose(folder: Path, recipe_path: Path) -> None:
     page = recipe_path.with_name("report.html")
     check_page(page)
     diagnosis = diagnose(folder, progress=True)
-    logging.info("%s", report_text(diagnosis))
+    if logging.getLogger().isEnabledFor(logging.INFO):  # of several processes one speaks
+        tell(report_text(diagnosis))
     recipe_path.parent.mkdir(parents=True, exist_ok=True)
     sheet = recipe_path.with_name("contact_sheet.png")
     draw_sheet(diagnosis, sheet)

@@ -262,7 +262,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from .fitting.doctor import check_page, diagnose, draw_sheet, is_edited, report_text, write_page
+    from .fitting.doctor import check_page, diagnose, draw_sheet, is_edited, report_text, tell, write_page
 
     folder = options.folder.resolve()
     # a sheet inside the folder would be the next picture to examine
@@ -275,17 +275,26 @@ def _doctor(options: argparse.Namespace) -> int:
     if is_edited(recipe):
         raise ValueError(f"{recipe} was edited and is not replaced; remove it, or name another file with --write")
     diagnosis = diagnose(options.folder, progress=True)
-    log.info("%s", report_text(diagnosis))
+    tell(report_text(diagnosis))
     draw_sheet(diagnosis, sheet)
     log.info("contact sheet: %s", sheet)
+    train = shlex.join(["python", "training/train.py", str(recipe), "--data", str(options.folder)])
+    named = [("--write", options.write), ("--sheet", options.sheet), ("--html", options.html)]
+    given = [str(part) for option in named if option[1] for part in option]
+    again = shlex.join(["python", "-m", "unetseg", "doctor", str(options.folder), *given])
     if options.html:
-        train = shlex.join(["python", "training/train.py", str(recipe), "--data", str(options.folder)])
-        again = shlex.join(["python", "-m", "unetseg", "doctor", str(options.folder), "--html", str(options.html)])
         write_page(diagnosis, options.html, train=train, again=again)
         log.info("report: %s", options.html)
-    diagnosis.write_recipe(recipe)
-    log.info("recipe: %s", recipe)
-    return 1 if diagnosis.ambiguous else 0
+    if diagnosis.recipe is not None:
+        diagnosis.write_recipe(recipe)
+        log.info("recipe: %s", recipe)
+    if not diagnosis.ambiguous:
+        tell(f"\nThis trains: {train}")
+        return 0
+    tell(f"\nAnswer what is asked above, then examine the folder again: {again}")
+    if diagnosis.recipe is not None:
+        tell(f"Or correct the recipe, and train by it: {train}")
+    return 1
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:

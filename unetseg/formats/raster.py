@@ -69,6 +69,8 @@ def read_picture(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
         black = PIL.Image.new("RGBA", picture.size, "black")
         picture = PIL.Image.alpha_composite(black, picture).convert("RGB")
     elif picture.mode not in AS_STORED:
+        if picture.mode == "CMYK":
+            notices.append(f"{name} is CMYK; it is read as RGB")
         picture = picture.convert("RGB")
     array = np.asarray(picture)
     if sixteen_bits or (is_pnm and picture.mode == "I"):

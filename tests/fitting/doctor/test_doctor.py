@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import logging
+import re
 import shlex
 import shutil
 import sys
@@ -181,6 +182,20 @@ def few_objects(folder: Path, most: int = 5) -> None:
         put(path, mask)
 
 
+def as_mode(folder: Path, mode: str, tint: int, ending: str) -> None:
+    """The first picture in this mode, its last channel divided by so much, or coloured."""
+    path = folder / "images/p0_0.png"
+    pixels = np.asarray(Image.open(path).convert(mode)).copy()
+    pixels[..., -1] //= tint
+    if mode == "RGB":
+        pixels[..., 0] = 255
+    path.unlink()
+    picture = (
+        Image.fromarray(pixels) if mode != "CMYK" else Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes())
+    )
+    picture.save(path.with_suffix(ending))
+
+
 def twelve_bits(folder: Path) -> None:
     for path in (folder / "images").iterdir():
         put(path, np.asarray(Image.open(path)).astype(np.uint16) * 16)
@@ -244,6 +259,17 @@ def half_with_ones(folder: Path) -> None:
     """Five masks of 0 and 1 beside five of 0 and 255."""
     for path in (folder / "masks").glob("*_0.png"):
         put(path, np.asarray(Image.open(path)) // 255)
+
+
+def brighter(folder: Path, groups: str) -> None:
+    """Pictures of six groups of three, those of some groups as if exposed otherwise."""
+    for place in ("images", "masks"):
+        shutil.rmtree(folder / place)
+    for i in range(18):
+        image, labels = scene(i)
+        group = f"p{i // 3}"
+        put(folder / f"images/{group}_{i % 3}.png", image // 2 + np.uint8(120 * (group in groups.split())))
+        put(folder / f"masks/{group}_{i % 3}.png", labels)
 
 
 def palettes_of_their_own(folder: Path) -> None:
@@ -330,10 +356,15 @@ def named_by_kind(folder: Path) -> None:
         (lambda f: (f / "masks/p1_0.png").unlink(), "question", ["1 image (of 10) without a mask", "masks/p1_0.png"]),
         (lambda f: shutil.rmtree(f / "masks"), "question", ["no image has a mask", "masks/p0_0.png"]),
         (lambda f: (f / "images/p1_0.png").unlink(), "warning", ["1 mask without an image: masks/p1_0.png"]),
-        (lambda f: (f / "images/p1_0.png").write_bytes(b"no"), "question", ["images/p1_0.png", "not a readable"]),
+        (lambda f: (f / "images/p1_0.png").write_bytes(b"no"), "question",
+         ["1 file not to be read: images/p1_0.png is not a readable picture; get or save it again"]),
         (lambda f: (f / "masks/p1_0.png").write_bytes(b"no"), "question", ["masks/p1_0.png", "not a readable"]),
         (lambda f: put(f / "masks/p1_0.bmp", scene(0)[1]), "question", ["masks/p1_0.png", "only the ending differs"]),
         (lambda f: put(f / "masks/p1_0.png", scene(0, 30)[1] * 255), "question", ["32 x 32, mask 30 x 30"]),
+        (lambda f: as_mode(f, "RGBA", 2, ".png"), "note", ["1 image in part transparent: images/p0_0.png"]),
+        (lambda f: as_mode(f, "CMYK", 1, ".jpg"), "note", ["1 image in CMYK", "images/p0_0.jpg", "read as RGB"]),
+        (lambda f: as_mode(f, "RGB", 1, ".png"), "note", ["9 images (of 10) without colour", "used as grey RGB"]),
+        (lambda f: brighter(f, "p3"), "warning", ["1 group (of 6) of quite another tone", "p3 (brightness about 1"]),
         (to_jpeg, "question", ["10 masks saved as JPEG", "masks/p0_0.jpg", "PNG"]),
         (smooth, "question", ["10 masks with in-between values", "cuts at 128"]),
         (through_jpeg, "question", ["masks with in-between values", "cuts at 12"]),
@@ -590,14 +621,130 @@ def test_groups_are_read_from_names(tmp_path: Path, stems: list[str], groups: se
 
 def test_large_pictures_keep_their_resolution_and_thin_things_their_size(tmp_path: Path) -> None:
     sizes = {}
-    for name, side, thin in (("large", 700, False), ("thick", 400, False), ("thin", 400, True)):
+    for name, side, thin in (("large", 700, 0), ("thick", 400, 0), ("thin", 400, 1), ("membranes", 400, -1)):
         for i in range(3):
             mask = np.zeros((side, side), dtype=np.uint8)
             mask[40 : 42 if thin else 200, 30:300] = 1
+            if thin < 0:
+                mask = 1 - mask  # the thin label is the background
             put(tmp_path / name / f"images/{i}.png", scene(i, side)[0])
             put(tmp_path / name / f"masks/{i}.png", mask)
         sizes[name] = loaded(diagnose(tmp_path / name), tmp_path).model.working_size
-    assert sizes == {"large": None, "thick": 256, "thin": 400}
+    assert sizes == {"large": None, "thick": 256, "thin": 400, "membranes": 400}
+
+
+def without(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).unlink()
+
+
+def masks_by(folder: Path, change: Callable[[Image.Image], Image.Image], which: str = "*") -> None:
+    """Changes masks, and saves them as PNG."""
+    for path in list((folder / "masks").glob(which)):
+        with Image.open(path) as mask:
+            changed = change(mask.copy())
+        path.unlink()
+        changed.save(path.with_suffix(".png"))
+
+
+def grown(folder: Path, void: int) -> None:
+    """Around each square a border with this number, the square being 128."""
+    for i, path in enumerate(sorted((folder / "masks").iterdir())):
+        inside = scene(i)[1] > 0
+        around = np.pad(inside, 1)
+        around = around[2:, 1:-1] | around[:-2, 1:-1] | around[1:-1, 2:] | around[1:-1, :-2]
+        put(path, np.where(inside, 128, np.where(around, void, 0)).astype(np.uint8))
+
+
+def another_class(folder: Path, *pictures: str) -> None:
+    for picture in pictures:
+        masks_by(folder, lambda mask: mask.point(lambda value: value * 100 // 255 * 2), f"{picture}.png")
+
+
+def inverted(folder: Path) -> None:
+    masks_by(folder, lambda mask: mask.point(lambda value: 255 - value), "p1_*")
+
+
+def two_named(text: str) -> str:
+    """The recipe with 255 as a class of its own."""
+    text = text.replace('255 = "ignore"', '255 = "rim"').replace('["class1"]', '["class1", "rim"]')
+    return text.replace('task = "binary"', 'task = "multiclass"').replace('"#e4572e"]', '"#e4572e", "#3a86ff"]')
+
+
+@pytest.mark.parametrize(
+    ("damage", "words", "follow"),
+    [
+        (lambda f: without(f, "masks/p1_0.png"), "add masks called accordingly (masks/p1_0.png), all 0",
+         lambda f: put(f / "masks/p1_0.png", scene(0)[1] * 0)),
+        (lambda f: without(f, "masks/p1_0.png"), "or take these images out", lambda f: without(f, "images/p1_0.png")),
+        (lambda f: (f / "masks").rename(f / "second"), "second/, call that folder masks",
+         lambda f: (f / "second").rename(f / "masks")),
+        (lambda f: (f / "images/p1_0.png").write_bytes(b"no"), "or take out both files",
+         lambda f: without(f, "images/p1_0.png", "masks/p1_0.png")),
+        (lambda f: put(f / "masks/p1_0.png", np.kron(scene(2)[1], np.full((2, 2), 255, dtype=np.uint8))),
+         "resized with nearest neighbour", lambda f: masks_by(f, lambda m: m.resize((32, 32), 0), "p1_0.png")),
+        (to_jpeg, "save it as PNG and ask again", lambda f: masks_by(f, lambda m: m)),
+        (smooth, "or use the proposed recipe, which cuts", lambda text: text),
+        (half_with_ones, "give 255 the name of 1", lambda text: text.replace('255 = "ignore"', '255 = "class1"')),
+        (half_with_ones, "save all masks with the same numbers",
+         lambda f: masks_by(f, lambda m: m.point(lambda value: value * 255), "*_0.png")),
+        (palettes_of_their_own, "or as numbers with one palette",
+         lambda f: masks_by(f, lambda m: Image.fromarray(np.asarray(m)))),
+        (turned_photos, "turn the masks by a quarter", lambda f: masks_by(f, lambda m: m.transpose(4))),
+        (named_by_kind, "take group_pattern out",
+         lambda text: "\n".join(line for line in text.splitlines() if not line.startswith("group_pattern"))),
+        (few_objects, "the proposed recipe makes one class", lambda text: text),
+        (lambda f: put(f / "masks/p1_0.bmp", scene(2)[1]), "remove one of each",
+         lambda f: without(f, "masks/p1_0.bmp")),
+        (masks_beside, "move the masks to masks/",
+         lambda f: [p.rename(f / "masks" / p.name) for p in sorted(f.glob("*.png"))]),
+        (by_transparency, "save that as grey PNG", lambda f: masks_by(f, lambda m: m.getchannel("A"))),
+        (as_fractions, "save labels as whole numbers",
+         lambda f: masks_by(f, lambda m: Image.fromarray((np.asarray(m) * 510).astype(np.uint8)))),
+        (inverted, "exchange the two values", inverted),
+        (lambda f: renamed(f, *(f"patient{i % 2 + 1}_slice{i:03d}" for i in range(10))), "say with its val",
+         lambda text: re.sub(r"(?m)^val = .*$", 'val = ["patient2"]', text)),
+        (lambda f: split_in_two(f, "p4 p0_1"), "move each group into one folder",
+         lambda f: [(f / f"val/{p}/p0_1.png").rename(f / f"train/{p}/p0_1.png") for p in ("images", "masks")]),
+        (lambda f: [another_class(f, "p4_0"), split_in_two(f, "p3 p4")], "no training picture shows class1; add",
+         lambda f: [p.rename(f / "train" / p.relative_to(f / "val")) for p in list((f / "val").rglob("p4_*.png"))]),
+        (lambda f: grown(f, 255), "the recipe ignores it; if it is a class", lambda text: text),
+        (lambda f: grown(f, 255), "if it is a class, name it in mask_values and classes", two_named),
+        (lambda f: [shutil.copy(f / "images/p0_0.png", f / "images/p1_0.png"), split_in_two(f, "p1")],
+         "remove one of each, or the scores flatter",
+         lambda f: without(f, "val/images/p1_0.png", "val/masks/p1_0.png")),
+    ],
+)  # fmt: skip
+def test_every_advice_leads_to_a_training(
+    tmp_path: Path, damage: Callable[[Path], object], words: str, follow: Callable[..., object]
+) -> None:
+    """Followed in the folder, nothing is asked any more; followed in the recipe, all of the folder can be read."""
+    folder = healthy(tmp_path / "data")
+    damage(folder)
+    asked = diagnose(folder)
+    assert len([question for question in asked.ambiguous if words in question]) == 1, report_text(asked)
+    edits = follow.__code__.co_varnames[0] == "text"
+    if edits:
+        (tmp_path / "r.toml").write_text(str(follow(asked.recipe)))
+        recipe = Recipe.from_file(tmp_path / "r.toml")
+    else:
+        follow(folder)
+        again = diagnose(folder)
+        left = [question for question in again.ambiguous if words in question or "cuts at" not in question]
+        assert not left, report_text(again)  # a JPEG saved as PNG is cut, which is asked next
+        recipe = loaded(again, tmp_path)
+    config = recipe.config((0.0,), (1.0,))
+    examples = find_examples(recipe.data, folder, recipe.train.seed)
+    assert {example.split for example in examples} >= {"train", "val"}
+    seen = set()
+    for example in examples:
+        _, labels = read_example(example, recipe.data, config)
+        seen |= set(np.unique(labels).tolist())
+        if (match := re.fullmatch(r"p(\d)_(\d)", example.name)) and damage not in (few_objects, turned_photos):
+            truth = scene(2 * int(match[1]) + int(match[2]))[1] > 0
+            inside = (labels > 0) & (labels != 255) if "grown" not in damage.__code__.co_names else labels == 1
+            assert (inside == truth).mean() > 0.97 or not labels.any()
+    assert seen >= set(range(len(config.labels)))
 
 
 NAMES = st.text("ab_0 é'\"\\#\n\x7f{}", min_size=1, max_size=5).filter(lambda name: name.strip())
@@ -744,13 +891,15 @@ def test_what_is_no_folder_of_pictures_is_refused(
 
 
 def test_the_command_reports_and_writes_and_never_overwrites_a_recipe(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO)
     folder, recipe, sheet = healthy(tmp_path / "data"), tmp_path / "r.toml", tmp_path / "s.png"
     arguments = ["doctor", str(folder), "--write", str(recipe), "--sheet", str(sheet)]
     assert main(arguments) == 0
-    assert "Nothing stands against training." in caplog.text
+    told = capsys.readouterr().out
+    assert "Nothing stands against training." in told
+    assert told.endswith(f"This trains: python training/train.py {recipe} --data {folder}\n")
     assert Recipe.from_file(recipe).data.task == "binary"
     assert pixels_of(sheet).size
     recipe.write_text("corrected")
@@ -760,7 +909,7 @@ def test_the_command_reports_and_writes_and_never_overwrites_a_recipe(
 
 
 def test_the_command_writes_recipe_and_sheet_by_the_folders_name_and_the_sheet_also_without_a_recipe(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, place = healthy(tmp_path / "data"), tmp_path / "here"
     place.mkdir()
@@ -775,8 +924,34 @@ def test_the_command_writes_recipe_and_sheet_by_the_folders_name_and_the_sheet_a
     monkeypatch.chdir(place)
     shutil.rmtree(folder / "masks")
     (place / "data.png").unlink()
+    capsys.readouterr()
     assert main(["doctor", str(folder)]) == 1
     assert pixels_of(place / "data.png").size
+    told = capsys.readouterr().out
+    assert told.endswith(f"examine the folder again: python -m unetseg doctor {folder}\n")
+
+
+def test_three_questions_are_shown_at_once_and_the_rest_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = healthy(tmp_path / "data")
+    (folder / "masks/p0_0.png").unlink()
+    (folder / "images/p1_0.png").write_bytes(b"no")
+    put(folder / "masks/p2_0.png", scene(0, 30)[1])
+    put(folder / "masks/p2_1.bmp", scene(0)[1])
+    smooth(folder)
+    names = ["--write", f"{tmp_path}/r.toml", "--sheet", f"{tmp_path}/s.png", "--html", f"{tmp_path}/h.html"]
+    assert main(["doctor", str(folder), *names]) == 1
+    told = capsys.readouterr().out
+    count = len(diagnose(folder).ambiguous)
+    assert count > 3
+    asked = told.partition("To be answered before training")[2].partition("\n\n")[0]
+    assert asked.count("\n  * ") == 3
+    after = f"and {count - 3} more question{'s' * (count > 4)} after these"
+    assert asked.endswith(after)
+    page = (tmp_path / "h.html").read_text()
+    assert page.count('<article class="question">') == 3
+    assert after in page
 
 
 @pytest.fixture(scope="module")
@@ -921,6 +1096,43 @@ def test_training_on_a_folder_goes_on_once_the_person_did_what_was_asked(
     command.propose(folder, recipe)
     assert recipe.read_text() != before
     assert not is_edited(recipe)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (("working_size = 32", "working_size = 128"), "working_size is 128, but the longer sides of the pictures are"),
+        (("working_size = 32", "working_size = 16"), "crop is 32, but the network sees pictures of about 16 pixels"),
+        (("crop = 32", "crop = 64"), "crop is 64, but the network sees pictures of about 32 pixels"),
+        (("working_size = 32", "# none"), None),
+        (("crop = 32", "crop = 16"), None),
+    ],
+)
+def test_sizes_of_an_edited_recipe_that_no_longer_fit_are_told_when_training_starts(
+    command: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    edit: tuple[str, str],
+    words: str | None,
+) -> None:
+    folder = healthy(tmp_path / "data")
+    text = diagnose(folder).recipe or ""
+    assert edit[0] in text
+    (tmp_path / "r.toml").write_text(text.replace(*edit))
+    command.say_what_is_stale(Recipe.from_file(tmp_path / "r.toml"), folder)
+    assert len(caplog.messages) == (words is not None)
+    if words is not None:
+        assert words in caplog.messages[0]
+        monkeypatch.chdir(tmp_path)
+        assert command.main(["r.toml", "--data", "data", *SHORT]) == 0
+        assert words in caplog.text.split("checkpoint")[0]
+
+
+def test_a_group_of_another_tone_is_told_of_several_alone(tmp_path: Path) -> None:
+    for name, groups in {"none": "", "half": "p1 p3 p5", "two": "p0 p2"}.items():
+        brighter(healthy(tmp_path / name), groups)
+        assert "another tone" not in report_text(diagnose(tmp_path / name)), name
 
 
 def test_a_folder_and_data_are_too_much(

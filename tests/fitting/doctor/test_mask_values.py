@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from PIL import Image
 from unetseg.fitting import Recipe
 from unetseg.fitting.data.folder import find_examples, read_example
 from unetseg.fitting.doctor import Diagnosis, diagnose, report_text
+from unetseg.fitting.recipe import number_range
 
 SIDE = 64
 
@@ -160,3 +163,152 @@ def test_a_mask_that_is_transparent_everywhere_is_asked_about(tmp_path: Path) ->
     masks[2][..., 3] = 0
     diagnosis = diagnose(folder_of(tmp_path, masks))
     assert told(diagnosis, "2.png is transparent everywhere but holds several colours") == "question"
+
+
+def two(i: int, values: Sequence[object]) -> NDArray[np.uint8]:
+    """A disc and a square in ground, with these values."""
+    labels = disc(i).astype(np.int64)
+    labels[50:60, 5:15] = 2
+    return np.array(values, dtype=np.uint8)[labels]
+
+
+@pytest.mark.parametrize(
+    ("values", "keys"),
+    [
+        ([(0, 254, 254), (0, 255, 255)], {"0": 0, "254-255": 1}),
+        ([(0, 252, 255)], {"0": 0, "252-255": 1}),
+        ([(0, 127, 255), (0, 128, 254)], {"0": 0, "127-128": 1, "254-255": 2}),
+        ([(0, 85, 170), (0, 84, 255), (0, 85, 170)], {"0": 0, "84-85": 1, "170": 2, "255": 3}),
+        (
+            [((0, 0, 0), (255, 0, 0), (0, 255, 0)), ((0, 0, 0), (247, 6, 5), (0, 255, 0))],
+            {"#000000": 0, "#00ff00": 1, "#ff0000": 2, "#f70605": 2},
+        ),
+    ],
+)
+def test_values_that_differ_by_noise_are_one_class(
+    tmp_path: Path, values: list[tuple[object, ...]], keys: dict[str, int]
+) -> None:
+    diagnosis = diagnose(folder_of(tmp_path, [two(i, values[i % len(values)]) for i in range(10)]))
+    assert told(diagnosis, "differ as little as by noise", "reads them as one") == "warning"
+    assert not diagnosis.ambiguous
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    labels = [recipe.data.background, *recipe.data.classes]
+    assert {key: labels.index(name) for key, name in recipe.data.mask_values.items()} == keys
+    for i, found in enumerate(label_maps(diagnosis)):
+        of_value = [
+            next(number for key, number in keys.items() if lies_in(value, key)) for value in values[i % len(values)]
+        ]
+        np.testing.assert_array_equal(found, two(i, of_value))
+
+
+def lies_in(value: object, key: str) -> bool:
+    if isinstance(value, tuple):
+        return key == f"#{bytes(value).hex()}"
+    low, high = number_range(key)
+    return low <= int(str(value)) <= high
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [(0, 1, 2)],
+        [(0, 129, 130)],
+        [(0, 1, 130), (0, 2, 131)],
+        [((0, 0, 0), (9, 9, 9), (90, 0, 0))],
+        [((0, 0, 0), (200, 8, 3), (200, 0, 3))],  # large, and in one mask
+    ],
+)
+def test_ids_and_colours_that_are_neighbours_stay_classes(tmp_path: Path, values: list[tuple[object, ...]]) -> None:
+    diagnosis = diagnose(folder_of(tmp_path, [two(i, values[i % len(values)]) for i in range(10)]))
+    assert diagnosis.labels is not None
+    assert len(diagnosis.labels.values) == len({value for some in values for value in some})
+    assert "noise" not in report_text(diagnosis)
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0, 1), ((0, 0, 0), (255, 0, 0))])
+def test_masks_that_are_inverted_are_asked_about(tmp_path: Path, values: tuple[object, ...]) -> None:
+    table = np.array(values, dtype=np.uint8)
+    diagnosis = diagnose(folder_of(tmp_path, [table[(disc(i) ^ (i in (2, 5))).astype(int)] for i in range(10)]))
+    words = "class1 lies within the background in 8 masks and around it in 2", "masks/2.png, masks/5.png"
+    assert told(diagnosis, *words, "exchange the two values") == "question"
+    for i in (2, 5):
+        put(tmp_path / f"masks/{i}.png", table[disc(i).astype(int)])
+    assert not diagnose(tmp_path).ambiguous
+
+
+def test_large_objects_and_land_and_water_are_not_inverted(tmp_path: Path) -> None:
+    y, x = np.mgrid[:SIDE, :SIDE]
+    large = [np.hypot(y - 32, x - 32) < 12 + 5 * i for i in range(8)]  # the last fill all but the corners
+    land = [y < 8 * i + 3 for i in range(8)]
+    full = [disc(i) | (i == 3) for i in range(8)]
+    for name, masks in {"large": large, "land": land, "full": full}.items():
+        folder = folder_of(tmp_path / name, [mask.astype(np.uint8) for mask in masks])
+        assert "inverted" not in report_text(diagnose(folder)), name
+
+
+def white_is_zero(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """A TIFF whose header says that 0 is white."""
+    height, width = pixels.shape
+    tags = [
+        (256, width),
+        (257, height),
+        (258, 8),
+        (259, 1),
+        (262, 0),
+        (273, 8),
+        (277, 1),
+        (278, height),
+        (279, pixels.size),
+    ]
+    directory = (
+        struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in tags) + bytes(4)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 8 + pixels.size) + pixels.tobytes() + directory)
+
+
+def indexed(path: Path, pixels: NDArray[np.uint8], bits: int) -> None:
+    picture = Image.fromarray(pixels)
+    picture.putpalette([0, 0, 0, 90, 0, 0, 0, 90, 0])
+    picture.save(path, bits=bits)
+
+
+def grey(path: Path, pixels: NDArray[np.uint8], bits: int) -> None:
+    """A grey PNG of 1, 2 or 4 bits, row by row without a filter."""
+    rows = np.unpackbits(pixels[..., None], axis=2)[..., 8 - bits :].reshape(len(pixels), -1)
+    data = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", *pixels.shape[::-1], bits, 0, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize(
+    ("write", "ending", "highest"),
+    [
+        (lambda path, ids: white_is_zero(path, ids), ".tif", 2),
+        (lambda path, ids: indexed(path, ids, 2), ".png", 2),
+        (lambda path, ids: indexed(path, ids, 4), ".png", 2),
+        (lambda path, ids: grey(path, ids, 1), ".png", 1),
+        (lambda path, ids: grey(path, ids, 2), ".png", 2),
+        (lambda path, ids: grey(path, ids, 4), ".png", 2),
+        (lambda path, ids: put(path, ids.astype(np.uint16)), ".png", 2),
+        (lambda path, ids: put(path, ids.astype(np.uint16)), ".tif", 2),
+    ],
+    ids=["white is zero", "2 bit palette", "4 bit palette", "1 bit", "2 bits", "4 bits", "16 bits", "16 bit TIFF"],
+)
+def test_ids_are_read_as_stored(
+    tmp_path: Path, write: Callable[[Path, NDArray[np.uint8]], object], ending: str, highest: int
+) -> None:
+    ids = [two(i, range(3)).clip(0, highest) for i in range(6)]
+    folder_of(tmp_path, ids)
+    for i, mask in enumerate(ids):
+        (tmp_path / f"masks/{i}.png").unlink()
+        write(tmp_path / f"masks/{i}{ending}", mask)
+    diagnosis = diagnose(tmp_path)
+    assert not diagnosis.ambiguous
+    assert diagnosis.labels is not None
+    assert list(diagnosis.labels.values) == [str(value) for value in range(highest + 1)]
+    for mask, labels in zip(ids, label_maps(diagnosis), strict=True):
+        np.testing.assert_array_equal(labels, mask)

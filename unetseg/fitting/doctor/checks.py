@@ -17,6 +17,10 @@ from .mask_values import Labels
 from .picture_values import identical, look_alike
 from .survey import ImageFacts, MaskFacts, Surveyed
 
+RIM = 0.9
+"""Of the outermost pixels: what so large a part of them shows lies around the rest."""
+LEAST_INSIDE = 0.01
+
 
 def named(path: Path, folder: Path) -> str:
     """The path inside the folder."""
@@ -119,9 +123,13 @@ def unreadable(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:
         named(s.pair.mask, folder): s.mask for s in examined if isinstance(s.mask, str) and " is a JPEG" not in s.mask
     }
     if broken:
-        reason, _, remedy = next(iter(broken.values())).partition("; ")
-        what = f"{counted(len(broken), 'file')} not to be read: {some(tuple(broken))}: {reason}"
-        findings.append(Finding("question", what, f"{remedy}, or remove them with their partners", tuple(broken)))
+        first, *others = broken
+        reason, _, remedy = broken[first].partition("; ")
+        # the reason begins with the file's own name
+        what = f"{counted(len(broken), 'file')} not to be read: {first} {reason.removeprefix(Path(first).name).strip()}"
+        what += f"; and {some(others)}" if others else ""
+        advice = f"get or save {'them' if others else 'it'} again ({remedy}), or take out both files of such a pair"
+        findings.append(Finding("question", what, advice, tuple(broken)))
     return findings
 
 
@@ -146,16 +154,46 @@ def unequal(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:
 
 def names_of(mask: MaskFacts, labels: Labels) -> set[str]:
     """The labels that a mask holds, by the keys of `mask_values`."""
-    found = set()
+    return set(_by_name(mask.pixels, labels))
+
+
+def _by_name(counts: Mapping[int, int], labels: Labels) -> Counter[str]:
+    """Of each label, the sum of the counts of its values."""
+    found: Counter[str] = Counter()
     for key, name in labels.values.items():
-        if key.startswith("#"):
-            here = int(key[1:], 16) in mask.pixels
-        else:
-            low, high = number_range(key)
-            here = any(low <= value <= high for value in mask.pixels)
-        if here:
-            found.add(name)
+        low, high = (int(key[1:], 16),) * 2 if key.startswith("#") else number_range(key)
+        if here := [number for value, number in counts.items() if low <= value <= high]:
+            found[name] += sum(here)
     return found
+
+
+def inverted(masks: Mapping[str, MaskFacts], labels: Labels) -> list[Finding]:
+    """Masks in which the class lies around the background, where in the others it lies within, or the other way.
+
+    Told by the rims of the masks: of data in which both happen by nature, many rims are of both.
+    """
+    if labels.task != "binary" or labels.background is None:
+        return []
+    (name,) = labels.classes
+    within: list[str] = []
+    around: list[str] = []
+    both: list[str] = []
+    for file, mask in masks.items():
+        pixels, rim = _by_name(mask.pixels, labels), _by_name(mask.rim, labels)
+        if min(pixels[name], pixels[labels.background]) < LEAST_INSIDE * pixels.total():
+            continue
+        share = rim[name] / max(1, rim.total())
+        (within if share <= 1 - RIM else around if share >= RIM else both).append(file)
+    few, many = sorted((within, around), key=len)
+    if not few or len(many) < 3 or len(both) > 0.1 * (len(few) + len(many)):
+        return []
+    where = ("within", "around") if few is around else ("around", "within")
+    what = (
+        f"{name} lies {where[0]} the {labels.background} in {counted(len(many), 'mask')} and {where[1]} it in "
+        f"{len(few):,}, as if these were inverted: {some(few)}"
+    )
+    advice = "exchange the two values in these masks, or if they are right train by the proposed recipe"
+    return [Finding("question", what, advice, tuple(few))]
 
 
 def empty(held: Mapping[str, set[str]], labels: Labels) -> list[Finding]:

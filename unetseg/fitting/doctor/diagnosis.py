@@ -17,7 +17,7 @@ from ..data.layouts import Pairing, pair
 from ..recipe import SPLITS, Data, Recipe
 from . import marking
 from .alignment import misaligned
-from .checks import copied, empty, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
+from .checks import copied, empty, inverted, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
 from .choosing import Candidate, candidates, which
 from .findings import WEIGHTS, Finding
 from .ground import same_ground
@@ -26,7 +26,7 @@ from .legend import joined_channels, read_legend
 from .listing import by_lists, find_lists
 from .mask_values import Labels, propose_labels
 from .overlap import same_content
-from .picture_values import propose_channels, propose_range, propose_window
+from .picture_values import propose_channels, propose_range, propose_window, tone_jumps
 from .proposal import Proposal
 from .splitting import divide
 from .survey import ImageFacts, MaskFacts, Surveyed, survey
@@ -98,9 +98,9 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         findings += marking.problems(marked, folder)
     elif pairs or not any(finding.weight == "question" for finding in about_annotations):  # these say why
         findings += unmasked(lone, len(pairs), found, folder)
-    findings += about_groups if pairs else []
     examined = survey(pairs, progress=progress)
     findings += unreadable(examined, folder) + unequal(examined, folder) + misaligned(examined, folder)
+    findings += about_groups if pairs else []
     images = {named(s.pair.image, folder): s.image for s in examined if isinstance(s.image, ImageFacts)}
     masks = {named(s.pair.mask, folder): s.mask for s in examined if isinstance(s.mask, MaskFacts)}
     labels, recipe = None, None
@@ -125,7 +125,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         findings += about_labels + about_channels + about_range + about_window
         if labels is not None:
             held = {s.pair.image: names_of(s.mask, labels) for s in examined if isinstance(s.mask, MaskFacts)}
-            findings += empty(dict(zip(masks, held.values(), strict=True)), labels)
+            findings += empty(dict(zip(masks, held.values(), strict=True)), labels) + inverted(masks, labels)
             copies = copied(examined)
             sizes = tuple((i.height, i.width) for i in images.values() for _ in range(i.slices))
             proposal = Proposal(
@@ -156,6 +156,11 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
             copies = [paths for paths in copies if not any(named(path, folder) in told for path in paths)]
             told |= {name for finding in about_content for name in finding.names}
             findings += repeated(examined, copies, examples, folder, told)
+            of_group: dict[str, dict[str, ImageFacts]] = {}
+            for example in examples:
+                if (name := named(example.image, folder)) in images:
+                    of_group.setdefault(example.group, {})[name] = images[name]
+            findings += tone_jumps(of_group)
             questions = [finding.sentence for finding in findings if finding.weight == "question"]
             slices = {s.pair.image: s.image.slices for s in examined if isinstance(s.image, ImageFacts)}
             training = sum(slices.get(e.image, 1) for e in examples if e.split == "train") or len(sizes)

@@ -20,14 +20,21 @@ GROUP_WORDS = (
     "plate", "video", "sequence", "city", "location",
 )  # fmt: skip
 SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
+CODE = r"(?:(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![^\W_])"
+"""A digest or a UUID, whose digits mean nothing."""
 # from coarse to fine: a group too large costs pictures, one too small makes the scores flatter
 PATTERNS = (
     (r"^(.+)/", "the folder they lie in"),
     (r"^(.+)\.rf\.", "copies of one picture that an export made"),
+    (rf"^({CODE})[_\-. ]+[^\W\d_]*\d+$", "the code before its number"),
     (r"^(\D*\d+)\D+\d", "the name up to its first number"),
     (r"^(.*\d)\D+\d+\D*$", "the name before its last number"),
     (r"^(\D*[^\W\d_])[_\-. ]*\d+$", "the name before its number"),
 )
+STAMP = r"(\D*|.*\D)((19|20)\d\d([-_.]?)(0\d|1[0-2])\4([0-2]\d|3[01])([-_.:T ]*\d+)*|1\d{9}(\d{3})?)"
+"""The end of what would be a group: a date, with a time or part of it; seconds or milliseconds since 1970."""
+A_KIND = 5
+"""So many numbered pictures and more of each word in front of the number are of a kind: malignant, a breed."""
 ALONE = rf"({'|'.join(GROUP_WORDS)})[\W_]*\d+[\W_]*[^\W\d_]+[\W_]*\d"
 """A name that shows a group without a second one: `video1_frame003`, and not `case_2024_003`."""
 
@@ -161,6 +168,21 @@ class _Named:
         return len(self.sizes) >= 3 and max(self.sizes.values()) <= 0.6 * len(self.groups)
 
     @property
+    def misleads(self) -> bool:
+        """Whether what the pattern finds are parts of digests or of times."""
+        if self.pattern in (PATTERNS[0][0], PATTERNS[1][0], PATTERNS[2][0]):
+            return False
+        coded = sum(re.match(CODE, name, re.IGNORECASE) is not None for name in self.groups)
+        stamps = sum(re.fullmatch(STAMP, group) is not None for group in self.sizes)
+        return 2 * coded > len(self.groups) or 2 * stamps > len(self.sizes)
+
+    @property
+    def kinds(self) -> bool:
+        """Whether these are kinds of pictures rather than groups: words without a number, with many pictures each."""
+        words = self.pattern in (PATTERNS[0][0], PATTERNS[-1][0]) and not any(re.search(r"\d", g) for g in self.sizes)
+        return words and len(self.groups) >= A_KIND * len(self.sizes)
+
+    @property
     def plain(self) -> bool:
         """Whether these are groups, many or not: neither prefixes of running numbers nor parts of hashes."""
         forms = {re.sub(r"\.rf\..*|\d+", "#", name) for name in self.groups}
@@ -181,11 +203,16 @@ def _pattern(names: Sequence[tuple[Split | None, str]], divided: bool, found: li
         sizes = Counter(groups.values())
         if 2 * len(groups) >= len(unique) and len(sizes) <= len(groups) / 1.5:
             candidates.append(_Named(pattern, what, groups, sizes))
+    candidates = [named for named in candidates if not named.misleads]
+    kinds = next((named for named in candidates if named.kinds), None)
+    candidates = [named for named in candidates if not named.kinds]
     fitting = (named for named in candidates if named.many and len(named.groups) == len(unique))
     named = next(fitting, None) or next((named for named in candidates if named.plain), None)
     if named is None:
         if len(unique) > 1:
             what = "the names show no groups"
+            if kinds:
+                what += f", but kinds of pictures: {some(sorted(kinds.sizes))}"
             advice = (
                 "every picture counts alone; where pictures belong together (slices of a "
                 "patient, parts of a tile, frames of a film) say so with group_pattern or a manifest, or the scores "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -21,12 +22,15 @@ from .survey import MOST_OBJECTS, MaskFacts
 BACKGROUND_WORDS = {"background", "bg", "none", "nothing"}
 IGNORE_WORDS = {IGNORE_NAME, "ignored", "unlabeled", "unlabelled", "void", "unknown", "undefined"}
 MOST_LABELS = 254
+A_CLASS = "name it in mask_values and classes, with a colour in palette and the task multiclass"
 VOID = (65535, 255, 254, -1)
 """What is customary for pixels that nobody labelled."""
 THIN = 1 / 64
 """Of a side: borders that annotators leave open are hardly wider."""
 RARE = 1e-4
 """A smaller share of all pixels is rather a slip than a label."""
+NEAR, NEAR_COLOUR = 4, 8
+"""Values so near to another one are hardly a class of their own; palettes have wider steps."""
 NOISE = 16
 """JPEG turns one value into several, hardly ever further apart than that."""
 
@@ -42,7 +46,8 @@ class Labels:
     """The labels that masks seem to hold.
 
     values: keys of `mask_values` to names. shares, masks: of each key, the share of all pixels and how many masks
-    hold it. firm: the share of the pixels of all classes that lie inside of regions (small for thin things).
+    hold it. firm: of the label with the least of it, the background too, the share of pixels that lie inside of regions
+    (small for thin things).
     """
 
     task: Task
@@ -73,10 +78,14 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
     keys = _instances(masks, table, found) if not coloured and not names else None
     if keys is None:
         keys = _blurred(table, names, found)
+    merged: dict[int, int] = {}
     if keys is None:
-        strays = _strays(table, names, found)
-        keys = {table.key(v): IGNORE_NAME if v in strays else names.get(v, "") for v in sorted(table.pixels)}
-        _void(keys, table, found)
+        merged = _noise(table, names, found)
+        clean = table.merged(merged)
+        strays = _strays(clean, names, found)
+        keys = {table.key(v): IGNORE_NAME if v in strays else names.get(v, "") for v in sorted(clean.pixels)}
+        _void(keys, clean, found)
+        keys = _with_noise(keys, merged, table)
     keys = {key: IGNORE_NAME if name.lower() in IGNORE_WORDS else name for key, name in keys.items()}
     keys = dict(sorted(keys.items(), key=lambda item: item[1] == IGNORE_NAME))
     meant = [key for key, name in keys.items() if name != IGNORE_NAME]
@@ -97,7 +106,8 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
         found.append(
             Finding("note", "the masks hold 0 and 255", "the recipe reads 255 as the class and 0 as background")
         )
-    return _labels(keys, meant, table, coloured), found
+    same = {table.key(value): table.key(main) for value, main in merged.items()} if coloured else {}
+    return _labels(keys, meant, table, same), found
 
 
 class _Table:
@@ -145,6 +155,20 @@ class _Table:
         others = np.array([list(v.to_bytes(3)) for v in self.pixels if self.is_firm(v)]).reshape(-1, 3)
         below, above = others <= mixed, others >= mixed  # (F,3)
         return bool(((below[:, None] & above) | (above[:, None] & below)).all(axis=2).any())
+
+    def merged(self, into: Mapping[int, int]) -> _Table:
+        """The table in which these values count as others."""
+        table = copy(self)
+        for name in ("pixels", "firm", "between", "parting"):
+            counts: Counter[int] = Counter()
+            for value, count in getattr(self, name).items():
+                counts[into.get(value, value)] += count
+            setattr(table, name, counts)
+        table.names = {}
+        for value, files in self.names.items():
+            main = into.get(value, value)
+            table.names[main] = list(dict.fromkeys([*table.names.get(main, []), *files]))
+        return table
 
     def holders(self, values: Sequence[int]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for value in values for name in self.names[value]))
@@ -254,7 +278,7 @@ def _strays(table: _Table, names: Mapping[int, str], found: list[Finding]) -> se
         what = (
             f"stray values that hardly occur, in {counted(len(holders), 'mask')}: {some(values)}; first in {holders[0]}"
         )
-        advice = "the recipe ignores them; name them in mask_values if they mean something"
+        advice = f"the recipe ignores them; if one is a class, {A_CLASS}"
         found.append(Finding("warning", what, advice, holders))
         return rare
     return set()
@@ -288,13 +312,83 @@ def _void(keys: dict[str, str], table: _Table, found: list[Finding]) -> None:
         what = f"{value} stands beside the numbers {beside}{border}, on {share} of the pixels"
         greys = value == 255 and len(others) == 2 and others[0] == 0 and abs(others[1] - 128) <= 1
         if greys:  # drawn in grey, white is as likely a class: a membrane, say
-            advice = "the recipe ignores it; if it is a class, name one in mask_values and in classes"
+            advice = f"the recipe ignores it; if it is a class, {A_CLASS}"
         else:
-            advice = "the recipe ignores it, as is customary; name a class in mask_values if it is one"
+            advice = f"the recipe ignores it, as is customary; if it is a class, {A_CLASS}"
         found.append(Finding("question" if greys else "warning", what, advice, holders))
 
 
-def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, coloured: bool) -> Labels:
+def _noise(table: _Table, names: Mapping[int, str], found: list[Finding]) -> dict[int, int]:
+    """Values that differ from a more frequent one by no more than noise, each with that one."""
+    merged = _near_colours(table, names) if table.coloured else _near_numbers(table, names)
+    if merged:
+        holders = table.holders(sorted(merged))
+        pairs = [f"{table.key(value)} beside {table.key(main)}" for value, main in sorted(merged.items())]
+        what = (
+            f"{counted(len(holders), 'mask')} with {some(pairs)}, which differ as little as by noise: {some(holders)}"
+        )
+        advice = (
+            "the recipe reads them as one; give each a key and a name of its own in mask_values if they are two classes"
+        )
+        found.append(Finding("warning", what, advice, holders))
+    return merged
+
+
+def _near_colours(table: _Table, names: Mapping[int, str]) -> dict[int, int]:
+    merged: dict[int, int] = {}
+    main: list[int] = []
+    for value in sorted(table.pixels, key=lambda v: (v not in names, -table.pixels[v])):
+        channels = np.array(list(value.to_bytes(3)))
+        near = [v for v in main if np.abs(channels - list(v.to_bytes(3))).max() <= NEAR_COLOUR]
+        # two classes of nearly one colour would both be seen in some masks, and large
+        apart = [
+            v
+            for v in near
+            if table.pixels[value] <= 0.1 * table.pixels[v] or not set(table.names[v]) & set(table.names[value])
+        ]
+        if value not in names and apart and len(main) < MOST_LABELS:
+            merged[value] = apart[0]
+        else:
+            main.append(value)
+    return merged
+
+
+def _near_numbers(table: _Table, names: Mapping[int, str]) -> dict[int, int]:
+    """Neighbours of white, or of one of a few greys at even steps; ids count from 0 on, and may be neighbours."""
+    values = sorted(value for value in table.pixels if value >= 0)
+    heaps: list[list[int]] = []
+    for value in values:
+        if heaps and value - heaps[-1][-1] <= NEAR:
+            heaps[-1].append(value)
+        else:
+            heaps.append([value])
+    mains = [max(heap, key=lambda v: table.pixels[v]) for heap in heaps]
+    white = 255 if values[-1] < 256 else 65535
+    if names.keys() & set(values) or white - mains[-1] > NEAR or mains[0] > NEAR or len(heaps) < 2:
+        return {}
+    even = np.ptp(np.diff(mains)) <= 2 * NEAR
+    merged: dict[int, int] = {}
+    for before, heap, main in zip(heaps, heaps[1:], mains[1:], strict=False):
+        if heap[-1] - heap[0] <= 2 * NEAR and heap[0] - before[-1] > NOISE and (even or heap is heaps[-1]):
+            merged |= {value: main for value in heap if value != main}
+    specks = [value for value in heaps[0] if value != mains[0]]
+    # beside noise in white, what little lies next to black is noise too
+    if merged and len(heaps) == 2 and sum(table.pixels[v] for v in specks) <= 0.05 * table.pixels[mains[0]]:
+        merged |= dict.fromkeys(specks, mains[0])
+    return merged
+
+
+def _with_noise(keys: dict[str, str], merged: Mapping[int, int], table: _Table) -> dict[str, str]:
+    """The keys, those of numbers as ranges that hold what is merged with them."""
+    if table.coloured or not merged:
+        return keys
+    ends = {key: [int(key), *(v for v, main in merged.items() if main == int(key))] for key in keys}
+    return {f"{min(ends[k])}-{max(ends[k])}" if len(ends[k]) > 1 else k: name for k, name in keys.items()}
+
+
+def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, same: Mapping[str, str]) -> Labels:
+    """same: keys that mean the same as another one, which they differ from by noise."""
+    coloured = table.coloured
     zero = "#000000" if coloured else "0"
     background_key = next((key for key in meant if keys[key].lower() in BACKGROUND_WORDS), None)
     first = meant[0]
@@ -310,8 +404,11 @@ def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, coloured:
             name += "_"
         taken.add(name)
         named[key] = name
-    shares, masks, firm, solid = {}, {}, 0, 0
-    for key in keys:
+    named |= {key: named[main] for key, main in same.items()}
+    shares, masks = {}, {}
+    firm: Counter[str] = Counter()
+    solid: Counter[str] = Counter()
+    for key in named:
         values = (
             [int(key[1:], 16)]
             if coloured
@@ -319,9 +416,8 @@ def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, coloured:
         )
         shares[key] = sum(table.pixels[value] for value in values) / table.total
         masks[key] = len(table.holders(values))
-        if key in classes:
-            firm += sum(table.firm[value] for value in values)
-            solid += sum(table.pixels[value] for value in values)
+        firm[named[key]] += sum(table.firm[value] for value in values)
+        solid[named[key]] += sum(table.pixels[value] for value in values)
     return Labels(
         task="binary" if len(classes) == 1 else "multiclass",
         classes=tuple(named[key] for key in classes),
@@ -331,5 +427,5 @@ def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, coloured:
         values=named,
         shares=shares,
         masks=masks,
-        firm=firm / max(1, solid),
+        firm=min(firm[name] / max(1, solid[name]) for name in taken),
     )

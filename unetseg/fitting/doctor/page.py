@@ -24,7 +24,7 @@ from .contact_sheet import Files, candidate_view, chosen, concerned, pictures_of
 from .diagnosis import Diagnosis
 from .findings import Finding
 from .mask_values import Labels
-from .report import facts, headline
+from .report import MOST_QUESTIONS, facts, headline, questions_after
 from .survey import MaskFacts
 
 SIDE = 320
@@ -139,13 +139,17 @@ class _Figures:
 
 
 def _page(diagnosis: Diagnosis, train: str, again: str) -> str:
-    of_finding = [_cells(diagnosis, finding) for finding in diagnosis.findings]
+    later = {id(finding) for finding in [f for f in diagnosis.findings if f.weight == "question"][MOST_QUESTIONS:]}
+    findings = [finding for finding in diagnosis.findings if id(finding) not in later]
+    of_finding = [_cells(diagnosis, finding) for finding in findings]
     sheet = [_Cell(named(image, diagnosis.folder), (image, mask)) for image, mask in chosen(diagnosis, MOST)[0]]
     shown = [cells[: 2 * FEW if cells[:1] and cells[0].stored else FEW] for cells in of_finding]
     figures = _Figures(diagnosis, [*(cell for cells in shown for cell in cells), *sheet])
     articles: dict[str, list[str]] = {"question": [], "warning": [], "note": []}
-    for finding, cells, few in zip(diagnosis.findings, of_finding, shown, strict=True):
+    for finding, cells, few in zip(findings, of_finding, shown, strict=True):
         articles[finding.weight].append(_article(finding, figures.of(few), len(cells)))
+    if after := questions_after(diagnosis):
+        articles["question"].append(f"<p>{after}</p>")
     parts = {
         "questions": ("To be answered before training", articles["question"]),
         "warnings": ("Worth a look", articles["warning"]),

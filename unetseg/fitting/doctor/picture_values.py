@@ -17,6 +17,8 @@ from .survey import ImageFacts
 _NOTICES: tuple[tuple[str, Weight, str, str], ...] = (
     ("transparent", "note", "in part transparent", "what is transparent is read as black"),
     ("frames", "warning", "with several frames", "the first is used; save each as a file of its own"),
+    ("taken as", "note", "with more bands than are used", "red, green and blue are used, or the first three"),
+    ("CMYK", "note", "in CMYK, for printing", "they are read as RGB, by which colours shift; save all as RGB"),
     ("16 bits", "warning", "with 16 bits in each of several channels", "the upper 8 are used"),
 )
 """A word of what reading an image tells, and how it is reported."""
@@ -24,6 +26,7 @@ NEARLY_BLACK = 65536 // 8
 SOFT_TISSUE = (-160, 240)
 """The usual window for organs of the abdomen, in Hounsfield units."""
 UNIT_BY_LOOKS = "doesn't name its unit"
+FEW_GROUPS, FEW_PICTURES = 4, 3
 MOST_DIFFERENT_BITS = 28
 """Of 256: slices of one scan at two windows and sizes differ in up to 27, those of two patients in 31 and more."""
 
@@ -199,6 +202,37 @@ def look_alike(images: Sequence[ImageFacts], groups: Sequence[str]) -> list[tupl
             if (least := float(distance[i - start, j])) < np.inf:
                 found.add((least, min(i, j), max(i, j)))
     return [(i, j) for _, i, j in sorted(found)]
+
+
+def tone_jumps(groups: Mapping[str, Mapping[str, ImageFacts]]) -> list[Finding]:
+    """Groups (to their images by file name) all of whose pictures are far brighter, darker or flatter than any other.
+
+    Only of several groups with several pictures each; where many groups stand apart, that is how they are.
+    """
+    large = {group: images for group, images in groups.items() if len(images) >= FEW_PICTURES}
+    if len(large) < FEW_GROUPS:
+        return []
+    tones = {
+        group: np.array([(i.levels[50], i.levels[90] - i.levels[10]) for i in images.values()])
+        for group, images in large.items()
+    }  # (N,2) each
+    ends = np.array([image.levels[[2, 98]] for images in large.values() for image in images.values()])
+    span = float(np.median(ends[:, 1]) - np.median(ends[:, 0]))
+    apart: dict[str, str] = {}
+    for group, own in tones.items():
+        others = np.concatenate([tone for other, tone in tones.items() if other != group])
+        for k, word in enumerate(("brightness", "contrast")):
+            low, high = others[:, k].min(), others[:, k].max()
+            gap = max(own[:, k].min() - high, low - own[:, k].max())
+            if gap > max(0.1 * span, (high - low) / 2):
+                apart[group] = f"{group} ({word} about {np.median(own[:, k]):.3g}, others {low:.3g} to {high:.3g})"
+                break
+    if not apart or 4 * len(apart) > len(large):
+        return []
+    what = f"{counted(len(apart), 'group')} (of {len(groups):,}) of quite another tone than all others: "
+    what += some(list(apart.values()))
+    advice = "where these files were saved otherwise (another window, range or exposure), save them like the others"
+    return [Finding("warning", what, advice, tuple(name for group in apart for name in groups[group]))]
 
 
 def _numbered(things: Sequence[object]) -> NDArray[np.int64]:

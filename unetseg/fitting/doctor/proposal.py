@@ -13,7 +13,7 @@ from ...hub import seal
 from ...hub.seal import TOML, sealed
 from ..data.finding_annotations import Marked
 from ..data.layouts import Layout
-from ..recipe import NAME, toml
+from ..recipe import NAME, Recipe, toml
 from ..words import counted, percent
 from .grouping import Grouping
 from .marking import meanings
@@ -43,7 +43,7 @@ class Plan:
 def plan(sizes: Sequence[tuple[int, int]], training: int, firm: float) -> Plan:
     """What fits pictures of these (height, width), so many of them for training.
 
-    firm: the share of class pixels inside of regions; thin things would not outlive a reduction.
+    firm: of the thinnest label, the share of pixels inside of regions; thin things would not outlive a reduction.
     """
     longest = [max(size) for size in sizes]
     middle = median(longest)
@@ -59,11 +59,11 @@ def plan(sizes: Sequence[tuple[int, int]], training: int, firm: float) -> Plan:
         working_size = WORKING_SIZE
         side, why = (
             working_size,
-            f"longer sides of {of}, and classes that fill regions: these show at {WORKING_SIZE} as well",
+            f"longer sides of {of}, and labels that fill regions: these show at {WORKING_SIZE} as well",
         )
     else:
         working_size = int(middle)
-        side, why = working_size, f"longer sides of {of}, and classes so thin that a smaller size would lose them"
+        side, why = working_size, f"longer sides of {of}, and a label so thin that a smaller size would lose them"
     widths = (16, 32, 64, 128, 256, 256)[: 6 if side >= 224 else 5 if side >= 96 else 4 if side >= 48 else 3]
     stride = 2 ** (len(widths) - 1)
     crop = max(16, math.ceil(side / stride) * stride)
@@ -85,6 +85,27 @@ def plan(sizes: Sequence[tuple[int, int]], training: int, firm: float) -> Plan:
         f"{counted(crops, 'crop')} for training make {counted(per_epoch, 'step')} an epoch, "
         f"so {per_epoch * epochs:,} steps in all",
     )
+
+
+def stale_sizes(recipe: Recipe, sizes: Sequence[tuple[int, int]]) -> str | None:
+    """What no longer fits, in one sentence, of a recipe that somebody edited, to pictures of these (height, width)."""
+    working, crop = recipe.model.working_size, recipe.train.crop
+    longest = int(median(max(size) for size in sizes))
+    stride = 2 ** (len(recipe.model.widths) - 1)
+    if working is not None and (working > 1.5 * longest or 4 * working < longest):
+        how = "enlarged, which shows no more" if working > longest else "reduced, so that small things are lost"
+        return (
+            f"working_size is {working}, but the longer sides of the pictures are about {longest} pixels: they are "
+            f"{how}; take working_size = {longest}, or let the doctor propose a recipe again"
+        )
+    largest = working if working is not None else round(longest * recipe.model.working_scale)
+    needed = max(16, math.ceil(largest / stride) * stride)
+    if crop >= 2 * needed or (working is not None and crop > needed):
+        return (
+            f"crop is {crop}, but the network sees pictures of about {largest} pixels, and the rest of each crop is "
+            f"empty; take crop = {needed}"
+        )
+    return None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections import Counter
 
@@ -15,10 +16,12 @@ from .mask_values import Labels
 from .survey import ImageFacts
 
 WIDTH = 100
+MOST_QUESTIONS = 3
+"""So many are answered at once; the rest may be settled by that."""
 
 
 def report_text(diagnosis: Diagnosis) -> str:
-    """How a folder is understood, its labels, and the findings, the heaviest first."""
+    """How a folder is understood, its labels, and the findings, the heaviest first; of questions the first three."""
     lines = [headline(diagnosis)]
     known = [f"  {head:<9} {text}" for head, text in facts(diagnosis)]
     lines += ["", *known] if known else []
@@ -29,13 +32,28 @@ def report_text(diagnosis: Diagnosis) -> str:
         here = [finding for finding in diagnosis.findings if finding.weight == weight]
         if here:
             lines += ["", heads[weight]]
-        for finding in here:
+        for finding in here[:MOST_QUESTIONS] if weight == "question" else here:
             first, *more = textwrap.wrap(finding.what, WIDTH - 4)
             lines += [f"  * {first}", *(f"    {line}" for line in more)]
             lines += textwrap.wrap(finding.advice, WIDTH - 7, initial_indent="    -> ", subsequent_indent="       ")
+        if weight == "question" and (after := questions_after(diagnosis)):
+            lines += [f"  {after}"]
     if not diagnosis.ambiguous:
         lines += ["", "Nothing stands against training."]
     return "\n".join(lines)
+
+
+def questions_after(diagnosis: Diagnosis) -> str | None:
+    """How many questions are left when the first ones are answered, in words."""
+    more = len(diagnosis.ambiguous) - MOST_QUESTIONS
+    return f"and {counted(more, 'more question')} after these" if more > 0 else None
+
+
+def tell(text: str) -> None:
+    """Write to standard output, as reports are; what a terminal can't show, as a question mark."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+    sys.stdout.flush()  # it stays in order with what is told beside
 
 
 def headline(diagnosis: Diagnosis) -> str:

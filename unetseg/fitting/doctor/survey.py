@@ -82,7 +82,7 @@ class MaskFacts:
     to 20 numbers, lie as numbered objects do; not of a volume. All is counted slice by slice.
     palette: of a file with one, the colour of each number that occurs. borders: (GRID * GRID / 8,), packed bits of
     the cells of the middle slice in which several values meet. turn: as of images. hidden, faint: pixels of a colour
-    that is fully transparent, and pixels half transparent.
+    that is fully transparent, and pixels half transparent. rim: pixels of each value in the outermost rows and columns.
     """
 
     slices: int
@@ -100,6 +100,7 @@ class MaskFacts:
     turn: int
     hidden: int
     faint: int
+    rim: dict[int, int]
     digest: bytes
 
 
@@ -126,11 +127,11 @@ def survey(pairs: Sequence[Pair], *, progress: bool = False) -> list[Surveyed]:
 def _as_numbers(mask: MaskFacts) -> MaskFacts:
     if mask.channels == 1:
         return mask
-    pixels, firm, between, parting = (
+    pixels, firm, between, parting, rim = (
         {value & 255: n for value, n in counts.items()}
-        for counts in (mask.pixels, mask.firm, mask.between, mask.parting)
+        for counts in (mask.pixels, mask.firm, mask.between, mask.parting, mask.rim)
     )
-    return replace(mask, channels=1, pixels=pixels, firm=firm, between=between, parting=parting)
+    return replace(mask, channels=1, pixels=pixels, firm=firm, between=between, parting=parting, rim=rim)
 
 
 def _surveyed(pair: Pair) -> Surveyed:
@@ -223,6 +224,7 @@ def mask_facts(source: Path | Files, place: Place | None = None, size: tuple[int
         turn=1 if is_volume(path) else exif_turn(path),
         hidden=hidden,
         faint=faint,
+        rim=_rim(stack),
         digest=_digest(raw),
     )
 
@@ -245,6 +247,12 @@ def _counts(codes: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     parting = np.zeros(starts.size)
     parting[1:-1] = np.where(levels[:-2] == levels[2:], -1, 1)
     return values, pixels, firm_pixels, *(np.bincount(runs, n).astype(np.int64) for n in (between, parting))
+
+
+def _rim(stack: NDArray[Any]) -> dict[int, int]:
+    sides = (stack[:, 0], stack[:, -1], stack[:, :, 0], stack[:, :, -1])
+    values, counts = np.unique(np.concatenate([side.ravel() for side in sides]), return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def _holds_objects(labels: NDArray[Any]) -> bool:
