@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
-from unetseg.process import set_up  # noqa: E402
+from unetseg.process import ended_by_signals, set_up  # noqa: E402
 
 set_up()  # before torch comes with what follows
 
@@ -28,6 +28,7 @@ from unetseg.samples import write_samples  # noqa: E402
 SAMPLES = ROOT / "training" / "recipes" / "samples.toml"
 
 
+@ended_by_signals()
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when the checkpoint is there, 1 with one sentence on what is wrong, 130 when stopped."""
     parser = argparse.ArgumentParser(
