@@ -20,6 +20,7 @@ from unetseg.process import ended_by_signals, set_up  # noqa: E402
 
 set_up()  # before torch comes with what follows
 
+from unetseg.files import make_folder  # noqa: E402
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
 from unetseg.fitting.doctor import diagnose, draw_sheet, is_edited, report_text  # noqa: E402
 from unetseg.fitting.run import begun, check_run_dir  # noqa: E402
@@ -105,7 +106,7 @@ def propose(folder: Path, recipe_path: Path) -> None:
         raise ValueError(f"{recipe_path} was edited and is not replaced; remove it, or train with it: {command}")
     diagnosis = diagnose(folder, progress=True)
     logging.info("%s", report_text(diagnosis))
-    recipe_path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(recipe_path.parent)
     sheet = recipe_path.with_name("contact_sheet.png")
     draw_sheet(diagnosis, sheet)
     logging.info("contact sheet: %s", sheet)
