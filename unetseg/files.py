@@ -54,10 +54,10 @@ def make_folder(path: Path) -> None:
         raise explained(error, path) from None
 
 
-def one_line(text: object) -> str:
+def one_line(text: object, most: int = 200) -> str:
     """What a library says, or a file holds, in one line of moderate length."""
     line = " ".join(str(text).split())
-    return line if len(line) <= 200 else f"{line[:200]} ..."
+    return line if len(line) <= most else f"{line[:most]} ..."
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401, whatever JSON holds
