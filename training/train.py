@@ -16,10 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
-from unetseg.process import set_up  # noqa: E402
+from unetseg.process import ended_by_signals, set_up  # noqa: E402
 
 set_up()  # before torch comes with what follows
 
+from unetseg.files import make_folder  # noqa: E402
 from unetseg.fitting import Recipe, Stopped, fit  # noqa: E402
 from unetseg.fitting.data.folder import find_examples  # noqa: E402
 from unetseg.fitting.doctor import (  # noqa: E402
@@ -40,6 +41,7 @@ from unetseg.samples import write_samples  # noqa: E402
 SAMPLES = ROOT / "training" / "recipes" / "samples.toml"
 
 
+@ended_by_signals()
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when the checkpoint is there, 1 with one sentence on what is wrong, 130 when stopped."""
     parser = argparse.ArgumentParser(
@@ -134,7 +136,7 @@ def propose(folder: Path, recipe_path: Path) -> None:
     diagnosis = diagnose(folder, progress=True)
     if logging.getLogger().isEnabledFor(logging.INFO):  # of several processes one speaks
         tell(report_text(diagnosis))
-    recipe_path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(recipe_path.parent)
     sheet = recipe_path.with_name("contact_sheet.png")
     draw_sheet(diagnosis, sheet)
     logging.info("contact sheet: %s", sheet)

@@ -15,7 +15,7 @@ from pathlib import Path
 from .config import SegmentationConfig
 from .files import CONFIG, check_target, whole
 from .formats import KINDS
-from .process import set_up
+from .process import ended_by_signals, set_up
 from .render import VIEWS
 
 log = logging.getLogger("unetseg")
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@ended_by_signals()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 when all went well, 1 with one sentence on stderr for each thing that did not."""
     options = parser().parse_args(arguments)

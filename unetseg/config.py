@@ -230,7 +230,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown field {where!r}; {meant}"
     if first["type"] == "missing":
         return f"field {where!r} is missing"
-    message = re.sub(r"^Value error, ", "", first["msg"])
+    message = one_line(re.sub(r"^Value error, ", "", first["msg"]), 400)
     if not where:
         return message
     # of a check across fields the whole section came

@@ -46,10 +46,18 @@ def explained(error: OSError, path: Path) -> OSError:
     return OSError(f"no room to write {path} ({error.strerror}); what was there is untouched: free some space, go on")
 
 
-def one_line(text: object) -> str:
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, as far as they are not there; OSError in a sentence where that can't be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explained(error, path) from None
+
+
+def one_line(text: object, most: int = 200) -> str:
     """What a library says, or a file holds, in one line of moderate length."""
     line = " ".join(str(text).split())
-    return line if len(line) <= 200 else f"{line[:200]} ..."
+    return line if len(line) <= most else f"{line[:most]} ..."
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401, whatever JSON holds

@@ -1,11 +1,18 @@
-"""What a command sets for its process before torch is imported: how threads wait, and what becomes of freed memory.
+"""What a command sets for its process: how threads wait, what becomes of freed memory, how it ends when it is asked to.
 
-A library leaves both to the program that it is part of; `app.py`, `python -m unetseg` and `training/train.py` set them.
+A library leaves that to the program that it is part of; `app.py`, `python -m unetseg` and `training/train.py` set them.
 """
 
+from __future__ import annotations
+
+import contextlib
 import ctypes
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
 
 SPINS = "1000"
 # names and numbers of malloc.h, which are part of glibc's interface
@@ -13,7 +20,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def set_up() -> None:
-    """Let threads wait briefly, and keep some of the memory that is freed.
+    """Before torch is imported: let threads wait briefly, and keep some of the memory that is freed.
 
     Threads that wait for others spin for long by default: beside another busy process each waits for one that was set
     aside, and a picture takes many times as long; without any spinning it takes longer alone. GNU OpenMP, of torch on
@@ -27,3 +34,24 @@ def set_up() -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, 2**25)
         libc.mallopt(M_TRIM_THRESHOLD, 2**28)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM, which a system sends to end a process, ends what is inside as Ctrl-C does: temporary files are removed.
+
+    A second one ends the process at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may take signals
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

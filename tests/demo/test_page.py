@@ -52,7 +52,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     log = folder / "log"
     # one thread, as in the tests: the same arithmetic, so the same pixels
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
     with log.open("w") as output:
         server = subprocess.Popen(
             [sys.executable, str(ROOT / "app.py"), "--port", str(port)],
@@ -63,8 +65,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             _wait_for(address, server, log)
             yield address
         finally:
+            assert list(temporary.rglob("*"))  # what it made for its visitors
             server.terminate()
             server.wait(timeout=30)
+            assert not list(temporary.iterdir())
 
 
 def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:

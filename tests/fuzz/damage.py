@@ -81,7 +81,8 @@ def data_of(data: bytes, seed: int, read: Callable[[bytes], Any], write: Callabl
     random = np.random.default_rng(seed)
     tree = read(data)
     for _ in range(random.integers(1, 4)):
-        places = list(_places(tree))
+        if not (places := list(_places(tree))):
+            break
         parent, key = places[random.integers(len(places))]
         odd = copy.deepcopy(ODD[random.integers(len(ODD))])
         match random.integers(5):
@@ -96,8 +97,6 @@ def data_of(data: bytes, seed: int, read: Callable[[bytes], Any], write: Callabl
                 parent[key] = copy.deepcopy(other[name])
             case _:
                 parent[key] = odd
-        if not tree:
-            break
     return write(tree)
 
 

@@ -112,6 +112,16 @@ def test_what_is_no_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+def test_a_folder_that_can_not_be_made_is_named(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "runs"
+    words = rf"^{place} can't be written \(Not a directory\); name another file or folder$"
+    with pytest.raises(OSError, match=words):
+        UNet.from_pretrained(checkpoint).save_pretrained(place / "checkpoint")
+    with pytest.raises(OSError, match=words):
+        hub.copy(checkpoint, place / "checkpoint")
+
+
 # --- what does not fit ------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from ..files import explained
+from ..files import explained, make_folder
 from ..formats import Damaged, Image, Reading, is_too_large, own_suffix
 from ..hub.download import Source
 from ..predictor import Compiled, Predictor, Written
@@ -91,10 +91,7 @@ class Worker:
         self.predictor = Predictor.from_pretrained(name, device=task.device, compiled=task.compiled)
         self.predictor.source = task.source  # by the name that the user knows
         self.model = checkpoint_hash(task.source)
-        try:
-            task.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise explained(error, task.out) from None
+        make_folder(task.out)
         self.journal = Journal(task.out, task.journal)
         told = {
             **asdict(task.output),

@@ -6,10 +6,12 @@ import argparse
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 
 from ..hub import shipped
 from ..predictor import Predictor
+from ..process import ended_by_signals
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("unetseg").setLevel(logging.INFO)  # other packages stay quiet
     logging.getLogger("rasterio").setLevel(logging.ERROR)  # it repeats every remark of GDAL
+    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="unetseg-", ignore_cleanup_errors=True) as folder:
+        # before gradio is imported, which is slow too: its files go with the page, and no look-ups on the network
+        os.environ.setdefault("GRADIO_TEMP_DIR", folder)
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        _serve(names, options)
+
+
+def _serve(names: Sequence[str], options: argparse.Namespace) -> None:
     titles = [_title(name) for name in names]
     predictors = {}
     try:
@@ -43,8 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             log.info("%s: %s", label, predictors[label].source)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-    # before gradio is imported, which is slow too: no look-ups on the network
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from .layout import launch
 
     launch(predictors, host=options.host, port=options.port)

@@ -16,7 +16,7 @@ from typing import IO
 
 import torch
 
-from ..files import explained
+from ..files import explained, make_folder
 from . import distributed
 
 log = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ def refuse_running(run_dir: Path) -> None:
 @contextlib.contextmanager
 def _taken(run_dir: Path) -> Iterator[None]:
     path, is_new = run_dir / RUNNING, not run_dir.exists()
+    make_folder(run_dir)
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
         file = _opened(path)
     except OSError as error:
         raise explained(error, run_dir) from None

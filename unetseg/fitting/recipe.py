@@ -21,6 +21,8 @@ from ..samples import SAMPLE_LABELS, SampleKind
 MOST_BYTES = 10_000_000
 DEEP = re.compile(r"""(?<![\w"'-])(["'\w-]++\s*+\.\s*+){20}""")
 """A name of twenty dotted parts, which no recipe has: tomllib takes memory by the square of their number."""
+MOST = 1_000_000
+"""Of epochs and of what else is counted."""
 IGNORE_NAME = "ignore"
 NAME, SPLIT_PLACE, FOLDER_PLACE, CLASS_PLACE = "{name}", "{split}", "{folder}", "{class}"
 Split = Literal["train", "val", "test"]
@@ -332,15 +334,15 @@ class Train(_Section):
     seed: of the first weights, the order of the pictures, their augmentation and a split by shares.
     """
 
-    epochs: int = Field(50, ge=1)
-    coarse_epochs: int = Field(0, ge=0)
-    batch_size: int = Field(8, ge=1)
-    crop: int = Field(256, ge=16)
+    epochs: int = Field(50, ge=1, le=MOST)
+    coarse_epochs: int = Field(0, ge=0, le=MOST)
+    batch_size: int = Field(8, ge=1, le=MOST)
+    crop: int = Field(256, ge=16, le=8192)
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0, le=1e30)
     weight_decay: float = Field(1e-2, ge=0, le=1e6)
     warmup_epochs: float = Field(1, ge=0)
-    patience: int = Field(0, ge=0)
+    patience: int = Field(0, ge=0, le=MOST)
     balance: Probability = 0
     dice_weight: float = Field(1, ge=0)
     batch_dice: bool = True
@@ -349,10 +351,10 @@ class Train(_Section):
     clip_norm: float = Field(1, gt=0)
     keep: Literal["best", "last"] = "best"
     calibrate: bool = True
-    validate_every: int = Field(1, ge=1)
+    validate_every: int = Field(1, ge=1, le=MOST)
     synthetic: SampleKind | None = None
     synthetic_share: float = Field(0, ge=0)
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=1024)
     cache_gb: float = Field(4, ge=0)
     save_minutes: float = Field(5, gt=0)
     seed: int = Field(0, ge=0, lt=2**63)

@@ -102,7 +102,7 @@ def holds_dicom(path: Path) -> bool:
     try:
         with Files(path, path.name) as files:
             return any(looks_like_dicom(files.open(name).read(132)) for name in files.names)
-    except (ValueError, *UNZIPPING):
+    except (ValueError, OSError, *UNZIPPING):
         return True
 
 
@@ -190,7 +190,7 @@ def _all_series(files: Files) -> tuple[list[list[Header]], int, list[str]]:
     """
     if len(files.names) == 1:
         # what can't be unpacked is told with its header
-        with contextlib.suppress(*UNZIPPING), files.open(files.names[0]) as file:
+        with contextlib.suppress(OSError, *UNZIPPING), files.open(files.names[0]) as file:
             if not file.read(1):
                 raise ValueError(f"{files.title(files.names[0])} is empty (0 bytes); give a DICOM file")
     headers, damaged = [], []

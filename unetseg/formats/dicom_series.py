@@ -7,6 +7,7 @@ import itertools
 import lzma
 import math
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -59,7 +60,7 @@ def looks_like_dicom(data: bytes) -> bool:
     return vr in VR or (group == b"\x08\0" and int.from_bytes(data[4:8], "little") <= 64)
 
 
-UNZIPPING = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError, OSError)
+UNZIPPING = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, LookupError, EOFError)
 """What a damaged zip raises while it is unpacked."""
 
 
@@ -87,7 +88,7 @@ class Files:
             raise ValueError(
                 f"{name} can't be read: {error.strerror or error}; give a DICOM file, a folder or a zip"
             ) from None
-        except zipfile.BadZipFile:
+        except UNZIPPING:
             raise ValueError(f"{name} is damaged or cut off: it is no whole zip; save or download it again") from None
         if names is None and len(self.names) > MAX_FILES:
             raise ValueError(f"{name} holds more than {MAX_FILES:,} files; give the folder of one series")

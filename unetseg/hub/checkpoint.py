@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Unpack
 import safetensors
 
 from ..config import VARIANCE, SegmentationConfig
-from ..files import COMPANIONS, CONFIG, README, WEIGHTS, explained, one_line
+from ..files import COMPANIONS, CONFIG, README, WEIGHTS, explained, make_folder, one_line
 from . import download, model_card
 from .download import Access, Source
 
@@ -141,7 +141,7 @@ def save(
 
 def replace(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     """Make these the files of a checkpoint folder, all or none of them; one that is there already is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     if folder.is_file() or (folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).is_file()):
         raise ValueError(f"{folder} exists and is no checkpoint; choose another folder or empty it")
     new = folder.with_name(f".{folder.name}.{os.getpid()}.new")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..files import whole
+from ..files import make_folder, whole
 from .aerial import aerial_scene
 from .ct import ct_phantom
 
@@ -42,7 +42,7 @@ def write_samples(folder: Path, kind: SampleKind, *, count: int, seed: int = 0, 
         raise ValueError(f"count is {count}; ask for at least one picture")
     draw_sample(kind, seed, size)  # refuses a bad kind, seed or size before a folder is made
     for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / name)
     for number in range(seed, seed + count):
         image, labels = draw_sample(kind, number, size)
         name = f"synthetic_{kind}_{number:04d}.png"
