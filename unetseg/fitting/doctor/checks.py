@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..data.finding import Found, listed
 from ..data.folder import Example, in_words
 from ..data.layouts import IMAGE_WORDS, Lone, Pairing, pictures_in, stem
+from ..data.placing import is_for_masks
 from ..recipe import FOLDER_PLACE, NAME, SPLIT_PLACE, number_range
 from ..words import counted, some
 from .findings import Finding
@@ -94,7 +95,9 @@ def unmasked(lone: Sequence[Lone], pairs: int, found: Found, folder: Path) -> li
             for place in found.aside
             if 2 * len(stems & {stem(p) for p in pictures_in(folder / place)}) > len(stems)
         ]
-        advice += f"; if they lie in {alike[0]}/, call that folder masks" if alike else ""
+        if alike:
+            there = f"move them to {PurePosixPath(expected).parent}/" if is_for_masks(alike[0]) else "call it masks"
+            advice += f"; if they lie in the folder {alike[0]}, {there}"
     return [Finding("question", f"{what}: {some(names)}", advice, names)]
 
 

@@ -211,7 +211,7 @@ def _pattern(names: Sequence[tuple[Split | None, str]], divided: bool, found: li
     if named is None:
         if len(unique) > 1:
             what = "the names show no groups"
-            if kinds:
+            if kinds and len(kinds.sizes) > 1:
                 what += f", but kinds of pictures: {some(sorted(kinds.sizes))}"
             advice = (
                 "every picture counts alone; where pictures belong together (slices of a "
