@@ -312,3 +312,17 @@ def test_ids_are_read_as_stored(
     assert list(diagnosis.labels.values) == [str(value) for value in range(highest + 1)]
     for mask, labels in zip(ids, label_maps(diagnosis), strict=True):
         np.testing.assert_array_equal(labels, mask)
+
+
+def test_the_border_of_pascal_voc_is_ignored_in_colours_too(tmp_path: Path) -> None:
+    masks = []
+    for i in range(8):
+        mask = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
+        mask[disc(i, 11)] = (224, 224, 192)
+        mask[disc(i)] = (192, 0, 0)
+        masks.append(mask)
+    diagnosis = diagnose(folder_of(tmp_path, masks))
+    assert not diagnosis.ambiguous, report_text(diagnosis)
+    assert told(diagnosis, "#e0e0c0 lies as a thin border between others", "as Pascal VOC means it") == "warning"
+    for i, labels in enumerate(label_maps(diagnosis)):
+        np.testing.assert_array_equal(labels, np.where(disc(i), 1, np.where(disc(i, 11), 255, 0)))

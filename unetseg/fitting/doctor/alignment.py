@@ -101,13 +101,13 @@ class _Fits:
             usual = float(1.4826 * np.median(np.abs(fits)))
         else:
             usual = 0.0
-        self.scale = max(usual, 0.1)  # that of ranks drawn at random is 0.29
+        self.scale = max(usual, 0.29)  # as of ranks drawn at random; masks that are all alike differ less
         self.of = fits / self.scale
         self.own = self.of[np.arange(len(self.rows)), self.rows]
 
     def turned(self, turn: _Turn) -> NDArray[np.float32]:
         """How much better (R,) the masks fit their own pictures once they are turned."""
-        here = self.edges[self.rows]
+        here = self.edges[self.rows] - self.edges.mean(axis=0)  # where edges are in any picture tells nothing
         gain = _weighted(_turn(self.borders[self.rows], turn)) - _weighted(self.borders[self.rows])
         better: NDArray[np.float32] = (gain * here).sum(axis=1) / self.scale
         return better
@@ -159,6 +159,7 @@ def _turned_by_exif(
     scale: float,
 ) -> list[Finding]:
     better = []
+    edges = edges - edges.mean(axis=0) if len(edges) >= 5 else edges  # as in _Fits.turned
     for i in np.flatnonzero(here & told).tolist():
         of_image, of_mask = (_BY_EXIF.get(int(turn), _BY_EXIF[1]) for turn in read[i])
         other = _turn(_turn(borders[i : i + 1], _undone(of_mask)), of_image)
@@ -183,15 +184,12 @@ def _turned_by_exif(
 
 def _turned(fits: _Fits, files: Sequence[tuple[str, str]], square: NDArray[np.bool_]) -> list[Finding]:
     best, found = SURE, 0
-    # masks that are all alike are one piece of evidence
-    different = len(np.unique(np.packbits(fits.borders[fits.rows], axis=1), axis=0)) / len(fits.rows)
     for number, turn in _BY_EXIF.items():
         can = square[fits.rows] if turn[0] else np.ones(len(fits.rows), dtype=bool)
         if number == 1 or can.sum() < max(5, 0.5 * len(can)):
             continue
         better = fits.turned(turn)[can]
-        sure = float(better.sum() / np.sqrt(2 * len(better) / different))
-        if sure > best and better.mean() > 1:
+        if (sure := float(better.sum() / np.sqrt(2 * len(better)))) > best and better.mean() > 1:
             best, found = sure, number
     if not found:
         return []

@@ -25,6 +25,8 @@ MOST_LABELS = 254
 A_CLASS = "name it in mask_values and classes, with a colour in palette and the task multiclass"
 VOID = (65535, 255, 254, -1)
 """What is customary for pixels that nobody labelled."""
+VOC_BORDER = 0xE0E0C0
+"""With which Pascal VOC colours the borders of its objects."""
 THIN = 1 / 64
 """Of a side: borders that annotators leave open are hardly wider."""
 RARE = 1e-4
@@ -287,6 +289,12 @@ def _strays(table: _Table, names: Mapping[int, str], found: list[Finding]) -> se
 def _void(keys: dict[str, str], table: _Table, found: list[Finding]) -> None:
     """Ignores customary numbers for "not labelled": beside ids, or where they are but borders between others."""
     if table.coloured:
+        key = table.key(VOC_BORDER)
+        if keys.get(key) == "" and table.is_border(VOC_BORDER):
+            keys[key] = IGNORE_NAME
+            what = f"{key} lies as a thin border between others, on {percent(table.pixels[VOC_BORDER] / table.total)}"
+            advice = f"the recipe ignores it, as Pascal VOC means it; if it is a class, {A_CLASS}"
+            found.append(Finding("warning", f"{what} of the pixels", advice, tuple(table.names[VOC_BORDER])))
         return
     others = sorted(int(key) for key, name in keys.items() if name != IGNORE_NAME and int(key) not in VOID)
     for value in VOID:
