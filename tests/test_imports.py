@@ -43,7 +43,7 @@ LAYERS = {
         {"__init__"},
     ),
     "unetseg.fitting": (
-        {"recipe", "words", "memory", "distributed", "stopping"},
+        {"recipe", "words", "memory", "distributed", "lock", "stopping"},
         {"data"},
         {"doctor", "report", "losses", "optimisation", "state", "journal"},
         {"lock"},

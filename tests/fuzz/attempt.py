@@ -93,7 +93,8 @@ def tried(context: BaseContext, name: str, numbers: range, files: list[Path]) ->
                 if not here.poll(HANGS):
                     yield left.pop(0), "", f"nothing within {HANGS:g} s", HANGS
                     break
-                yield left.pop(0), *here.recv()
+                answer = here.recv()
+                yield left.pop(0), *answer
             else:
                 here.send(None)
         except (EOFError, BrokenPipeError, ConnectionResetError):

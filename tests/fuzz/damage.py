@@ -13,7 +13,7 @@ import numpy as np
 from unetseg.fitting.recipe import toml
 
 DEEP: Any = None
-for _ in range(300):
+for _ in range(120):  # what is as deep as a stack has tests of its own
     DEEP = [DEEP]
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 1, 256, 2**31, 2**63, 2**70, 10**400, 0.0, -0.5, 1e-300, 1e300, float("nan"), float("inf"),
@@ -90,8 +90,10 @@ def data_of(data: bytes, seed: int, read: Callable[[bytes], Any], write: Callabl
                 del parent[key]
             case 1 if isinstance(parent, dict):
                 parent[str(odd)[:50]] = parent.pop(key)
-            case 2 if isinstance(parent[key], str):  # as the JSON in the metadata of a state
-                parent[key] = damaged(parent[key].encode(), int(random.integers(10**6))).decode("latin-1")
+            case 2 if isinstance(parent[key], str) and parent[key]:  # as the JSON in the metadata of a state
+                parent[key] = damaged(parent[key].encode("utf-8", "replace"), int(random.integers(10**6))).decode(
+                    "latin-1"
+                )
             case 3:
                 other, name = places[random.integers(len(places))]
                 parent[key] = copy.deepcopy(other[name])
