@@ -46,7 +46,6 @@ LAYERS = {
         {"recipe", "words", "memory", "distributed", "lock", "stopping"},
         {"data"},
         {"doctor", "report", "losses", "optimisation", "state", "journal"},
-        {"lock"},
         {"loop", "run"},
         {"__init__"},
     ),
