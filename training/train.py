@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     recipe_path = options.recipe or SAMPLES
     run_dir = options.run_dir or Path("runs") / (recipe_path.resolve().name if is_folder else recipe_path.stem)
     try:
-        if first:
+        if "RANK" not in os.environ:  # of several processes all are refused together, by `fit`
             refuse_running(run_dir)
         check_run_dir(run_dir, resume=options.resume, folds=options.folds)  # before its recipe is replaced
         data = options.data
