@@ -291,7 +291,7 @@ def test_the_slice_that_is_shown_is_the_middle_one_of_those_with_a_class() -> No
         (lambda f: (f / "labelsTr/liver_001.nii.gz").unlink(), "labelsTr/liver_001.nii.gz"),
         (lambda f: (f / "imagesTr/liver_001_0000.nii.gz").write_bytes(b"\x1f\x8bno"), "damaged"),
         (lambda f: nifti(f / "imagesTr/liver_001_0000.nii.gz", body(1, 5)[0] + 3000), "unlike Hounsfield units"),
-        (lambda f: nifti(f / "labelsTr/liver_001.nii.gz", body(1, 5)[1] - np.int16(1)), "the number -1"),
+        (lambda f: nifti(f / "labelsTr/liver_001.nii.gz", body(1, 5)[1] - np.int16(2)), "the number -2"),
     ],
 )
 def test_what_is_wrong_with_volumes_is_asked(tmp_path: Path, damage: Callable[[Path], object], words: str) -> None:

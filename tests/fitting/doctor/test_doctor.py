@@ -677,8 +677,6 @@ def two_named(text: str) -> str:
         (lambda f: without(f, "masks/p1_0.png"), "add masks called accordingly (masks/p1_0.png), all 0",
          lambda f: put(f / "masks/p1_0.png", scene(0)[1] * 0)),
         (lambda f: without(f, "masks/p1_0.png"), "or take these images out", lambda f: without(f, "images/p1_0.png")),
-        (lambda f: (f / "masks").rename(f / "second"), "second, call it masks",
-         lambda f: (f / "second").rename(f / "masks")),
         (lambda f: (f / "images/p1_0.png").write_bytes(b"no"), "or take out both files",
          lambda f: without(f, "images/p1_0.png", "masks/p1_0.png")),
         (lambda f: put(f / "masks/p1_0.png", np.kron(scene(2)[1], np.full((2, 2), 255, dtype=np.uint8))),
