@@ -17,10 +17,10 @@ import PIL.Image
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "demo")]
+sys.path.insert(0, str(ROOT / "tests"))
 
+from conftest import FLAGS  # noqa: E402
 from hub_server import TOKEN, HubServer  # noqa: E402
-from test_page import FLAGS  # noqa: E402
 
 from unetseg.samples import draw_sample  # noqa: E402
 
