@@ -253,3 +253,11 @@ def test_what_a_tool_draws_from_masks_is_no_candidate(tmp_path: Path) -> None:
     found = find_layout(tmp_path)
     assert (found.layout.images, found.layout.masks, found.candidates) == ("images", "masks", ())
     assert found.aside == ("instances", "overlay")
+
+
+def test_slices_that_pair_by_chance_are_no_masks(tmp_path: Path) -> None:
+    """`a_s1` and `a_s2` of each patient."""
+    build(tmp_path, ((f"train/{who}_s{i}.png", scene(10 * n + i)[0]) for n, who in enumerate("abcd") for i in (1, 2)))
+    found = find_layout(tmp_path)
+    assert not found.paired
+    assert (found.layout.images, found.layout.image_name) == ("{split}", "{name}")

@@ -22,11 +22,12 @@ from .layouts import (
     ending,
     is_series,
     is_volume,
+    pair,
     pictures_in,
     stem,
     words_in,
 )
-from .naming import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS, differ, names_in_folders, names_of
+from .naming import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS, differ, names_in_folders, names_of, words_of
 from .placing import MANY, apart_by, candidate_folders, is_for_masks, places_among, put, without_split
 
 MOST_DRAWN = 64
@@ -79,11 +80,11 @@ def find_layout(folder: Path) -> Found:
             f"{folder} holds no pictures{instead}, {DEPTH} folders deep; expected images/ and masks/ with files "
             "of the same names, a.png beside a_mask.png, or train/ and val/ with either"
         )
-    options = _all_options(stems, frozenset())
+    options = _all_options(folder, stems, frozenset())
     best = max(options, key=_merit)
     aside = [name for name in stems if not best.pairs or PurePosixPath(name) not in _used([best.layout], folder)]
-    if drawn := frozenset(name for name in aside[: 2 * MANY] if not is_for_masks(name) and _is_drawn(folder / name)):
-        options = _all_options(stems, drawn)
+    if drawn := frozenset(name for name in aside[: 2 * MANY] if not is_for_masks(name) and _holds_masks(folder / name)):
+        options = _all_options(folder, stems, drawn)
         best = best if best.pairs and best in options else max(options, key=_merit)
     paired = best.pairs > 0
     alike = _alike(best, options) if paired else []
@@ -105,8 +106,19 @@ def find_layout(folder: Path) -> Found:
     return Found(best.layout, paired, unused, rivals, unread, tuple(option.layout for option in alike))
 
 
-def _all_options(stems: Mapping[str, list[str]], drawn: frozenset[str]) -> list[Option]:
-    return [option for candidate in candidate_folders(stems, drawn) for option in _options(*candidate, stems)]
+def _all_options(folder: Path, stems: Mapping[str, list[str]], drawn: frozenset[str]) -> list[Option]:
+    options = (option for candidate in candidate_folders(stems, drawn) for option in _options(*candidate, stems))
+    return [_without_chance(folder, option) for option in options]
+
+
+def _without_chance(folder: Path, option: Option) -> Option:
+    """Without pairs where pictures of one folder pair by no word of masks, and none of these looks like a mask."""
+    layout = option.layout
+    if not option.pairs or layout.images != layout.masks or words_of(layout.mask_name) & (MASK_WORDS | FIELD_WORDS):
+        return option
+    if _are_drawn([one.mask for one in pair(folder, layout).pairs[:LOOKED_AT]]):
+        return option
+    return replace(option, layout=replace(layout, image_name=NAME, mask_name=f"{NAME}_mask"), pairs=0, training=0)
 
 
 def _merit(option: Option) -> tuple[int, bool]:
@@ -114,11 +126,14 @@ def _merit(option: Option) -> tuple[int, bool]:
     return option.pairs, not _own_name(option.layout) & DERIVED_WORDS
 
 
-def _is_drawn(folder: Path) -> bool:
-    """Whether the first pictures of a folder look like masks: few values, that fill regions."""
-    if words_in(folder.name) & IMAGE_WORDS:
-        return False
-    for path in pictures_in(folder)[:LOOKED_AT]:
+def _holds_masks(folder: Path) -> bool:
+    """Whether the first pictures of a folder that isn't called as one of images look like masks."""
+    return not words_in(folder.name) & IMAGE_WORDS and _are_drawn(pictures_in(folder)[:LOOKED_AT])
+
+
+def _are_drawn(pictures: Iterable[Path]) -> bool:
+    """Whether pictures look like masks: few values, that fill regions."""
+    for path in pictures:
         try:
             raw = read_mask(path)
         except ValueError:  # saved as JPEG, or of fractions
