@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import nibabel
 import numpy as np
@@ -16,6 +19,7 @@ import rasterio
 import SimpleITK
 import torch
 from affine import Affine
+from annotation_codes import compressed, packed
 from configs import config_for, network_for
 from damage import damaged, damaged_json, damaged_safetensors, damaged_toml
 from dicom_files import slices
@@ -25,11 +29,15 @@ from safetensors.torch import save
 from unetseg import SegmentationConfig, hub, read_image
 from unetseg.files import CONFIG, GATE, WEIGHTS
 from unetseg.fitting import Recipe
+from unetseg.fitting.data.drawing import numbered
 from unetseg.fitting.data.folder import Example, find_examples, read_example, shared_pictures
 from unetseg.fitting.optimisation import optimizers
 from unetseg.fitting.recipe import Train
 from unetseg.fitting.state import Position, load_state, save_state
 from unetseg.formats import read_mask
+from unetseg.formats.annotation_files import read_annotations
+from unetseg.formats.annotations import Kind as Tool
+from unetseg.formats.annotations import label_map
 from unetseg.gate import PERCENTILES, Gate, features, fitted
 from unetseg.hub.info import description
 
@@ -214,6 +222,66 @@ def _recipe() -> Recipe:
 CONFIG_OF_RECIPE = config_for("binary")
 
 
+def annotations() -> dict[str, bytes]:
+    """By the kind that they are."""
+    height, width = GREY.shape
+    corners = [[2.0, 3.0], [15.5, 4.0], [9.0, 20.0]]
+    flat = [number for point in corners for number in point]
+    area = {"image_id": 1, "category_id": 7}
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png", "height": height, "width": width}],
+        "categories": [{"id": 7, "name": "cell", "supercategory": "none"}],
+        "annotations": [
+            {**area, "id": 1, "segmentation": [flat]},
+            {**area, "id": 2, "segmentation": {"size": [height, width], "counts": [100, 30, height * width - 130]}},
+            {**area, "id": 3, "segmentation": {"size": [height, width], "counts": compressed([90, 20, 370])}},
+        ],
+    }
+    mask = base64.b64encode(_pillow(IDS[:8, :8] * 80, "PNG")).decode()
+    shapes = [
+        {"label": "cell", "shape_type": "polygon", "points": corners},
+        {"label": "cell", "shape_type": "circle", "points": [[9, 9], [9, 14]]},
+        {"label": "cell", "shape_type": "mask", "points": [[2, 2], [10, 10]], "mask": mask},
+    ]
+    labelme = {"imagePath": "a.png", "imageHeight": height, "imageWidth": width, "shapes": shapes}
+    size = {"original_width": width, "original_height": height}
+    rle = list(packed(IDS > 1))
+    results = [
+        {**size, "type": "brushlabels", "value": {"format": "rle", "rle": rle, "brushlabels": ["cell"]}},
+        {**size, "type": "polygonlabels", "value": {"points": corners, "polygonlabels": ["cell"]}},
+    ]
+    studio = [{"data": {"image": "/data/upload/1/0a1b2c3d-a.png"}, "annotations": [{"result": results}]}]
+    bitmap = {"origin": [2, 2], "data": base64.b64encode(zlib.compress(base64.b64decode(mask))).decode()}
+    objects = [
+        {"classTitle": "cell", "geometryType": "bitmap", "bitmap": bitmap},
+        {"classTitle": "cell", "geometryType": "polygon", "points": {"exterior": corners, "interior": []}},
+    ]
+    points = ";".join(f"{x},{y}" for x, y in corners)
+    cvat = f"""<annotations><image id="0" name="a.png" width="{width}" height="{height}">
+<polygon label="cell" points="{points}" z_order="0"/><box label="cell" xtl="1" ytl="2" xbr="8" ybr="9" rotation="20"/>
+<mask label="cell" rle="5, 6, 5" left="3" top="4" width="4" height="4"/></image></annotations>"""
+    return {
+        "coco": json.dumps(coco).encode(),
+        "labelme": json.dumps(labelme).encode(),
+        "labelstudio": json.dumps(studio).encode(),
+        "supervisely": json.dumps({"size": {"height": height, "width": width}, "objects": objects}).encode(),
+        "cvat": cvat.encode(),
+        "yolo": b"0 0.1 0.1 0.9 0.2 0.5 0.8\n1 0.2 0.2 0.4 0.2 0.4 0.4\n",
+    }
+
+
+def draw(path: Path) -> object:
+    """All that a file says, as label maps."""
+    (kind,) = (one for one in get_args(Tool) if one == path.name)
+    said = read_annotations(path, kind)
+    numbers = numbered(said.classes)
+    return [label_map(one, *GREY.shape, numbers, overlap=said.overlap) for one in said.pictures.values()]
+
+
+def spoil_annotations(data: bytes, seed: int) -> bytes:
+    return damaged_json(data, seed) if data[:1] in (b"{", b"[") else damaged(data, seed)
+
+
 def splits() -> dict[str, bytes]:
     groups = {"p1": {"a": "0" * 16, "b": "1" * 16}}
     scores = {"val": {"mean_group_dice": 0.5, "miou": None, "accuracy": 1.0}}
@@ -293,6 +361,7 @@ KINDS: dict[str, Kind] = {
     ),
     "recipes": Kind(lambda: {"recipe.toml": RECIPE.encode()}, Recipe.from_file, damaged_toml, 4),
     "manifests": Kind(manifests, read_manifest_of, share=2),
+    "annotations": Kind(annotations, draw, spoil_annotations, 3),
     "splits": Kind(splits, read_papers, damaged_json),
     "states": Kind(states, read_state, damaged_safetensors, 2),
     "checkpoints": Kind(checkpoints, read_checkpoint, spoil_checkpoint, 2),

@@ -20,7 +20,7 @@ from .annotation_studio import read_labelstudio
 from .annotation_texts import read_cvat, read_voc, read_yolo
 from .annotations import Annotations, Kind, OnGround, Problem
 
-DEPTH = 3
+DEPTH = 5
 """How many folders deep annotations are looked for, as pictures are."""
 MAX_BYTES = 2**30
 MAX_NAMES = 2**20
