@@ -326,3 +326,9 @@ def test_the_border_of_pascal_voc_is_ignored_in_colours_too(tmp_path: Path) -> N
     assert told(diagnosis, "#e0e0c0 lies as a thin border between others", "as Pascal VOC means it") == "warning"
     for i, labels in enumerate(label_maps(diagnosis)):
         np.testing.assert_array_equal(labels, np.where(disc(i), 1, np.where(disc(i, 11), 255, 0)))
+
+
+def test_masks_of_nothing_but_the_void_are_asked_about(tmp_path: Path) -> None:
+    masks = [np.full((SIDE, SIDE), -1, dtype=np.int32) for _ in range(4)]
+    diagnosis = diagnose(folder_of(tmp_path, masks, ".tif"))
+    assert any("nothing to tell apart" in question for question in diagnosis.ambiguous)

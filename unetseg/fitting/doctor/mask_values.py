@@ -227,7 +227,7 @@ def _blurred(table: _Table, names: Mapping[int, str], found: list[Finding]) -> d
 
     There are many of them, or they line the borders.
     """
-    low, high = min(v for v in table.pixels if v >= 0), max(table.pixels)
+    low, high = min((v for v in table.pixels if v >= 0), default=0), max(table.pixels)
     loose = [v for v in table.pixels if low < v < high and not table.is_firm(v) and v not in names]
     many = len(loose) >= 8 and 2 * len(loose) >= len(table.pixels)
     if not many and sum(table.pixels[v] for v in loose if table.is_blend(v)) < max(1, RARE * table.total):
@@ -364,6 +364,8 @@ def _near_colours(table: _Table, names: Mapping[int, str]) -> dict[int, int]:
 def _near_numbers(table: _Table, names: Mapping[int, str]) -> dict[int, int]:
     """Neighbours of white, or of one of a few greys at even steps; ids count from 0 on, and may be neighbours."""
     values = sorted(value for value in table.pixels if value >= 0)
+    if len(values) < 2:
+        return {}
     heaps: list[list[int]] = []
     for value in values:
         if heaps and value - heaps[-1][-1] <= NEAR:
