@@ -7,6 +7,7 @@ and with noise; masks as PNG. For each stage its seconds, and the most memory (r
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import resource
 import sys
 import tempfile
@@ -72,7 +73,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "synthetic"
-        write(folder, options.count, options.kind)
+        # in a process of its own: the scenes would count as the doctor's memory
+        writer = multiprocessing.get_context("spawn").Process(target=write, args=(folder, options.count, options.kind))
+        writer.start()
+        writer.join()
+        assert writer.exitcode == 0
         for name, what in (("survey", "names, sizes and values"), ("same_content", "matching by content")):
             setattr(diagnosis, name, timed(what, getattr(diagnosis, name)))
         found = timed("all", diagnosis.diagnose)(folder, progress=sys.stderr.isatty())

@@ -320,8 +320,13 @@ def _matches(corners: _Corners, own: NDArray[np.int32], group: NDArray[np.int64]
         alike = np.einsum("nw,nw->n", a, b) > ALIKE * 127**2
         low, high = np.minimum(one[alike], other[alike]), np.maximum(one[alike], other[alike])
         found.append(low.astype(np.int64) << 32 | high)
-    both = np.unique(np.concatenate(found))
-    return np.stack([both >> 32, both & (2**32 - 1)], axis=1).astype(np.int32)
+    both = np.concatenate(found)
+    found.clear()
+    both.sort()
+    both = both[np.diff(both, prepend=-1) > 0]
+    pairs = np.empty((len(both), 2), dtype=np.int32)
+    pairs[:, 0], pairs[:, 1] = both >> 32, both & (2**32 - 1)
+    return pairs
 
 
 def _candidates(
