@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import logging
 import tempfile
 import threading
@@ -18,15 +16,12 @@ import PIL.Image
 
 from ..batch import AUTO, reading_of, with_common_range
 from ..batch import Job as Reader
-from ..config import SegmentationConfig
 from ..formats import Image, series_in
 from ..predictor import Predictor
-from ..prepare import evenly, ranges, scaled, working_shape
-from ..render import as_rgb
 from ..samples import draw_sample
-from . import models
+from . import models, preview
 from .jobs import Cancelled, Event, Job, Jobs, Pace, Visitor
-from .result import SHOWN_SIDE, Result, facts
+from .result import Result, facts
 from .store import EXPIRES, LIMIT, Gone, Store
 from .uploads import Upload
 
@@ -34,8 +29,6 @@ log = logging.getLogger(__name__)
 
 SMALL = 2**21
 """Pixels, stored or seen by the network, of a run that doesn't wait behind larger ones."""
-OFTEN = 0.15
-"""Seconds between two events of a run at least."""
 FIRST = Visitor("", "first")
 
 
@@ -154,7 +147,7 @@ class Page:
         Unless a result is kept in the end, or an answer is waited for, what lies under its key goes.
         """
         config = self.predictor(asked.model).config
-        stored, seen = _size(asked.upload, config)
+        stored, seen = preview.size(asked.upload, config)
         seconds = self._paces[asked.model].seconds(seen)
 
         def ended(event: Event | None) -> None:
@@ -202,12 +195,13 @@ class Page:
         job.tell({"state": "reading"})
         image = _read(asked)
         job.go_on()
-        job.tell({"state": "read", **_preview(image, predictor.config)})
+        job.tell({"state": "read", **preview.picture(image, predictor.config)})
         started = time.perf_counter()
-        full = predictor(image, accept_proposals=asked.accept)
+        progress = preview.Progress(job, image, predictor.config, twice=asked.accept)
+        full = predictor(image, accept_proposals=asked.accept, progress=progress)
         seconds = time.perf_counter() - started
         job.go_on()
-        self._paces[asked.model].learn(_seen(image.pixels.shape, predictor.config), seconds)
+        self._paces[asked.model].learn(preview.seen(image.pixels.shape, predictor.config), seconds)
         result = Result(upload, asked.model, full)
         result.info = facts(asked.key, result, synthetic=asked.synthetic, seconds=seconds, expires=self.store.expires)
         source = predictor.source
@@ -237,42 +231,3 @@ def _read(asked: Asked) -> Image:
     if asked.value_range.split() == AUTO:
         reading = with_common_range([reader], reading)
     return reader.image(reading)
-
-
-def _preview(image: Image, config: SegmentationConfig) -> dict[str, Any]:
-    """The picture, of a volume its middle slice, at the shown size: roughly, for it is soon replaced."""
-    slices, height, width, _ = image.pixels.shape
-    ratio = min(1.0, SHOWN_SIDE / max(height, width))
-    rows, columns = (evenly(side, max(1, round(side * ratio))) for side in (height, width))
-    some = image.pixels[slices // 2 : slices // 2 + 1][:, rows][:, :, columns]
-    file = io.BytesIO()
-    drawn = as_rgb(scaled(some, ranges(image, config), config))[0]
-    PIL.Image.fromarray(drawn).save(file, "PNG", compress_level=1)
-    return {
-        "picture": base64.b64encode(file.getvalue()).decode(),
-        "height": height,
-        "width": width,
-        "description": image.description(),
-    }
-
-
-def _seen(shape: tuple[int, ...], config: SegmentationConfig) -> int:
-    """Pixels that the network sees of (D,H,W,...), at its first scale."""
-    h, w = working_shape(shape[1], shape[2], config)
-    return shape[0] * h * w
-
-
-def _size(upload: Upload, config: SegmentationConfig) -> tuple[int, int]:
-    """Pixels of an upload as stored and as the network sees it, by a picture's header or the bytes of its files."""
-    if upload.path.is_dir():
-        stored = sum(file.stat().st_size for file in upload.path.iterdir()) // 2
-    else:
-        try:
-            with PIL.Image.open(upload.path) as picture:
-                return picture.width * picture.height, _seen((1, picture.height, picture.width), config)
-        except Exception:  # no picture of Pillow's, or a damaged one: told when it is read
-            stored = upload.path.stat().st_size
-    if config.working_size is None:
-        return stored, stored
-    slices = max(1, stored // 2**18)  # of 512 x 512
-    return stored, slices * config.working_size**2

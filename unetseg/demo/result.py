@@ -6,7 +6,7 @@ import base64
 import threading
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .. import task
 from ..batch import stem_of
 from ..formats import Image, Raster, Series, Volume
-from ..prepare import restored
+from ..prepare import restored, scaled
 from ..render import as_rgb
 from ..segmentation import Segmentation, foreign
 from ..tiling import bands
@@ -96,8 +96,6 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
     assert full is not None
     config, image = full.config, full.image
     shares = profile(full)
-    slices, height, width = full.shape
-    ratio = min(1.0, SHOWN_SIDE / max(height, width))
     return {
         "key": key,
         "model": result.model,
@@ -105,8 +103,8 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
         "stem": stem_of(result.upload.path.with_name(full.name)) if not result.upload.path.is_dir() else full.name,
         "synthetic": synthetic,
         "description": full.description(),
-        "shape": [slices, height, width],
-        "shown": [max(1, round(side * ratio)) for side in (height, width)],
+        "shape": list(full.shape),
+        "shown": list(shown_shape(*full.shape[1:])),
         "first": _first(shares, full),
         "hounsfield": image.hounsfield,
         "window": list(full.between[0]) if image.hounsfield and full.between else None,
@@ -124,6 +122,14 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
         "expires_s": expires,
         "thresholds": list(config.thresholds),
     }
+
+
+def shown_shape(height: int, width: int) -> tuple[int, int]:
+    """The size at which a picture is shown: that of `Segmentation.reduced`."""
+    longest = max(height, width)
+    if longest <= SHOWN_SIDE:
+        return height, width
+    return max(1, round(height * SHOWN_SIDE / longest)), max(1, round(width * SHOWN_SIDE / longest))
 
 
 def profile(full: Segmentation) -> NDArray[np.float64]:
@@ -254,10 +260,6 @@ def _drawn(full: Segmentation) -> Segmentation:
     """With its picture drawn, band by band: all of a large one as floats would be as much as the logits."""
     if full.drawn is not None:
         return full
-    from dataclasses import replace
-
-    from ..prepare import scaled
-
     height = full.shape[1]
     drawn = [as_rgb(scaled(full.image.pixels[:, a:b], full.between, full.config)) for a, b in bands(height)]
     return replace(full, drawn=np.concatenate(drawn, axis=1))
