@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 import threading
 import time
@@ -10,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import PIL.Image
 
@@ -20,6 +21,7 @@ from ..formats import Image, series_in
 from ..predictor import Predictor
 from ..samples import draw_sample
 from . import models, preview
+from .downloads import Choices, Download, write
 from .jobs import Cancelled, Event, Job, Jobs, Pace, Visitor
 from .result import Result, facts
 from .store import EXPIRES, LIMIT, Gone, Store
@@ -64,7 +66,8 @@ class Page:
         self.jobs = Jobs()
         self._paces = {name: Pace() for name in predictors}
         self._models: dict[str, Any] | None = None
-        self._lock = threading.Lock()
+        # writing: one download is made at a time, for a large one takes much memory
+        self._lock, self.writing = threading.Lock(), threading.Lock()
         self._first: str | None = None
         self._first_done = threading.Event()
 
@@ -140,6 +143,27 @@ class Page:
     def info(self, key: str) -> dict[str, Any]:
         """The facts of a result; see `result.facts`."""
         return self.result(key).info
+
+    def download(self, key: str, kind: str, choices: Choices) -> tuple[Path, str]:
+        """A file of a result, made now, in a folder of its own; and its name. Raises Gone and ValueError."""
+        result = self.result(key)
+        names = {one["kind"]: one["name"] for one in result.info["downloads"]}
+        if kind not in names:
+            raise ValueError(f"{result.info['name']} can be had as {', '.join(names)}, not as {kind}")
+        assert result.full is not None
+        with self.writing:
+            try:
+                folder = Path(tempfile.mkdtemp(prefix="out-", dir=self.folder / key))
+                path = write(cast(Download, kind), result.full, folder, choices)
+            except FileNotFoundError:  # dropped meanwhile
+                raise Gone from None
+        self.store.fit(key)
+        return path, names[kind]
+
+    def downloaded(self, key: str, path: Path) -> None:
+        """A file of `download` was sent: it goes."""
+        shutil.rmtree(path.parent, ignore_errors=True)
+        self.store.fit(key)
 
     def start(self, asked: Asked, visitor: Visitor, tell: Callable[[Event | None], None]) -> Job:
         """Queue a run; `tell` gets its events from other threads, None at the end. Raises Busy and ValueError.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from ..prepare import restored, scaled
 from ..render import as_rgb
 from ..segmentation import Segmentation, foreign
 from ..tiling import bands
+from .downloads import offered
 from .uploads import Upload
 
 SHOWN_SIDE = 768
@@ -69,7 +72,7 @@ class Result:
         alone = self.full.alone(index)
         return alone if max(alone.shape[1:]) <= SHOWN_SIDE else _drawn(alone).reduced(SHOWN_SIDE)
 
-    def counts(self, thresholds: Sequence[float], index: int) -> list[int]:
+    def counts(self, thresholds: Sequence[float] | None, index: int) -> list[int]:
         """Pixels of each label of a slice at full size, band by band."""
         assert self.full is not None
         found = restored(self.full.network_logits[index][None], *self.full.shape[1:])
@@ -96,11 +99,11 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
     assert full is not None
     config, image = full.config, full.image
     shares = profile(full)
+    stem = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", stem_of(Path(Path(full.name).name)))  # no system has these in a name
     return {
         "key": key,
         "model": result.model,
         "name": full.name,
-        "stem": stem_of(result.upload.path.with_name(full.name)) if not result.upload.path.is_dir() else full.name,
         "synthetic": synthetic,
         "description": full.description(),
         "shape": list(full.shape),
@@ -121,6 +124,7 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
         "profile": _encoded(shares, full),
         "expires_s": expires,
         "thresholds": list(config.thresholds),
+        "downloads": offered(full, stem),
     }
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ..version import __version__
+from .downloads import Choices
+from .guard import Rules
 from .handlers import Asked, Page
 from .jobs import Busy, Event, Visitor
 from .store import Gone
@@ -30,15 +33,16 @@ ALIVE = 10.0
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def routes(page: Page) -> list[Route]:
-    """The API of a page; see docs/api.md."""
+def routes(page: Page, rules: Rules) -> list[Route]:
+    """The API of a page; see docs/api.md. rules: whose limits it tells."""
 
     async def viewer(request: Request) -> Response:
         return await run_in_threadpool(_viewer_file, request.path_params["name"], request.headers.get("if-none-match"))
 
     async def models(request: Request) -> Response:
         found = await run_in_threadpool(page.models)
-        return JSONResponse({"models": found, "limits": limits(page), "version": __version__})
+        limits = {"bytes": rules.largest, "expires_s": page.store.expires, "per_hour_bytes": rules.per_hour}
+        return JSONResponse({"models": found, "limits": limits, "version": __version__})
 
     async def first(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(page.first))
@@ -56,7 +60,23 @@ def routes(page: Page) -> list[Route]:
             page.store.forget_unless_kept(key)
             raise
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_told(page, asked, visitor), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(_lines(page, asked, visitor), media_type="text/event-stream", headers=headers)
+
+    async def values(request: Request) -> Response:
+        full = page.result(request.path_params["key"])
+        index, y, x = (_number(request, name) for name in ("index", "y", "x"))
+        return JSONResponse(full.values(index, y, x))
+
+    async def counts(request: Request) -> Response:
+        result, choices = page.result(request.path_params["key"]), _choices(request)
+        return JSONResponse({"labels": await run_in_threadpool(result.counts, choices.thresholds, choices.index)})
+
+    async def files(request: Request) -> Response:
+        key, kind = request.path_params["key"], request.path_params["kind"]
+        path, name = await run_in_threadpool(page.download, key, kind, _choices(request))
+        headers = {"Cache-Control": "no-store"}
+        done = BackgroundTask(page.downloaded, key, path)
+        return FileResponse(path, filename=name, headers=headers, background=done)
 
     at = "/unetseg/results/{key}"
     found: list[tuple[str, Handler, str]] = [
@@ -65,12 +85,11 @@ def routes(page: Page) -> list[Route]:
         ("/unetseg/first", first, "GET"),
         ("/unetseg/runs", runs, "POST"),
         (at, info, "GET"),
+        (f"{at}/values/{{index}}", values, "GET"),
+        (f"{at}/counts", counts, "GET"),
+        (f"{at}/files/{{kind}}", files, "GET"),
     ]
     return [Route(path, _explained(handler), methods=[method]) for path, handler, method in found]
-
-
-def limits(page: Page) -> dict[str, Any]:
-    return {"bytes": 1, "expires_s": page.store.expires, "per_hour_bytes": 1}
 
 
 def visitor_of(request: Request) -> Visitor:
@@ -104,8 +123,8 @@ async def _asked(page: Page, request: Request, key: str) -> Asked:
     )
 
 
-async def _told(page: Page, asked: Asked, visitor: Visitor) -> AsyncIterator[str]:
-    """The events of a run as they come; nobody listening any more ends it."""
+async def told(page: Page, asked: Asked, visitor: Visitor) -> AsyncGenerator[Event | None]:
+    """The events of a run as they come, None now and then where there are none; a run ends when nobody listens."""
     events: asyncio.Queue[Event | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
@@ -116,24 +135,60 @@ async def _told(page: Page, asked: Asked, visitor: Visitor) -> AsyncIterator[str
     try:
         job = await run_in_threadpool(page.start, asked, visitor, tell)
     except ValueError as error:
-        yield _line({"state": "error", "error": str(error)})
+        yield {"state": "error", "error": str(error)}
         return
     try:
         while True:
             try:
                 event = await asyncio.wait_for(events.get(), ALIVE)
             except TimeoutError:
-                yield ": still here\n\n"
+                yield None
                 continue
             if event is None:
                 return
-            yield _line(event)
+            yield event
     finally:
         page.jobs.cancel(job)
 
 
-def _line(event: Event) -> str:
-    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
+async def _lines(page: Page, asked: Asked, visitor: Visitor) -> AsyncIterator[str]:
+    async with contextlib.aclosing(told(page, asked, visitor)) as events:
+        async for event in events:
+            yield ": still here\n\n" if event is None else f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
+
+
+def _number(request: Request, name: str) -> int:
+    """A number of the path or of what is asked for; ValueError for none."""
+    said = request.path_params.get(name, request.query_params.get(name, ""))
+    if not said.isdecimal():
+        raise ValueError(f"{name} is a number from 0, got {said!r}")
+    return int(said)
+
+
+def _numbers(request: Request, name: str) -> list[float] | None:
+    """Numbers with commas between them, if they are given."""
+    said = request.query_params.get(name)
+    try:
+        return [float(part) for part in said.split(",")] if said else None
+    except ValueError:
+        raise ValueError(f"{name} are numbers such as 0.5,0.25; got {said!r}") from None
+
+
+def _choices(request: Request) -> Choices:
+    given = request.query_params
+    window = None
+    if bounds := _numbers(request, "window"):
+        if len(bounds) != 2:
+            raise ValueError(f"a window is low,high, got {given['window']!r}")
+        window = (bounds[0], bounds[1])
+    (opacity,) = (_numbers(request, "opacity") or [0.45])[:1]
+    return Choices(
+        _numbers(request, "thresholds"),
+        "argmax" if given.get("view") == "argmax" else "labels",
+        _number(request, "slice") if "slice" in given else 0,
+        min(max(opacity, 0.0), 1.0),
+        window,
+    )
 
 
 def _viewer_file(name: str, known: str | None) -> Response:

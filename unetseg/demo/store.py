@@ -92,6 +92,13 @@ class Store(Generic[Thing]):
             self._kept.move_to_end(key)
             return kept.thing
 
+    def drop(self, key: str) -> None:
+        """Forget what lies under a key, if anything does."""
+        with self._changed:
+            if key in self._kept:
+                self._drop(key)
+        _tidy()
+
     def fit(self, key: str) -> None:
         """Drop what is too much, after what lies under a key grew."""
         with self._changed:
@@ -141,6 +148,17 @@ class Store(Generic[Thing]):
                     self._changed.wait(min(due.values()) - now if due else None)
                     continue
             _tidy()
+
+
+def keep_newest(folder: Path, limit: int) -> None:
+    """Remove the oldest files of a folder, however deep, beyond so many bytes of all."""
+    files = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.rglob("*") if path.is_file())
+    total = sum(size for _, size, _ in files)
+    for _, size, path in files:
+        if total <= limit:
+            return
+        path.unlink(missing_ok=True)
+        total -= size
 
 
 def _tidy() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,14 +36,13 @@ class Upload:
 
     def copied(self, folder: Path) -> Upload:
         """The same in another folder: linked, so that it takes no room."""
-        if not self.path.is_dir():
-            target = folder / self.path.name
-            target.hardlink_to(self.path)
-            return Upload(target, self.name)
         target = folder / self.path.name
-        target.mkdir()
-        for file in self.path.iterdir():
-            (target / file.name).hardlink_to(file)
+        if self.path.is_dir():
+            target.mkdir()
+            for file in self.path.iterdir():
+                _link(file, target / file.name)
+        else:
+            _link(self.path, target)
         return Upload(target, self.name)
 
 
@@ -68,6 +68,22 @@ class Form:
         for number, (_, path) in enumerate(self.files):
             path.rename(folder / f"{number:05}.dcm")
         return Upload(folder, SERIES)
+
+
+def brought(path: str, folder: Path) -> Upload:
+    """A file that Gradio received, in a folder of its own."""
+    name = Path(path).name
+    ending = ENDING.search(name)
+    target = folder / f"00000{ending[0].lower() if ending else ''}"
+    _link(Path(path), target)
+    return Upload(target, name)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copy(source, target)
 
 
 async def received(content_type: str, chunks: AsyncIterator[bytes], folder: Path) -> Form:
