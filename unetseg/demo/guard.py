@@ -13,9 +13,7 @@ import json
 import os
 import re
 import socket
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -27,7 +25,8 @@ LARGEST = 1_000_000_000
 """Bytes of one upload."""
 PER_HOUR = 4_000_000_000
 """Bytes that one address may send in an hour."""
-HOUR = 3600.0
+HOUR = 60
+"""Minutes."""
 AUTH, HOSTS = "UNETSEG_AUTH", "UNETSEG_HOSTS"
 STARTUP = "/gradio_api/startup-events"
 """What Gradio asks of itself once it listens, without a login."""
@@ -117,29 +116,32 @@ class Rules:
 
 
 class Quota:
-    """Bytes that each address sent within the last hour."""
+    """Bytes that each address sent within the last hour, minute by minute."""
 
     def __init__(self, per_hour: int) -> None:
         self.per_hour = per_hour
-        self._sent: dict[str, deque[tuple[float, int]]] = {}
-        self._lock = threading.Lock()
+        self._sent: dict[str, dict[int, int]] = {}
+        self._tidied = 0
 
     def left(self, address: str, now: float | None = None) -> int:
         """What it may still send."""
-        now = time.monotonic() if now is None else now
-        with self._lock:
-            for known in [*self._sent]:
-                sent = self._sent[known]
-                while sent and sent[0][0] <= now - HOUR:
-                    sent.popleft()
-                if not sent:
-                    del self._sent[known]
-            return self.per_hour - sum(count for _, count in self._sent.get(address, ()))
+        minute = self._minute(now)
+        sent = self._sent.get(address, {})
+        return self.per_hour - sum(count for when, count in sent.items() if when > minute - HOUR)
 
     def add(self, address: str, count: int, now: float | None = None) -> None:
         """It has sent so many."""
-        with self._lock:
-            self._sent.setdefault(address, deque()).append((time.monotonic() if now is None else now, count))
+        minute = self._minute(now)
+        sent = self._sent.setdefault(address, {})
+        sent[minute] = sent.get(minute, 0) + count
+
+    def _minute(self, now: float | None) -> int:
+        """The number of this minute, with which addresses that sent nothing for an hour are forgotten."""
+        minute = int((time.monotonic() if now is None else now) // 60)
+        if minute != self._tidied:
+            self._tidied = minute
+            self._sent = {who: sent for who, sent in self._sent.items() if max(sent) > minute - HOUR}
+        return minute
 
 
 class Guard:

@@ -74,18 +74,22 @@ def serve(
     return address
 
 
-class _File(gr.File):
-    """A file that was uploaded, or made here, in Gradio's folder: nothing is fetched from elsewhere, nothing copied."""
+def _file(label: str) -> gr.File:
+    """A file that was uploaded, or made here, in Gradio's folder: nothing is fetched from elsewhere, nothing copied.
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        if str(url_or_file_path).startswith(("http://", "https://")):
+    Not a class of its own: beside the module of such a one Gradio writes a file.
+    """
+    component = gr.File(label=label)
+
+    async def kept(path: str | Path | None) -> str | None:
+        if str(path).startswith(("http://", "https://")):
             raise gr.Error("send the file itself: this page fetches nothing from elsewhere", print_exception=False)
-        if url_or_file_path is not None:
-            self.temp_files.add(str(url_or_file_path))
-        return None if url_or_file_path is None else str(url_or_file_path)
+        if path is not None:
+            component.temp_files.add(str(path))
+        return None if path is None else str(path)
 
-    def get_block_name(self) -> str:
-        return "file"
+    component.async_move_resource_to_block_cache = kept  # type: ignore[assignment, method-assign]
+    return component
 
 
 def build(page: Page) -> gr.Blocks:
@@ -153,8 +157,8 @@ def build(page: Page) -> gr.Blocks:
         with gr.Group(visible=False):  # named, so that programs can ask; the page itself has no use for them
             hidden = gr.Button()
             words = [gr.Textbox("", label=name) for name in ("model", "thresholds", "series", "value_range", "bands")]
-            inputs = [_File(label="file"), *words, gr.Checkbox(label="hounsfield"), gr.Checkbox(label="accept")]
-            outputs = [_File(label="labels"), _File(label="probabilities"), gr.JSON(label="report")]
+            inputs = [_file("file"), *words, gr.Checkbox(label="hounsfield"), gr.Checkbox(label="accept")]
+            outputs = [_file("labels"), _file("probabilities"), gr.JSON(label="report")]
             hidden.click(segment, inputs, outputs, api_name="segment", concurrency_limit=None)
             hidden.click(models, None, gr.JSON(label="models"), api_name="models", concurrency_limit=None)
     return blocks

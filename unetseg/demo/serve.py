@@ -129,7 +129,7 @@ async def told(page: Page, asked: Asked, visitor: Visitor) -> AsyncGenerator[Eve
     loop = asyncio.get_running_loop()
 
     def tell(event: Event | None) -> None:
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the page ends
             loop.call_soon_threadsafe(events.put_nowait, event)
 
     try:
