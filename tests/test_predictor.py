@@ -11,7 +11,7 @@ import pytest
 import torch
 from configs import RGB, config_for, network_for, segmented
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from unetseg import Image, Predictor, Segmentation, SegmentationConfig, UNet, read_image
@@ -393,3 +393,29 @@ def test_what_can_not_be_compiled_runs_as_it_is_or_says_so(monkeypatch: pytest.M
     assert faster(PICTURE).network == "float32 on cpu, compiled for nothing, it was no faster"
     with pytest.raises(ValueError, match=r"can't be compiled here \(no C\+\+ compiler\); leave out --compile always"):
         Predictor(network, device="cpu", precision="float32", compiled="always")(PICTURE)
+
+
+@pytest.mark.parametrize("shape", [(1, 1100, 40), (3, 64, 48)], ids=["rows", "slices"])
+def test_what_is_found_is_told_as_it_is_found_and_can_be_ended(shape: tuple[int, int, int]) -> None:
+    """Of a picture with more rows than are worked on at once, and of slices."""
+    predictor = predictor_for(config_for("binary"), tile=256, overlap=32)
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 1), dtype=np.uint8)
+    image = replace(as_image(pixels[0, ..., 0]), pixels=pixels)
+    whole = predictor(image).network_logits
+    joined = torch.full_like(whole, torch.nan)
+    told = []
+
+    def tell(logits: Tensor, first: int, top: int, slices: int, rows: int) -> None:
+        assert (slices, rows) == (shape[0], shape[1])
+        joined[first : first + len(logits), :, top : top + logits.shape[2]] = logits
+        told.append((first, top))
+
+    assert torch.equal(predictor(image, progress=tell).network_logits, whole)
+    assert torch.equal(joined, whole)
+    assert len(set(told)) > 1
+
+    def stop(*_: object) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        predictor(image, progress=stop)

@@ -40,6 +40,10 @@ LOOKED_AT = 5
 MIDDLE = 1024
 """Pixels a side of the middle of a large picture that is looked at."""
 
+Found = Callable[[Tensor, int, int, int, int], None]
+"""What is told of logits (n,K,rows,w) that were found, float32 at the size that the network sees: the first of their
+slices, the first of their rows, and how many slices and rows there are."""
+
 Precision = Literal["auto", "float32", "bfloat16"]
 Compiled = Literal["never", "faster", "always"]
 
@@ -128,11 +132,14 @@ class Predictor:
         image: Image | NDArray[Any] | str | Path,
         *,
         accept_proposals: bool = False,
+        progress: Found | None = None,
         **reading: Unpack[Reading],
     ) -> Segmentation:
         """Segment a picture or a volume: a path, an array (H,W[,C]) or an `Image`; ValueError says what doesn't fit.
 
         accept_proposals: change a picture that is foreign to the model as `propose` says; labels come back as it lies.
+        progress: is called as logits are found, see `Found`, and so once more for a changed picture; what it raises
+            ends the work.
         reading: what the file of a path may not say of itself, e.g. `series=`, `bands=`, `value_range=`.
         """
         if isinstance(image, (str, Path)):
@@ -141,13 +148,15 @@ class Predictor:
             raise ValueError(f"{', '.join(reading)} say how a file is read; give its path, or an Image that holds it")
         elif not isinstance(image, Image):
             image = as_image(np.asarray(image))
-        (segmentation,) = self.several([image], accept_proposals=accept_proposals)
+        (segmentation,) = self.several([image], accept_proposals=accept_proposals, progress=progress)
         return segmentation
 
-    def several(self, images: Sequence[Image], *, accept_proposals: bool = False) -> list[Segmentation]:
+    def several(
+        self, images: Sequence[Image], *, accept_proposals: bool = False, progress: Found | None = None
+    ) -> list[Segmentation]:
         """Segment images of one height and width, `together` of their slices at a time; as a call does each."""
-        found = self._segmented(images)
-        return [self._judged(segmentation, accept_proposals=accept_proposals) for segmentation in found]
+        found = self._segmented(images, progress=progress)
+        return [self._judged(one, accept_proposals=accept_proposals, progress=progress) for one in found]
 
     def propose(self, image: Image) -> Change | None:
         """The change that brings an image clearly nearer to what the network was trained on; None if there is none.
@@ -182,7 +191,9 @@ class Predictor:
         down, right = (-side % self.stride for side in x.shape[2:])
         return self.network.features(self._given(F.pad(x, (0, right, 0, down), mode="replicate"))).cpu()
 
-    def _segmented(self, images: Sequence[Image], change: Change = AS_IT_IS) -> list[Segmentation]:
+    def _segmented(
+        self, images: Sequence[Image], change: Change = AS_IT_IS, *, progress: Found | None = None
+    ) -> list[Segmentation]:
         between = [change.between(ranges(image, self.config), len(self.config.channels)) for image in images]
         slices = [
             (change.pixels(image.pixels[index : index + 1]), known)
@@ -199,6 +210,8 @@ class Predictor:
             rows = self._rows(partial(_scaled_rows, slices[some], self.config), (height, width), size, seen[-1])
             for top, bottom in bands(size[0]):
                 logits[some, :, top:bottom] = rows(top, bottom)
+                if progress is not None:
+                    progress(logits[some, :, top:bottom], first, top, len(slices), size[0])
         counts = [len(image.pixels) for image in images]
         for image, found in zip(images, torch.split(logits, counts), strict=True):
             self._check(found, image.name)
@@ -224,7 +237,7 @@ class Predictor:
             )
         ]
 
-    def _judged(self, segmentation: Segmentation, *, accept_proposals: bool) -> Segmentation:
+    def _judged(self, segmentation: Segmentation, *, accept_proposals: bool, progress: Found | None) -> Segmentation:
         """It with a sentence where its image is foreign to the network, or segmented as is proposed."""
         image = segmentation.image
         said = self._ground(image.name, image.place)
@@ -232,7 +245,7 @@ class Predictor:
             return segmentation
         proposal, accepted = self.propose(image), None
         if proposal is not None and accept_proposals:
-            (segmentation,) = self._segmented([image], proposal)
+            (segmentation,) = self._segmented([image], proposal, progress=progress)
             proposal, accepted = None, proposal
         said += foreign(image.name, segmentation.distance, segmentation.limit, proposal, accepted)
         return dataclasses.replace(

@@ -48,6 +48,8 @@ WAVES = [(u, n - u) for n in range(1, 7) for u in range(n + 1)]
 ALIKE = 0.9
 MOST_ALIKE = 64
 """A corner like so many others tells nothing."""
+AT_ONCE = 2**13
+"""Corners that are looked up at once, each with up to MOST_ALIKE like it."""
 CELL = 24
 LEAST_VOTES = 3
 MOST_PARTNERS = 5
@@ -299,13 +301,15 @@ def _matches(corners: _Corners, own: NDArray[np.int32], group: NDArray[np.int64]
     """Corners (N,2) that look alike, of pictures of two groups: by the signs of their waves, the weakest either way."""
     bits = min(len(_BITS), max(14, len(own).bit_length() + 1))
     used = corners.waves[:, _BITS[:bits]]
-    keys = ((used > 0).astype(np.int64) << np.arange(bits)).sum(axis=1)
+    keys = np.zeros(len(used), dtype=np.int64)
+    for bit in range(bits):
+        keys |= (used[:, bit] > 0).astype(np.int64) << bit
     weakest = np.int64(1) << np.abs(used).argmin(axis=1)
     order = np.argsort(keys, kind="stable").astype(np.int32)
     in_order = keys[order]
     found = [np.empty(0, dtype=np.int64)]  # where there is no corner at all
-    for asked, start in product((keys, keys ^ weakest), range(0, len(keys), 2**16)):
-        here = asked[start : start + 2**16]
+    for asked, start in product((keys, keys ^ weakest), range(0, len(keys), AT_ONCE)):
+        here = asked[start : start + AT_ONCE]
         first, end = (np.searchsorted(in_order, here, side) for side in ("left", "right"))
         many = np.where(end - first > MOST_ALIKE, 0, end - first)
         one = np.repeat(np.arange(start, start + len(here), dtype=np.int32), many)
