@@ -104,6 +104,7 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
         "key": key,
         "model": result.model,
         "name": full.name,
+        "stem": stem,
         "synthetic": synthetic,
         "description": full.description(),
         "shape": list(full.shape),
