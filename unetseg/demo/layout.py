@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
 from starlette.concurrency import run_in_threadpool
@@ -77,16 +78,21 @@ def serve(
 def _file(label: str) -> gr.File:
     """A file that was uploaded, or made here, in Gradio's folder: nothing is fetched from elsewhere, nothing copied.
 
+    An upload may be named by the address that it has here, as agents do (MCP).
+
     Not a class of its own: beside the module of such a one Gradio writes a file.
     """
     component = gr.File(label=label)
 
     async def kept(path: str | Path | None) -> str | None:
+        if path is None:
+            return None
         if str(path).startswith(("http://", "https://")):
-            raise gr.Error("send the file itself: this page fetches nothing from elsewhere", print_exception=False)
-        if path is not None:
-            component.temp_files.add(str(path))
-        return None if path is None else str(path)
+            path = Path(unquote(str(path).partition("/gradio_api/file=")[2])).resolve()
+            if not (path.is_relative_to(Path(component.GRADIO_CACHE).resolve()) and path.is_file()):
+                raise gr.Error("upload the file here: this page fetches nothing from elsewhere", print_exception=False)
+        component.temp_files.add(str(path))
+        return str(path)
 
     component.async_move_resource_to_block_cache = kept  # type: ignore[assignment, method-assign]
     return component
