@@ -19,7 +19,7 @@ from configs import KINDS
 from served import Held, events, png, run, served, tiny, written
 
 from unetseg import Predictor
-from unetseg.demo import preview
+from unetseg.demo import packed, preview
 from unetseg.demo.handlers import Page
 from unetseg.demo.result import SLIDER
 from unetseg.demo.serve import VIEWER
@@ -299,6 +299,33 @@ def test_a_high_picture_tells_its_rows_as_they_are_found(monkeypatch: pytest.Mon
     shown = np.frombuffer(found, np.uint8).reshape(768, 64)
     agree = (shown == predictor(path).reduced(768).labels()[0]).mean()
     assert agree > 0.9, "the nearest pixels, not quite those of the shown copy"
+
+
+def test_the_viewer_gets_slices_entropy_and_tiles_as_they_are_packed(page: Page, address: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "wide.png", png(height=500, width=1000))
+    key = run(address, {"file": ("wide.png", path.read_bytes())})["result"]["key"]
+    full = page.predictors["tiny"](path)
+    at = f"{address}/unetseg/results/{key}"
+    expected = packed.packed(full.reduced(768), 0, (500, 1000), packed.counted(full, 0))
+    for _ in range(2):
+        got = httpx.get(f"{at}/slices/0")
+        assert got.content == expected
+        assert got.headers["cache-control"] == "no-store"
+    assert httpx.get(f"{at}/entropy/0").content == packed.entropy(full.reduced(768))
+    where = {"top": 10, "left": 700, "bottom": 200, "right": 1000}
+    assert httpx.get(f"{at}/tiles/0", params=where).content == packed.tile(full, 0, 10, 700, 200, 1000)
+    for wrong in (
+        "slices/1",
+        "slices/x",
+        "entropy/-1",
+        "tiles/0",
+        "tiles/0?top=0&left=0&bottom=501&right=5",
+        "values/0?y=500&x=0",
+    ):
+        answer = httpx.get(f"{at}/{wrong}")
+        assert answer.status_code == 400, wrong
+        assert answer.json()["error"]
+    assert httpx.get(f"{address}/unetseg/results/nobody/slices/0").status_code == 410
 
 
 def test_names_are_only_ever_sent_back(address: str, page: Page) -> None:

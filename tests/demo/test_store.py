@@ -134,7 +134,7 @@ def test_a_result_counts_all_that_it_holds_once() -> None:
     assert full.features is not None
     expected = pixels.nbytes + logits + full.features.untyped_storage().nbytes()
     assert result.nbytes == expected
-    result.once("slice 0", lambda: bytes(77))
+    result.packed[0] = bytes(77)
     assert result.nbytes == expected + 77
     assert Result(Upload(Path("a.png"), "a.png")).nbytes == 0
 

@@ -146,7 +146,8 @@ def build(page: Page) -> gr.Blocks:
                 accept=accept_proposals,
             )
             await _done(page, asked, visitor)
-            return await run_in_threadpool(_written, page, key, limits, Path(hidden.GRADIO_CACHE))
+            async with page.turn(page.result(key)):
+                return await run_in_threadpool(_written, page, key, limits, Path(hidden.GRADIO_CACHE))
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
         finally:
@@ -187,10 +188,9 @@ def _written(page: Page, key: str, thresholds: list[float] | None, cache: Path) 
     """Labels and probabilities as files that Gradio keeps for a while, and the report."""
     full = page.result(key).full
     assert full is not None
-    with page.writing:
-        keep_newest(cache, page.store.limit)
-        folder = Path(tempfile.mkdtemp(dir=cache))
-        kinds = {one["kind"] for one in page.info(key)["downloads"]}
-        labels = write("own" if "own" in kinds else "labels_png", full, folder, Choices(thresholds))
-        probabilities = write("probabilities", full, folder, Choices(thresholds))
-        return str(labels), str(probabilities), full.report(thresholds)
+    keep_newest(cache, page.store.limit)
+    folder = Path(tempfile.mkdtemp(dir=cache))
+    kinds = {one["kind"] for one in page.info(key)["downloads"]}
+    labels = write("own" if "own" in kinds else "labels_png", full, folder, Choices(thresholds))
+    probabilities = write("probabilities", full, folder, Choices(thresholds))
+    return str(labels), str(probabilities), full.report(thresholds)

@@ -21,6 +21,7 @@ from .downloads import Choices
 from .guard import Rules
 from .handlers import Asked, Page
 from .jobs import Busy, Event, Visitor
+from .result import Result
 from .store import Gone
 from .uploads import received
 
@@ -62,18 +63,36 @@ def routes(page: Page, rules: Rules) -> list[Route]:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_lines(page, asked, visitor), media_type="text/event-stream", headers=headers)
 
+    def bytes_of(make: Callable[[Result, int, Request], bytes]) -> Handler:
+        async def answer(request: Request) -> Response:
+            key, index = request.path_params["key"], _number(request, "index")
+            result = page.result(key)
+            async with page.turn(result):
+                made = await run_in_threadpool(make, result, index, request)
+            page.store.fit(key)
+            return Response(made, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
+
+        return answer
+
+    def tile(result: Result, index: int, request: Request) -> bytes:
+        top, left, bottom, right = (_number(request, name) for name in ("top", "left", "bottom", "right"))
+        return result.tile(index, top, left, bottom, right)
+
     async def values(request: Request) -> Response:
-        full = page.result(request.path_params["key"])
+        result = page.result(request.path_params["key"])
         index, y, x = (_number(request, name) for name in ("index", "y", "x"))
-        return JSONResponse(full.values(index, y, x))
+        return JSONResponse(result.values(index, y, x))
 
     async def counts(request: Request) -> Response:
         result, choices = page.result(request.path_params["key"]), _choices(request)
-        return JSONResponse({"labels": await run_in_threadpool(result.counts, choices.thresholds, choices.index)})
+        async with page.turn(result):
+            found = await run_in_threadpool(result.counts, choices.thresholds, choices.index)
+        return JSONResponse({"labels": found})
 
     async def files(request: Request) -> Response:
         key, kind = request.path_params["key"], request.path_params["kind"]
-        path, name = await run_in_threadpool(page.download, key, kind, _choices(request))
+        async with page.turn(page.result(key)):
+            path, name = await run_in_threadpool(page.download, key, kind, _choices(request))
         headers = {"Cache-Control": "no-store"}
         done = BackgroundTask(page.downloaded, key, path)
         return FileResponse(path, filename=name, headers=headers, background=done)
@@ -85,6 +104,9 @@ def routes(page: Page, rules: Rules) -> list[Route]:
         ("/unetseg/first", first, "GET"),
         ("/unetseg/runs", runs, "POST"),
         (at, info, "GET"),
+        (f"{at}/slices/{{index}}", bytes_of(lambda result, index, _: result.slice(index)), "GET"),
+        (f"{at}/entropy/{{index}}", bytes_of(lambda result, index, _: result.entropy(index)), "GET"),
+        (f"{at}/tiles/{{index}}", bytes_of(tile), "GET"),
         (f"{at}/values/{{index}}", values, "GET"),
         (f"{at}/counts", counts, "GET"),
         (f"{at}/files/{{kind}}", files, "GET"),
