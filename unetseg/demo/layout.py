@@ -17,7 +17,7 @@ from .downloads import Choices, write
 from .guard import Guard, Rules
 from .handlers import Asked, Page
 from .jobs import Event, Visitor
-from .serve import routes, told
+from .serve import numbers, routes, told
 from .store import EXPIRES, LIMIT, keep_newest
 from .uploads import brought
 
@@ -131,9 +131,9 @@ def build(page: Page) -> gr.Blocks:
             raise gr.Error("nothing to segment: send a file", print_exception=False)
         model = model or next(iter(page.predictors))
         visitor = Visitor(request.client.host if request.client else "")
+        key = page.store.new_key()
         try:
-            limits = [float(part) for part in thresholds.split(",")] if thresholds else None
-            key = page.store.new_key()
+            limits = numbers(thresholds, "thresholds")
             upload = await run_in_threadpool(brought, file, page.folder / key)
             asked = Asked(
                 model,
@@ -152,6 +152,7 @@ def build(page: Page) -> gr.Blocks:
             raise gr.Error(str(error), print_exception=False) from None
         finally:
             page.store.drop(key)
+            page.store.forget_unless_kept(key)
 
     def models() -> list[dict[str, Any]]:
         """The models of this page: name, task, labels, thresholds, scores, licence, card."""

@@ -187,9 +187,8 @@ def _number(request: Request, name: str) -> int:
     return int(said)
 
 
-def _numbers(request: Request, name: str) -> list[float] | None:
-    """Numbers with commas between them, if they are given."""
-    said = request.query_params.get(name)
+def numbers(said: str | None, name: str) -> list[float] | None:
+    """Numbers with commas between them, if any are given; ValueError for what is none."""
     try:
         return [float(part) for part in said.split(",")] if said else None
     except ValueError:
@@ -199,13 +198,13 @@ def _numbers(request: Request, name: str) -> list[float] | None:
 def _choices(request: Request) -> Choices:
     given = request.query_params
     window = None
-    if bounds := _numbers(request, "window"):
+    if bounds := numbers(given.get("window"), "window"):
         if len(bounds) != 2:
             raise ValueError(f"a window is low,high, got {given['window']!r}")
         window = (bounds[0], bounds[1])
-    (opacity,) = (_numbers(request, "opacity") or [0.45])[:1]
+    opacity, *_ = numbers(given.get("opacity"), "opacity") or [0.45]
     return Choices(
-        _numbers(request, "thresholds"),
+        numbers(given.get("thresholds"), "thresholds"),
         "argmax" if given.get("view") == "argmax" else "labels",
         _number(request, "slice") if "slice" in given else 0,
         min(max(opacity, 0.0), 1.0),
