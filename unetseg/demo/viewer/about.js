@@ -15,7 +15,7 @@ const SCORES = /** @type {const} */ ([
 ]);
 
 /** @param {Words} words @param {Limits} limits */
-export function keptText(words, limits) {
+function keptText(words, limits) {
   const size = words.bytes(limits.bytes);
   const upTo = limits.per_hour_bytes
     ? words.say("upToHour", { size, hour: words.bytes(limits.per_hour_bytes) })

@@ -16,7 +16,7 @@ export const english = {
   notes: "What to know of this result",
   // pictures in
   open: "Open a picture…",
-  dropHint: "or drop or paste it anywhere: PNG, TIFF, GeoTIFF, NIfTI, DICOM (files, folder, zip)",
+  dropHint: "Or drop or paste your own: PNG, GeoTIFF, NIfTI, DICOM (files, folder, zip) and more",
   dropHere: "Drop it to segment it",
   examples: "Examples",
   generated: "generated, not real",
@@ -139,9 +139,10 @@ export const english = {
   pixel: "x {x}, y {y}",
   value: "value {value}",
   // results in words
-  announced: "{shares}.",
+  announced: "{shares} of the {what}.",
   shareOf: "{name} {share}",
-  none: "Nothing is found in this {what}",
+  mostly: "Mostly {name}: {share} of the {what}.",
+  none: "Nothing is found in this {what}.",
   tookSeconds: "{model}, {seconds} s",
   shownReduced: "Shown at {shown} pixels of {full}; what you download has the full size.",
   syntheticResult: "A generated picture: it is no real data.",

@@ -1,6 +1,6 @@
 // The page: it builds its interface into an element, and puts viewer, controls and server together.
 
-import { keptText, openAbout } from "./about.js";
+import { openAbout } from "./about.js";
 import { Ahead } from "./ahead.js";
 import { Choice } from "./choice.js";
 import { openCode } from "./code.js";
@@ -167,21 +167,22 @@ export class Page {
     fill(
       this.examples,
       make("h2", {}, words.say("examples"), make("span", { class: "small" }, ` ${words.say("generated")}`)),
-      make(
+      make("div", { class: "examples-row" }, make(
         "div",
         { class: "thumbnails" },
         ...model.examples.map(({ thumbnail }, number) =>
           make(
             "button",
             { type: "button", class: "thumbnail", onclick: () => this.run({ model: this.model, example: number }) },
-            make("img", { src: thumbnail, alt: words.say("example", { number: number + 1 }), width: 56, height: 56 }),
+            make("img", { src: thumbnail, alt: words.say("example", { number: number + 1 }), width: 48, height: 48 }),
           ),
         ),
       ),
-      make("p", { class: "small hint" }, words.say("dropHint")),
+      make("p", { class: "small hint" }, words.say("dropHint"))),
     );
     const foot = /** @type {HTMLElement} */ (this.root.querySelector(".foot"));
-    fill(foot, words.after(words.say(model.medical ? "notMedical" : "noWarranty"), keptText(words, this.limits)));
+    const kept = words.say("keptShort", { time: words.time(this.limits.expires_s) });
+    fill(foot, words.after(words.say(model.medical ? "notMedical" : "noWarranty"), kept));
     this.buildActs();
   }
 
@@ -517,7 +518,7 @@ export class Page {
     const { info } = shown;
     const parts = [
       make("h2", { class: "result-name", title: info.name }, info.name),
-      make("p", { class: "strong" }, controls.sentence()),
+      make("p", { class: "strong" }, controls.headline()),
       this.factsLine(info),
     ];
     if (this.isGone) {
@@ -557,7 +558,7 @@ export class Page {
       { class: "small" },
       words.after(...facts.filter(Boolean)),
       " ",
-      make("span", { lang: "en" }, info.description),
+      make("span", { lang: "en" }, info.description.startsWith(`${info.name}: `) ? info.description.slice(info.name.length + 2) : info.description),
       ` · ${words.say("tookSeconds", { model: info.model, seconds: words.number(info.seconds, 1) })}`,
     );
   }
