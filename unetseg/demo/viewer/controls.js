@@ -107,7 +107,10 @@ export class Controls {
     );
     this.compare = new Choice(
       words.say("compare"),
-      /** @type {Drawn["compare"][]} */ (["off", "swipe", "side", "blink"]).map((value) => ({ value, text: words.say(value) })),
+      /** @type {Drawn["compare"][]} */ (["off", "swipe", "side", "blink"]).map((value) => ({
+        value,
+        text: words.say(value),
+      })),
       drawn.compare,
       (compare) => this.change({ compare }),
       { class: "compare", visibleLabel: true },
@@ -206,7 +209,8 @@ export class Controls {
     const { task } = this.model;
     if (packed.counts.labels || task.outputs.length === 1 || !decidedByThreshold(task)) return null;
     const [height, width] = packed.full;
-    if (this.counted?.key === this.countsKey()) return { pixels: this.counted.pixels, of: height * width, about: false };
+    if (this.counted?.key === this.countsKey())
+      return { pixels: this.counted.pixels, of: height * width, about: false };
     const pixels = new Array(task.labels.length).fill(0);
     const map = labels(packed, this.drawn.thresholds);
     for (const label of map) pixels[label] += 1;
@@ -231,7 +235,14 @@ export class Controls {
     this.readout.caption(this.caption());
     this.legend.element.hidden = !shown;
     if (!shown) return;
-    this.legend.update({ rows: this.rows(), task, drawn, unit: shown.info.unit, what: this.what(), active: this.active });
+    this.legend.update({
+      rows: this.rows(),
+      task,
+      drawn,
+      unit: shown.info.unit,
+      what: this.what(),
+      active: this.active,
+    });
     this.slices?.update(drawn.thresholds);
     this.asked.changed();
   }
@@ -311,7 +322,9 @@ export class Controls {
 
   /** Whether the labels on the screen hold no class. */
   nothing() {
-    return this.shown !== null && this.model.task.background !== null && this.classes().every((row) => row.pixels === 0);
+    return (
+      this.shown !== null && this.model.task.background !== null && this.classes().every((row) => row.pixels === 0)
+    );
   }
 
   /** The slider's step that is at least so low. @param {string} output @param {number} value */

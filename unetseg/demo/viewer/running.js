@@ -57,7 +57,12 @@ export class Running {
     this.words = words;
     fill(
       this.element,
-      make("div", { class: "strip-row" }, this.text, button(words.say("cancel"), () => this.cancel(), { class: "cancel" })),
+      make(
+        "div",
+        { class: "strip-row" },
+        this.text,
+        button(words.say("cancel"), () => this.cancel(), { class: "cancel" }),
+      ),
       this.meter,
     );
     this.draw();
@@ -127,7 +132,8 @@ export class Running {
     if (!words) return;
     const percent = now.done === null ? "" : `${words.number(now.done * 100)}%`;
     const said = words.say(now.say, { ...now.facts, percent });
-    const left = now.seconds === null || now.seconds < 1 ? "" : words.say("seconds", { seconds: words.time(now.seconds) });
+    const left =
+      now.seconds === null || now.seconds < 1 ? "" : words.say("seconds", { seconds: words.time(now.seconds) });
     this.text.textContent = left ? words.list([said, left]) : said;
     this.meter.setAttribute("aria-label", said);
     if (now.done === null) this.meter.removeAttribute("value");
