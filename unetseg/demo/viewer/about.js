@@ -7,7 +7,11 @@ import { make } from "./element.js";
 /** @typedef {import("./facts.js").Model} Model */
 /** @typedef {import("./words.js").Words} Words */
 
-const SPLITS = /** @type {Record<string, string>} */ ({ val: "splitVal", test: "splitTest", synthetic: "splitSynthetic" });
+const SPLITS = /** @type {Record<string, string>} */ ({
+  val: "splitVal",
+  test: "splitTest",
+  synthetic: "splitSynthetic",
+});
 const SCORES = /** @type {const} */ ([
   ["mean_group_dice", "groupDice"],
   ["miou", "miou"],
@@ -15,7 +19,7 @@ const SCORES = /** @type {const} */ ([
 ]);
 
 /** @param {Words} words @param {Limits} limits */
-export function keptText(words, limits) {
+function keptText(words, limits) {
   const size = words.bytes(limits.bytes);
   const upTo = limits.per_hour_bytes
     ? words.say("upToHour", { size, hour: words.bytes(limits.per_hour_bytes) })
@@ -58,7 +62,7 @@ function scores(words, { scores: found }) {
     const split = sentence ? words.say(sentence, { pictures: row.pictures ?? "?" }) : row.split;
     const cells = SCORES.map(([name]) => {
       const value = row[name];
-      return make("td", {}, typeof value === "number" ? words.probability(value) : "–");
+      return make("td", {}, typeof value === "number" ? words.score(value) : "–");
     });
     return make("tr", {}, make("th", { scope: "row" }, split), ...cells);
   });

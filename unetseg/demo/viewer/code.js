@@ -15,13 +15,12 @@ import { button, make, unique } from "./element.js";
  * @property {Info} info
  * @property {string} source
  * @property {string | null} commit
- * @property {number[]} thresholds
- * @property {number[]} own the validated ones
+ * @property {number[] | null} thresholds null where none decides the labels
  * @property {Reading} reading
  */
 
 /** @param {Told} told */
-export function pythonLines({ info, source, commit, thresholds, own, reading }) {
+export function pythonLines({ info, source, commit, thresholds, reading }) {
   const revision = commit ? `, revision=${string(commit)}` : "";
   const given = [string(info.name)];
   if (reading.accept) given.push("accept_proposals=True");
@@ -30,25 +29,27 @@ export function pythonLines({ info, source, commit, thresholds, own, reading }) 
   if (range.length === 2) given.push(`value_range=(${range.join(", ")})`);
   if (reading.bands) given.push(`bands=(${reading.bands.replaceAll(/\s/g, "").replaceAll(",", ", ")},)`);
   if (reading.hounsfield) given.push("hounsfield=True");
-  const limits = sameNumbers(thresholds, own) ? "" : `[${thresholds.join(", ")}]`;
-  const suffix = labelsName(info);
+  const limits = thresholds ? `[${thresholds.join(", ")}]` : "";
   return [
     "from unetseg import Predictor",
     "",
     `predictor = Predictor.from_pretrained(${string(source)}${revision})`,
     `segmentation = predictor(${given.join(", ")})`,
     `labels = segmentation.labels(${limits})  # (D, H, W) uint8`,
-    `segmentation.save(${string(suffix)}${limits && `, ${limits}`})`,
+    `segmentation.save(${string(labelsName(info))}${limits && `, ${limits}`})`,
   ].join("\n");
 }
 
 /** @param {Told} told */
-export function shellLines({ info, source, commit, thresholds, own, reading }) {
-  const parts = [`python -m unetseg predict ${quoted(commit ? `${source}@${commit}` : source)} ${quoted(info.name)} --out results`];
-  if (!sameNumbers(thresholds, own)) parts.push(`--threshold ${thresholds.join(" ")}`);
+export function shellLines({ info, source, commit, thresholds, reading }) {
+  const parts = [
+    `python -m unetseg predict ${quoted(commit ? `${source}@${commit}` : source)} ${quoted(info.name)} --out results`,
+  ];
+  if (thresholds) parts.push(`--threshold ${thresholds.join(" ")}`);
   if (reading.accept) parts.push("--accept-proposals");
   if (reading.series) parts.push(`--series ${quoted(reading.series)}`);
-  if (reading.value_range?.trim()) parts.push(`--value-range ${reading.value_range.trim().split(/\s+/).map(quoted).join(" ")}`);
+  if (reading.value_range?.trim())
+    parts.push(`--value-range ${reading.value_range.trim().split(/\s+/).map(quoted).join(" ")}`);
   if (reading.bands) parts.push(`--bands ${quoted(reading.bands.replaceAll(/\s/g, ""))}`);
   if (reading.hounsfield) parts.push("--hounsfield");
   return parts.join(" \\\n  ");
@@ -89,15 +90,9 @@ export function block(title, lines, words) {
 }
 
 /** @param {Info} info */
-function labelsName(info) {
-  const own = info.downloads.find(({ kind }) => kind === "own") ?? info.downloads.find(({ kind }) => kind === "labels_png");
-  const suffix = own?.suffix ?? ".png";
-  return `${info.stem ?? info.name.replace(/\.[^.]+$/, "")}_labels${suffix}`;
-}
-
-/** @param {number[]} some @param {number[]} others */
-function sameNumbers(some, others) {
-  return some.length === others.length && some.every((one, i) => one === others[i]);
+function labelsName({ downloads }) {
+  const own = downloads.find(({ kind }) => kind === "own") ?? downloads.find(({ kind }) => kind === "labels_png");
+  return own?.name ?? "labels.png";
 }
 
 /** A Python string. @param {string} text */

@@ -6,7 +6,7 @@ import { barGradient, labels } from "./draw.js";
 import { fill, make } from "./element.js";
 import { amount, Legend, shareText } from "./legend.js";
 import { Readout } from "./readout.js";
-import { decidedByThreshold, firstLabel, isEmpty, rows, STEPS } from "./shares.js";
+import { decidedByThreshold, rows, STEPS } from "./shares.js";
 import { Slices } from "./slices.js";
 import { Threshold } from "./threshold.js";
 
@@ -107,7 +107,10 @@ export class Controls {
     );
     this.compare = new Choice(
       words.say("compare"),
-      /** @type {Drawn["compare"][]} */ (["off", "swipe", "side", "blink"]).map((value) => ({ value, text: words.say(value) })),
+      /** @type {Drawn["compare"][]} */ (["off", "swipe", "side", "blink"]).map((value) => ({
+        value,
+        text: words.say(value),
+      })),
       drawn.compare,
       (compare) => this.change({ compare }),
       { class: "compare", visibleLabel: true },
@@ -206,7 +209,8 @@ export class Controls {
     const { task } = this.model;
     if (packed.counts.labels || task.outputs.length === 1 || !decidedByThreshold(task)) return null;
     const [height, width] = packed.full;
-    if (this.counted?.key === this.countsKey()) return { pixels: this.counted.pixels, of: height * width, about: false };
+    if (this.counted?.key === this.countsKey())
+      return { pixels: this.counted.pixels, of: height * width, about: false };
     const pixels = new Array(task.labels.length).fill(0);
     const map = labels(packed, this.drawn.thresholds);
     for (const label of map) pixels[label] += 1;
@@ -231,8 +235,14 @@ export class Controls {
     this.readout.caption(this.caption());
     this.legend.element.hidden = !shown;
     if (!shown) return;
-    const what = words.say(shown.info.shape[0] > 1 ? "ofSlice" : "ofPicture");
-    this.legend.update({ rows: this.rows(), task, drawn, unit: shown.info.unit, what, active: this.active });
+    this.legend.update({
+      rows: this.rows(),
+      task,
+      drawn,
+      unit: shown.info.unit,
+      what: this.what(),
+      active: this.active,
+    });
     this.slices?.update(drawn.thresholds);
     this.asked.changed();
   }
@@ -273,39 +283,53 @@ export class Controls {
     return words.say(says[view], { name });
   }
 
-  /** What is found in the picture or slice on the screen, in words. */
+  /** The classes that are found in the picture or slice on the screen, the largest first. */
+  classes() {
+    if (!this.shown) return [];
+    const { packed } = this.shown;
+    const { task } = this.model;
+    return rows(packed, "overlay", this.drawn.thresholds, this.found(packed))
+      .filter((row) => task.background === null || row.label > 0)
+      .sort((a, b) => b.pixels - a.pixels);
+  }
+
+  /** What is found, in words: all of it. */
   sentence() {
-    const { words, shown, model } = this;
+    const { words, shown } = this;
+    const found = this.classes();
+    const what = this.what();
     if (!shown) return "";
-    const found = rows(shown.packed, "overlay", this.drawn.thresholds, this.found(shown.packed));
-    const what = words.say(shown.info.shape[0] > 1 ? "ofSlice" : "ofPicture");
-    if (isEmpty(found, model.task)) return words.say("announced", { shares: words.say("none", { what }) });
-    const said = found
-      .filter((row) => model.task.background === null || row.label > 0)
-      .sort((a, b) => b.pixels - a.pixels)
-      .map((row) => {
-        const area = amount(row.pixels, shown.info.unit, words);
-        const share = words.say("shareOf", { name: words.name(row.name), share: shareText(row, words) });
-        return area ? `${share} (${area})` : share;
-      });
-    return words.say("announced", { shares: words.list(said) });
+    if (found.every((row) => row.pixels === 0)) return words.say("none", { what });
+    const shares = found.map((row) => {
+      const area = amount(row.pixels, shown.info.unit, words);
+      const share = words.say("shareOf", { name: words.name(row.name), share: shareText(row, words) });
+      return area ? `${share} (${area})` : share;
+    });
+    return words.say("announced", { shares: words.list(shares), what });
+  }
+
+  /** The same for eyes, which see the legend beside it. */
+  headline() {
+    const { words } = this;
+    const [most, ...others] = this.classes();
+    if (!most?.pixels || others.length < 2) return this.sentence();
+    return words.say("mostly", { name: words.name(most.name), share: shareText(most, words), what: this.what() });
+  }
+
+  what() {
+    return this.words.say(this.shown && this.shown.info.shape[0] > 1 ? "ofSlice" : "ofPicture");
   }
 
   /** Whether the labels on the screen hold no class. */
   nothing() {
-    if (!this.shown || this.model.task.background === null) return false;
-    const { packed } = this.shown;
-    return isEmpty(rows(packed, "overlay", this.drawn.thresholds, this.found(packed)), this.model.task);
+    return (
+      this.shown !== null && this.model.task.background !== null && this.classes().every((row) => row.pixels === 0)
+    );
   }
 
   /** The slider's step that is at least so low. @param {string} output @param {number} value */
   showFrom(output, value) {
     const k = this.model.task.outputs.indexOf(output);
     if (k >= 0) this.moveTo(k, Math.max(1, Math.floor(value * STEPS)) / STEPS);
-  }
-
-  /** The id of the label of an output. @param {number} k */
-  labelOf(k) {
-    return k + firstLabel(this.model.task);
   }
 }

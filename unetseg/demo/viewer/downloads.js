@@ -21,7 +21,15 @@ export function openDownloads(within, words, info, get, sentence) {
         keep(blob, name);
         fill(said, words.say("madeIt", { name }));
       } catch (error) {
-        fill(said, make("span", { class: "problem-text" }, `${words.say("couldNot")} `, make("span", { lang: "en" }, sentence(error))));
+        fill(
+          said,
+          make(
+            "span",
+            { class: "problem-text" },
+            `${words.say("couldNot")} `,
+            make("span", { lang: "en" }, sentence(error)),
+          ),
+        );
       } finally {
         act.removeAttribute("aria-busy");
       }

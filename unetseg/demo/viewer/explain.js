@@ -29,7 +29,9 @@ export function changeText(change, words) {
     parts.push(words.say("contrast", { low, high }));
   }
   if (change.zoom !== 1) {
-    parts.push(words.say(change.zoom > 1 ? "enlarged" : "reduced", { zoom: change.zoom.toPrecision(2).replace(/\.0$/, "") }));
+    parts.push(
+      words.say(change.zoom > 1 ? "enlarged" : "reduced", { zoom: change.zoom.toPrecision(2).replace(/\.0$/, "") }),
+    );
   }
   return parts.join(words.say("and"));
 }
@@ -40,7 +42,13 @@ export function gateNotes({ gate }, words, acts) {
   const found = [];
   if (gate.accepted) {
     const text = words.say("wasChanged", { change: changeText(gate.accepted, words) });
-    found.push(note("info", text, button(words.say("undo"), () => acts.accept(false))));
+    found.push(
+      note(
+        "info",
+        text,
+        button(words.say("undo"), () => acts.accept(false)),
+      ),
+    );
   }
   const { proposal } = gate;
   if (!gate.foreign && !proposal) return found;
@@ -52,7 +60,9 @@ export function gateNotes({ gate }, words, acts) {
   const text = gate.foreign
     ? words.after(words.say("foreign"), numbers, proposal && words.say("wouldBeNearer", { change }))
     : words.say("proposed", { change });
-  const act = proposal ? button(capital(words.say("accept", { change })), () => acts.accept(true), { class: "primary" }) : null;
+  const act = proposal
+    ? button(capital(words.say("accept", { change })), () => acts.accept(true), { class: "primary" })
+    : null;
   found.push(note("warning", text, act));
   return found;
 }
@@ -68,14 +78,17 @@ export function blackNote(info, words, { task, most, isOwn }, acts) {
   const isSlice = info.shape[0] > 1;
   const body = [make("p", {}, words.say(isSlice && most !== null ? "nothingHere" : "nothingFound"))];
   const acting = [];
-  if (most !== null) acting.push(button(words.say("goToMost", { number: most + 1 }), () => acts.go(most), { class: "primary" }));
+  if (most !== null)
+    acting.push(button(words.say("goToMost", { number: most + 1 }), () => acts.go(most), { class: "primary" }));
   const why = info.nothing;
   for (const { output, highest, shows } of why && most === null ? why.highest : []) {
     const name = words.name(output);
     // the step of the slider below it, which shows no less
     const step = shows === null ? null : Math.max(1, Math.floor(shows * 100)) / 100;
     const said = words.say("highest", { name, value: words.probability(highest) });
-    body.push(make("p", {}, words.after(said, step !== null && words.say("wouldShow", { value: words.probability(step) }))));
+    body.push(
+      make("p", {}, words.after(said, step !== null && words.say("wouldShow", { value: words.probability(step) }))),
+    );
     if (step !== null && !task.exclusive) {
       const text = words.say("setThreshold", { name, value: words.probability(step) });
       acting.push(button(text, () => acts.show(output, step), { class: acting.length ? "" : "primary" }));
@@ -83,7 +96,9 @@ export function blackNote(info, words, { task, most, isOwn }, acts) {
   }
   if (!isOwn) acting.unshift(button(words.say("resetThresholds"), acts.reset));
   if (why?.here && why.there) {
-    const [here, there] = [why.here, why.there].map((values) => words.list(values.map((value) => words.number(value, 2))));
+    const [here, there] = [why.here, why.there].map((values) =>
+      words.list(values.map((value) => words.number(value, 2))),
+    );
     body.push(make("p", {}, words.say("tones", { here, there })));
     acting.push(button(words.say("sayReading"), acts.reading));
   }
@@ -98,7 +113,7 @@ export function blackNote(info, words, { task, most, isOwn }, acts) {
 
 /** What readers of the file say: in English as they say it. @param {Info} info */
 export function readerNotes(info) {
-  return info.notices.map((notice) => note("info", make("span", { lang: "en" }, `${capital(notice)}.`)));
+  return info.notices.map((notice) => note("info", make("span", { lang: "en" }, asSentence(notice))));
 }
 
 /**
@@ -108,7 +123,18 @@ export function readerNotes(info) {
  */
 export function note(kind, text, ...acts) {
   const held = acts.filter((act) => act !== null);
-  return make("div", { class: `note ${kind}` }, make("p", {}, text), held.length ? make("div", { class: "acts" }, ...held) : null);
+  return make(
+    "div",
+    { class: `note ${kind}` },
+    make("p", {}, text),
+    held.length ? make("div", { class: "acts" }, ...held) : null,
+  );
+}
+
+/** What Python says: a capital, unless a file's name comes first, and a full stop. @param {string} text */
+export function asSentence(text) {
+  const begun = /^[a-z]+[ ,]/.test(text) ? capital(text) : text;
+  return /[.?!]$/.test(begun) ? begun : `${begun}.`;
 }
 
 /** @param {string} text */

@@ -92,7 +92,6 @@
  * @property {string} key
  * @property {string} model
  * @property {string} name
- * @property {string} [stem] of files that are made of it
  * @property {boolean} synthetic
  * @property {string} description
  * @property {[number, number, number]} shape
@@ -112,7 +111,7 @@
  * @property {number[][] | null} affine
  * @property {Unit | null} unit
  * @property {{kind: "claims" | "labels", shape: number[], data: string} | null} profile zlib of uint16 in base64
- * @property {{kind: string, name: string, family: string, suffix?: string}[]} downloads
+ * @property {{kind: string, name: string, family: string}[]} downloads
  * @property {number} expires_s
  * @property {number[]} thresholds
  */

@@ -114,14 +114,21 @@ export class Legend {
       shares.push(share);
       const output = row.output;
       const chip =
-        limits && output !== null ? button("", () => act.threshold(output), { class: "chip", "aria-pressed": "false" }) : null;
+        limits && output !== null
+          ? button("", () => act.threshold(output), { class: "chip", "aria-pressed": "false" })
+          : null;
       chips.push(chip);
       const head = make(input ? "label" : "span", { class: "row-head" }, input, swatch, title);
       return line(head, chip, share);
     });
     if (kind === "radio") {
       const text = words.say(view === "probability" ? "likeliest" : "allClaims");
-      const all = make("input", { type: "radio", name, onchange: () => act.channel(null), checked: drawn.channel === null });
+      const all = make("input", {
+        type: "radio",
+        name,
+        onchange: () => act.channel(null),
+        checked: drawn.channel === null,
+      });
       lines.unshift(line(make("label", { class: "row-head" }, all, make("span", { class: "name" }, text))));
     }
     const list = radios

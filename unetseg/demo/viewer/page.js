@@ -1,34 +1,34 @@
 // The page: it builds its interface into an element, and puts viewer, controls and server together.
 
-import { keptText, openAbout } from "./about.js";
-import { Ahead } from "./ahead.js";
-import { Choice } from "./choice.js";
+import { openAbout } from "./about.js";
 import { openCode } from "./code.js";
 import { atFirst, Controls } from "./controls.js";
 import { openDownloads } from "./downloads.js";
 import { button, fill, make } from "./element.js";
-import { blackNote, gateNotes, note, readerNotes } from "./explain.js";
-import { inflated } from "./inflate.js";
+import { note } from "./explain.js";
+import { Frame } from "./frame.js";
 import { Intake } from "./intake.js";
+import { errorText, failedNote, resultNotes, seriesNote } from "./notes.js";
 import { Reading } from "./reading.js";
+import { Result } from "./result.js";
 import { Running } from "./running.js";
 import { Refused, Service } from "./service.js";
-import { Profile } from "./slices.js";
-import { unpack } from "./unpack.js";
+import { decidedByThreshold } from "./shares.js";
 import { Viewer } from "./viewer.js";
-import { OWN_NAMES, prefer, preferred, Words } from "./words.js";
+import { prefer, preferred, Words } from "./words.js";
 
 /** @typedef {import("./facts.js").Drawn} Drawn */
 /** @typedef {import("./facts.js").Info} Info */
 /** @typedef {import("./facts.js").Limits} Limits */
 /** @typedef {import("./facts.js").Model} Model */
+/** @typedef {import("./facts.js").Pointed} Pointed */
 /** @typedef {import("./facts.js").Task} Task */
+/** @typedef {import("./result.js").Region} Region */
 /** @typedef {import("./service.js").Wanted} Wanted */
-/** @typedef {import("./unpack.js").Packed} Packed */
-/** @typedef {{info: Info, ahead: Ahead, profile: Profile | null, wanted: Wanted, index: number, packed: Packed}} Shown */
-
-/** More models than this are chosen from a list. */
-const SIDE_BY_SIDE = 3;
+/**
+ * What stands in the place of a result, a question or a fault. key: of the upload, where the server keeps it.
+ * @typedef {{wanted: Wanted, key?: string, build: () => HTMLElement}} Asked
+ */
 
 /**
  * Build the page into an element.
@@ -44,38 +44,38 @@ export function open(element, service = new Service()) {
 export class Page {
   /** @param {HTMLElement} element @param {Service} service */
   constructor(element, service) {
-    this.element = element;
     this.service = service;
     this.words = new Words(preferred());
-    this.root = make("div", { class: "unetseg" });
-    this.stage = make("div", { class: "stage" });
-    this.viewer = new Viewer(this.stage, {
-      onPoint: (pointed) => this.controls?.point(pointed),
-      onChange: (state) => this.tiles(state.tilesWanted ?? []),
+    this.frame = new Frame();
+    this.viewer = new Viewer(this.frame.stage, {
+      onPoint: (/** @type {Pointed | null} */ pointed) => this.controls?.point(pointed),
+      onChange: (/** @type {{tilesWanted?: Region[]}} */ { tilesWanted = [] }) => this.tiles(tilesWanted),
     });
-    this.live = make("p", { class: "unseen", "aria-live": "polite" });
     this.intake = new Intake((files) => this.take(files));
     this.reading = new Reading((reading) => this.readSo(reading));
     /** @type {Model[]} */
     this.models = [];
     /** @type {Limits} */
     this.limits = { bytes: Number.POSITIVE_INFINITY, expires_s: 0, per_hour_bytes: null };
+    this.model = "";
     /** @type {Controls | null} */
     this.controls = null;
-    /** @type {Shown | null} */
-    this.shown = null;
+    /** @type {Drawn | undefined} how the last result was drawn */
+    this.drawn = undefined;
+    /** @type {Result | null} the last one; it is seen unless there is a run or a question */
+    this.result = null;
     /** @type {Running | null} */
     this.running = null;
-    /** @type {{wanted: Wanted, key?: string, build: () => HTMLElement} | null} what stands in the place of a result */
+    /** @type {Asked | null} */
     this.asked = null;
-    this.isGone = false;
-    this.model = "";
-    this.waited = new Set();
-    element.replaceChildren(this.root);
+    /** @type {File[] | undefined} the last ones that were sent */
+    this.files = undefined;
+    element.replaceChildren(this.frame.root);
     this.build();
   }
 
   async start() {
+    const isIdle = () => !this.running && !this.result && !this.asked;
     try {
       const { models, limits } = await this.service.models();
       this.models = models;
@@ -84,149 +84,91 @@ export class Page {
       this.build();
       this.say(this.words.say("starting"));
       const info = await this.service.first();
-      if (this.running || this.shown || this.asked) return; // the visitor was quicker
-      await this.done(info, { model: info.model, example: 0 });
+      const result = await Result.open(this.service, this.viewer, info, { model: info.model, example: 0 });
+      if (isIdle()) this.show(result); // else the visitor was quicker
     } catch (error) {
-      if (!this.running && !this.shown && !this.asked) this.broken(error, null);
+      if (isIdle()) this.broken(error, null);
     }
   }
 
+  // -- what is on the screen
+
   /** The whole interface in the language of now; what is shown and what runs goes on. */
   build() {
-    const { words } = this;
-    this.root.lang = words.locale;
-    this.notes = make("section", { class: "notes", "aria-label": words.say("notes") });
-    this.bar = make("div", { class: "bar-place" });
-    this.line = make("div", { class: "line-place" });
-    this.below = make("div", { class: "below-place" });
-    this.set = make("div", { class: "controls-place" });
-    this.modelPlace = make("div", { class: "model-place" });
-    this.examples = make("section", { class: "examples", "aria-label": words.say("examples") });
-    this.acts = make("div", { class: "acts main-acts" });
-    fill(
-      this.root,
-      make("header", { class: "head" }, make("h1", {}, "unetseg"), this.modelPlace, this.intake.opener(words), this.languages()),
-      make("section", { class: "work", "aria-label": words.say("result") }, this.bar, this.stage, this.line, this.below),
-      make(
-        "section",
-        { class: "panel", "aria-label": words.say("controls") },
-        this.notes,
-        this.set,
-        this.acts,
-        this.examples,
-        this.reading.build(words),
-        make("p", { class: "foot small" }),
-      ),
-      this.intake.input,
-      this.intake.veil,
-      this.live,
-    );
+    const { words, frame, intake } = this;
+    const parts = {
+      opener: intake.opener(words),
+      reading: this.reading.build(words),
+      unseen: [intake.input, intake.veil],
+    };
+    frame.build(words, parts, (language) => {
+      prefer(language);
+      this.words = new Words(language);
+      this.build();
+      /** @type {HTMLElement | null} */ (frame.root.querySelector(".language input:checked"))?.focus();
+    });
     this.buildModel();
-    if (this.running) this.stage.append(this.running.shown(words));
-    if (this.shown && !this.running && !this.asked) this.buildResult(this.controls?.drawn);
+    if (this.running) frame.stage.append(this.running.shown(words));
+    if (this.drawn && this.isShown()) this.buildResult(this.drawn);
     this.drawNotes();
-  }
-
-  languages() {
-    const languages = /** @type {(keyof typeof OWN_NAMES)[]} */ (Object.keys(OWN_NAMES));
-    const choice = new Choice(
-      this.words.say("language"),
-      languages.map((value) => ({ value, text: OWN_NAMES[value] })),
-      this.words.language,
-      (language) => {
-        prefer(language);
-        this.words = new Words(language);
-        this.build();
-        /** @type {HTMLElement | null} */ (this.root.querySelector(".language input:checked"))?.focus();
-      },
-      { class: "language" },
-    );
-    choice.inputs.forEach((input, i) => input.parentElement?.setAttribute("lang", languages[i]));
-    return choice.element;
   }
 
   /** What belongs to the model at hand: its choice, its examples, its words. */
   buildModel() {
-    const { words, models } = this;
     const model = this.facts(this.model);
     if (!model) return;
-    const choose = (/** @type {string} */ name) => this.chooseModel(name);
-    if (models.length > SIDE_BY_SIDE) {
-      const select = make(
-        "select",
-        { "aria-label": words.say("model"), onchange: () => choose(select.value) },
-        ...models.map(({ name, title }) => make("option", { value: name, selected: name === this.model }, title)),
-      );
-      fill(this.modelPlace, select);
-    } else if (models.length > 1) {
-      const options = models.map(({ name, title }) => ({ value: name, text: title }));
-      fill(this.modelPlace, new Choice(words.say("model"), options, this.model, choose, { class: "models" }).element);
-    } else {
-      fill(this.modelPlace, make("span", { class: "single-model" }, model.title));
-    }
-    fill(
-      this.examples,
-      make("h2", {}, words.say("examples"), make("span", { class: "small" }, ` ${words.say("generated")}`)),
-      make(
-        "div",
-        { class: "thumbnails" },
-        ...model.examples.map(({ thumbnail }, number) =>
-          make(
-            "button",
-            { type: "button", class: "thumbnail", onclick: () => this.run({ model: this.model, example: number }) },
-            make("img", { src: thumbnail, alt: words.say("example", { number: number + 1 }), width: 56, height: 56 }),
-          ),
-        ),
-      ),
-      make("p", { class: "small hint" }, words.say("dropHint")),
-    );
-    const foot = /** @type {HTMLElement} */ (this.root.querySelector(".foot"));
-    fill(foot, words.after(words.say(model.medical ? "notMedical" : "noWarranty"), keptText(words, this.limits)));
+    this.frame.buildModel(this.words, this.models, model, this.limits, {
+      choose: (name) => this.chooseModel(name),
+      example: (number) => this.run({ model: this.model, example: number }),
+    });
     this.buildActs();
   }
 
   buildActs() {
-    const { words } = this;
+    const { words, frame } = this;
     const model = this.facts(this.model);
-    const has = this.shown && !this.running && !this.asked;
+    const dialog = { "aria-haspopup": "dialog" };
+    const about = () => model && openAbout(frame.root, words, model, this.limits);
     fill(
-      this.acts,
-      has ? button(words.say("download"), () => this.openDownloads(), { "aria-haspopup": "dialog" }) : null,
-      has ? button(words.say("code"), () => this.openCode(), { "aria-haspopup": "dialog" }) : null,
-      model
-        ? button(words.say("aboutShort"), () => openAbout(this.root, words, model, this.limits), {
-            "aria-haspopup": "dialog",
-            "aria-label": words.say("about"),
-          })
-        : null,
+      frame.acts,
+      this.isShown() && button(words.say("download"), () => this.openDownloads(), dialog),
+      this.isShown() && button(words.say("code"), () => this.openCode(), dialog),
+      model && button(words.say("aboutShort"), about, { ...dialog, title: words.say("about") }),
     );
   }
 
-  /** The controls of the result that is shown. @param {Drawn} [drawn] as it was */
+  /** The controls of the result. @param {Drawn} drawn */
   buildResult(drawn) {
-    const { shown, words } = this;
-    const model = shown && this.facts(shown.info.model);
-    if (!shown || !model) return;
+    const { result, words, frame } = this;
+    const model = result && this.facts(result.info.model);
+    if (!result || !model) return;
+    const isShown = () => this.result === result && this.isShown();
+    result.lost = (error) => this.lost(error);
     this.controls = new Controls(
       words,
       this.viewer,
-      { task: shown.packed.task, thresholds: model.thresholds, curve: model.curve },
+      { task: result.packed.task, thresholds: model.thresholds, curve: model.curve },
       {
         slice: (index) => this.go(index),
-        counts: (thresholds) => this.service.counts(shown.info.key, shown.index, thresholds),
-        values: (x, y) => this.kept(this.service.values(shown.info.key, shown.index, x, y)),
-        entropy: () => this.entropy(),
+        counts: (thresholds) => result.counts(thresholds),
+        values: (x, y) => result.values(x, y),
+        entropy: () => void result.entropy(isShown).catch(() => undefined), // it was told
         changed: () => this.changed(),
         settled: () => this.settled(),
       },
       drawn,
     );
-    fill(this.bar, this.controls.bar);
-    fill(this.line, this.controls.line);
-    fill(this.below, this.controls.below);
-    fill(this.set, this.controls.panel);
-    this.controls.show(shown.info, shown.packed, shown.index, shown.profile);
+    fill(frame.bar, this.controls.bar);
+    fill(frame.line, this.controls.line);
+    fill(frame.below, this.controls.below);
+    fill(frame.controls, this.controls.panel);
+    this.controls.show(result.info, result.packed, result.index, result.profile);
     this.buildActs();
+  }
+
+  /** Whether the last result is seen. */
+  isShown() {
+    return this.result !== null && !this.running && !this.asked;
   }
 
   /** @param {string} name */
@@ -234,79 +176,32 @@ export class Page {
     return this.models.find((model) => model.name === name) ?? null;
   }
 
-  /** @param {File[]} files */
-  take(files) {
-    const size = files.reduce((sum, file) => sum + file.size, 0);
-    this.reading.clear();
-    if (size > this.limits.bytes) {
-      const { words } = this;
-      const facts = { name: files[0].name, size: words.bytes(size), limit: words.bytes(this.limits.bytes) };
-      this.stand({ wanted: { model: this.model, files }, build: () => note("problem", this.words.say("tooLarge", facts)) });
-      return;
-    }
-    this.run({ model: this.model, files });
-  }
-
-  /** @param {string} name */
-  chooseModel(name) {
-    if (name === this.model) return;
-    const [before, now] = [this.facts(this.model), this.facts(name)];
-    this.model = name;
-    this.buildModel();
-    const last = this.running?.wanted ?? this.asked?.wanted ?? this.shown?.wanted ?? { example: 0 };
-    const sameKind = before?.kind === now?.kind;
-    if (last.example !== undefined && !sameKind) this.run({ model: name, example: 0 });
-    else this.run({ ...this.anew(last), model: name, accept: false });
-  }
-
-  /** What was wanted, with the upload that the server keeps instead of the files, if it does. @param {Wanted} wanted @returns {Wanted} */
-  anew(wanted) {
-    const key = this.running || this.isGone ? undefined : this.asked ? this.asked.key : this.shown?.info.key;
-    const { files, again, ...rest } = wanted;
-    if (key && wanted.example === undefined) return { ...rest, again: key };
-    return wanted;
-  }
-
-  /** @param {import("./code.js").Reading} reading */
-  readSo(reading) {
-    const last = this.asked?.wanted ?? this.shown?.wanted;
-    if (last) this.run({ ...this.anew(last), ...reading });
-  }
-
-  /** @param {Wanted} wanted */
-  run(wanted) {
-    this.running?.forget();
+  /** Show a result. @param {Result} result */
+  show(result) {
+    const before = this.result?.info.model;
+    const { name, ...facts } = { name: result.info.model, ...this.facts(result.info.model) };
+    this.running = null;
     this.asked = null;
-    this.isGone = false;
-    const before = this.shown;
-    this.controls?.slices?.stop();
-    this.stage.classList.add("is-stale");
-    let seen = false;
-    const own = new Running(this.service, wanted, {
-      picture: (picture) => {
-        if (!seen) this.withoutResult();
-        seen = true;
-        this.stage.classList.remove("is-stale");
-        this.viewer.preview(picture);
-      },
-      rows: (rows, top, of) => this.viewer.partial(rows, top, of),
-      done: (info) => void this.done(info, remembered(wanted, this.files)).catch((error) => this.broken(error, wanted)),
-      series: (series, key) => this.stand({ wanted, key, build: () => this.seriesNote(series, wanted, key) }),
-      failed: (sentence, key) => this.failed(sentence, wanted, key),
-      broken: (error) => this.broken(error, wanted),
-      cancelled: () => {
-        this.running = null;
-        this.stage.classList.remove("is-stale");
-        if (before) this.restore(before);
-        else this.viewer.show(null);
-        const { words } = this;
-        this.say(words.say("cancelled", { what: words.say(before ? "lastStays" : "nothingShown") }));
-      },
-      said: (text) => this.say(text),
-    });
-    if (wanted.files) this.files = wanted.files;
-    this.running = own;
-    this.stage.append(own.shown(this.words));
+    this.result = result;
+    this.frame.stage.classList.remove("is-stale");
+    if (this.model !== name) {
+      this.model = name;
+      this.buildModel();
+    }
+    const first = atFirst(result.packed.task, facts.thresholds ?? result.info.thresholds);
+    this.buildResult(this.drawn ? carried(this.drawn, first, before === name) : first);
+    this.drawNotes();
+  }
+
+  /** Something stands where a result would. @param {Asked} asked */
+  stand(asked) {
+    const { classList } = this.frame.stage;
+    this.running?.forget();
+    this.running = null;
+    this.asked = asked;
+    this.withoutResult();
+    if (classList.contains("is-stale") || !asked.wanted.files) this.viewer.show(null);
+    classList.remove("is-stale");
     this.buildActs();
     this.drawNotes();
   }
@@ -314,307 +209,253 @@ export class Page {
   /** While there is no result, nothing says anything of the last one. */
   withoutResult() {
     this.controls = null;
-    fill(this.bar);
-    fill(this.line);
-    fill(this.below);
-    fill(this.set);
-  }
-
-  /** @param {Info} info @param {Wanted} wanted */
-  async done(info, wanted) {
-    const ahead = new Ahead((index) => this.service.slice(info.key, index), info.shape[0]);
-    const data = info.profile;
-    const [packed, values] = await Promise.all([ahead.get(info.first), data ? inflated(data.data) : null]);
-    const profile = data && values ? new Profile(data.kind, data.shape, new Uint16Array(values.buffer)) : null;
-    this.running = null;
-    this.restore({ info, ahead, profile, wanted, index: info.first, packed });
-  }
-
-  /** @param {Shown} shown */
-  restore(shown) {
-    const before = this.shown ? this.facts(this.shown.info.model) : null;
-    const drawn = this.lastDrawn;
-    this.shown = shown;
-    this.asked = null;
-    this.stage.classList.remove("is-stale");
-    if (this.model !== shown.info.model) {
-      this.model = shown.info.model;
-      this.buildModel();
-    }
-    const model = this.facts(shown.info.model);
-    const task = shown.packed.task;
-    const thresholds = model?.thresholds ?? shown.info.thresholds;
-    this.buildResult(drawn ? carried(drawn, task, thresholds, before?.name === model?.name) : atFirst(task, thresholds));
-    this.drawNotes();
-  }
-
-  /** Something stands where a result would: a question or a fault. @param {NonNullable<Page["asked"]>} asked */
-  stand(asked) {
-    this.running?.forget();
-    this.running = null;
-    this.asked = asked;
-    this.withoutResult();
-    if (this.stage.classList.contains("is-stale")) this.viewer.show(null);
-    this.stage.classList.remove("is-stale");
-    this.buildActs();
-    this.drawNotes();
-  }
-
-  /** @param {string} sentence @param {Wanted} wanted @param {string | undefined} key */
-  failed(sentence, wanted, key) {
-    const said = sentence.replace(/^./, (first) => first.toUpperCase()).replace(/\.?$/, ".");
-    this.stand({
-      wanted,
-      key,
-      build: () => {
-        const { words } = this;
-        const text = make("span", {}, `${words.say("failed")}: `, make("span", { lang: "en" }, said));
-        const read = key ? button(words.say("sayReading"), () => this.reading.show()) : null;
-        return note("problem", text, read, this.backButton());
-      },
-    });
-  }
-
-  /** No answer, or none of the API. @param {unknown} error @param {Wanted | null} wanted */
-  broken(error, wanted) {
-    const gone = error instanceof Refused && error.gone;
-    if (error instanceof Refused && error.reached && !gone) {
-      this.failed(error.message, wanted ?? { model: this.model }, undefined);
-      return;
-    }
-    const says = gone ? "goneNew" : error instanceof Refused ? "unreachable" : "brokenOff";
-    this.stand({
-      wanted: wanted ?? { model: this.model },
-      build: () => {
-        const { words } = this;
-        const again = wanted ? () => this.run(wanted.again && this.files ? filesAgain(wanted, this.files) : wanted) : () => void this.start();
-        const can = !gone || !wanted?.again || this.files;
-        return note("problem", words.say(says), can ? button(words.say("tryAgain"), again, { class: "primary" }) : null, this.backButton());
-      },
-    });
-  }
-
-  /** Back to the result before. */
-  backButton() {
-    const before = this.shown;
-    return before ? button(`${this.words.say("lastResult")}`, () => this.restore(before)) : null;
-  }
-
-  /** @param {{uid: string, what: string}[]} series @param {Wanted} wanted @param {string} key */
-  seriesNote(series, wanted, key) {
-    const { files, again, ...rest } = wanted;
-    const rows = series.map(({ uid, what }) =>
-      button(what, () => this.run({ ...rest, again: key, series: uid }), { class: "wide", lang: "en" }),
-    );
-    return note("info", this.words.say("severalSeries", { count: series.length }), ...rows);
-  }
-
-  /** Another slice of the result, true once it is shown. @param {number} index */
-  async go(index) {
-    const { shown, controls } = this;
-    if (!shown || !controls) return false;
-    shown.index = index;
-    controls.slices?.at(index);
-    try {
-      const packed = await shown.ahead.get(index);
-      if (this.shown !== shown || shown.index !== index || this.controls !== controls) return true;
-      shown.packed = packed;
-      controls.show(shown.info, packed, index, shown.profile);
-      return true;
-    } catch (error) {
-      this.lost(error);
-      return false;
-    }
-  }
-
-  /** @param {{top: number, left: number, bottom: number, right: number}[]} wanted */
-  tiles(wanted) {
-    const { shown } = this;
-    if (!shown || this.isGone) return;
-    for (const where of wanted) {
-      const name = JSON.stringify([shown.info.key, shown.index, where]);
-      if (this.waited.has(name)) continue;
-      this.waited.add(name);
-      this.kept(this.service.tile(shown.info.key, shown.index, where))
-        .then(unpack)
-        .then((tile) => this.shown === shown && this.viewer.addTile(tile))
-        .catch(() => undefined) // what is shown stays as coarse as it is
-        .finally(() => this.waited.delete(name));
-    }
-  }
-
-  async entropy() {
-    const { shown } = this;
-    if (!shown) return;
-    const { index } = shown;
-    try {
-      const plane = await unpack(await this.service.entropy(shown.info.key, index));
-      if (this.shown === shown && shown.index === index) this.viewer.addEntropy(plane);
-    } catch (error) {
-      this.lost(error);
-    }
-  }
-
-  /** A promise, whose failure is told if the result is gone. @template T @param {Promise<T>} promise @returns {Promise<T>} */
-  kept(promise) {
-    return promise.catch((error) => {
-      if (error instanceof Refused && error.gone) this.lost(error);
-      throw error;
-    });
-  }
-
-  /** What is on the screen stays, but the server says no more of it. @param {unknown} error */
-  lost(error) {
-    if (error instanceof Refused && error.gone) {
-      this.isGone = true;
-      this.drawNotes();
-    } else {
-      this.say(this.sentence(error));
-    }
-  }
-
-  /** An error as a sentence. @param {unknown} error */
-  sentence(error) {
-    if (error instanceof Refused && error.reached) return error.message;
-    return this.words.say(error instanceof Refused ? "unreachable" : "brokenOff");
+    this.frame.withoutResult();
   }
 
   changed() {
-    this.lastDrawn = this.controls?.drawn;
+    this.drawn = this.controls?.drawn;
     this.drawNotes();
   }
 
   settled() {
-    const text = this.controls?.sentence();
-    if (!text || !this.shown) return;
-    this.say(text);
-    const picture = this.shown.info.name;
-    const view = this.words.say(this.controls?.drawn.view ?? "overlay");
-    const said = this.words.say("altView", { view, picture, shares: text });
-    for (const canvas of this.stage.querySelectorAll("canvas")) canvas.setAttribute("aria-label", said);
+    if (!this.controls || !this.result) return;
+    const shares = this.controls.sentence();
+    this.say(shares);
+    const { view } = this.controls.drawn;
+    const said = this.words.say("altView", { view: this.words.say(view), picture: this.result.info.name, shares });
+    for (const canvas of this.frame.stage.querySelectorAll("canvas")) canvas.setAttribute("aria-label", said);
   }
 
-  /** @param {string} text */
+  /** What a screen reader is to say. @param {string} text */
   say(text) {
-    if (this.live.textContent !== text) this.live.textContent = text;
+    if (this.frame.live.textContent !== text) this.frame.live.textContent = text;
   }
 
   drawNotes() {
-    const { words, shown, asked, running, controls } = this;
-    const notes = /** @type {HTMLElement} */ (this.notes);
-    if (running) {
-      fill(notes);
-      return;
+    const { words, result, asked, controls, frame } = this;
+    if (this.running) {
+      fill(frame.notes);
+    } else if (asked) {
+      fill(frame.notes, make("div", { role: "alert" }, asked.build()));
+    } else if (result && controls) {
+      fill(
+        frame.notes,
+        ...resultNotes(words, result, controls, this.acts(result, controls), this.again(result.wanted)),
+      );
+    } else {
+      fill(frame.notes, make("p", { class: "strong" }, words.say("starting")));
     }
-    if (asked) {
-      fill(notes, make("div", { role: "alert" }, asked.build()));
-      return;
-    }
-    if (!shown || !controls) {
-      fill(notes, make("p", { class: "strong" }, words.say("starting")));
-      return;
-    }
-    const { info } = shown;
-    const parts = [
-      make("h2", { class: "result-name", title: info.name }, info.name),
-      make("p", { class: "strong" }, controls.sentence()),
-      this.factsLine(info),
-    ];
-    if (this.isGone) {
-      const again = shown.wanted.files || shown.wanted.example !== undefined;
-      const act = again ? button(words.say("runAgain"), () => this.run(shown.wanted), { class: "primary" }) : null;
-      parts.push(make("div", { role: "alert" }, note("problem", words.say(again ? "gone" : "goneNew"), act)));
-    }
-    const acts = {
+  }
+
+  /** What the buttons of the notes do. @param {Result} result @param {Controls} controls */
+  acts(result, controls) {
+    return {
       show: (/** @type {string} */ output, /** @type {number} */ value) => controls.showFrom(output, value),
       reset: () => controls.change({ thresholds: [...controls.model.thresholds] }),
       go: (/** @type {number} */ index) => void this.go(index),
-      accept: (/** @type {boolean} */ accept) => this.run({ ...this.anew(shown.wanted), accept }),
+      accept: (/** @type {boolean} */ accept) => this.run({ ...this.anew(result.wanted), accept }),
       reading: () => this.reading.show(),
     };
-    if (controls.nothing()) {
-      const most = controls.slices && controls.slices.most !== shown.index && controls.slices.most >= 0 ? controls.slices.most : null;
-      const isOwn = controls.drawn.thresholds.every((one, k) => one === controls.model.thresholds[k]);
-      parts.push(blackNote(info, words, { task: controls.model.task, most, isOwn }, acts));
-    }
-    parts.push(...gateNotes(info, words, acts), ...readerNotes(info));
-    fill(notes, ...parts);
   }
 
-  /** What was read and how long it took. @param {Info} info */
-  factsLine(info) {
+  // -- runs
+
+  /** @param {File[]} files */
+  take(files) {
+    const size = files.reduce((sum, file) => sum + file.size, 0);
+    this.reading.clear();
+    if (size <= this.limits.bytes) {
+      this.run({ model: this.model, files });
+      return;
+    }
+    const build = () => {
+      const { words } = this;
+      const facts = { name: files[0].name, size: words.bytes(size), limit: words.bytes(this.limits.bytes) };
+      return note("problem", words.say("tooLarge", facts), this.backButton());
+    };
+    this.stand({ wanted: { model: this.model }, build });
+  }
+
+  /** @param {string} name */
+  chooseModel(name) {
+    if (name === this.model) return;
+    const [before, now] = [this.facts(this.model), this.facts(name)];
+    const last = this.running?.wanted ?? this.asked?.wanted ?? this.result?.wanted;
+    this.model = name;
+    this.buildModel();
+    // an example of another kind of picture says nothing of this model
+    const isOwn = last && (last.files || last.again || (last.example !== undefined && before?.kind === now?.kind));
+    this.run(isOwn ? { ...this.anew(last), model: name, accept: false } : { model: name, example: 0 });
+  }
+
+  /** What was wanted, of the upload that the server keeps, if it keeps it. @param {Wanted} wanted @returns {Wanted} */
+  anew(wanted) {
+    const { files, again, ...rest } = wanted;
+    const key = this.running
+      ? undefined
+      : this.asked
+        ? this.asked.key
+        : this.result?.isGone
+          ? undefined
+          : this.result?.info.key;
+    return key && wanted.example === undefined ? { ...rest, again: key } : wanted;
+  }
+
+  /** What makes a result anew without the server's copy of its upload; null if nothing does. @param {Wanted} wanted */
+  again({ again, ...rest }) {
+    if (!again) return () => this.run(rest);
+    const { files } = this;
+    return files ? () => this.run({ ...rest, files }) : null;
+  }
+
+  /** @param {import("./code.js").Reading} reading */
+  readSo(reading) {
+    const last = this.asked?.wanted ?? this.result?.wanted;
+    if (last) this.run({ ...this.anew(last), ...reading });
+  }
+
+  /** @param {Wanted} wanted */
+  run(wanted) {
+    const { frame } = this;
+    this.running?.forget();
+    this.asked = null;
+    this.files = wanted.files ?? (wanted.again ? this.files : undefined);
+    this.controls?.slices?.stop();
+    frame.stage.classList.add("is-stale");
+    this.running = new Running(this.service, wanted, {
+      picture: (picture) => {
+        this.withoutResult();
+        frame.stage.classList.remove("is-stale");
+        this.viewer.preview(picture);
+      },
+      rows: (rows, top, of) => this.viewer.partial(rows, top, of),
+      done: (info) => void this.done(info, wanted),
+      series: (series, key) => {
+        const choose = (/** @type {string} */ uid) => this.run({ ...this.anew(wanted), series: uid });
+        this.stand({ wanted, key, build: () => seriesNote(this.words, series, choose) });
+      },
+      failed: (sentence, key) => this.failed(sentence, wanted, key),
+      broken: (error) => this.broken(error, wanted),
+      cancelled: () => this.cancelled(),
+      said: (text) => this.say(text),
+    });
+    frame.stage.append(this.running.shown(this.words));
+    this.buildActs();
+    this.drawNotes();
+  }
+
+  /** @param {Info} info @param {Wanted} wanted */
+  async done(info, wanted) {
+    const { running } = this;
+    try {
+      const result = await Result.open(this.service, this.viewer, info, wanted);
+      if (this.running === running) this.show(result);
+    } catch (error) {
+      if (this.running === running) this.broken(error, wanted);
+    }
+  }
+
+  cancelled() {
     const { words } = this;
-    const [, height, width] = info.shape;
-    const facts = [
-      info.synthetic ? words.say("syntheticResult") : null,
-      info.ground?.metres ? words.say("metresPixel", { metres: words.about(info.ground.metres) }) : null,
-      Math.max(height, width) > Math.max(...info.shown)
-        ? words.say("shownReduced", { shown: info.shown.join(" × "), full: `${height} × ${width}` })
-        : null,
-    ];
-    return make(
-      "p",
-      { class: "small" },
-      words.after(...facts.filter(Boolean)),
-      " ",
-      make("span", { lang: "en" }, info.description),
-      ` · ${words.say("tookSeconds", { model: info.model, seconds: words.number(info.seconds, 1) })}`,
-    );
+    this.running = null;
+    const what = words.say(this.result ? "lastStays" : "nothingShown");
+    if (this.result) this.show(this.result);
+    else this.stand({ wanted: { model: this.model }, build: () => note("info", words.say("nothingShown")) });
+    this.say(words.say("cancelled", { what }));
+  }
+
+  /** @param {string} sentence @param {Wanted} wanted @param {string | undefined} key */
+  failed(sentence, wanted, key) {
+    const build = () => {
+      const read = key ? button(this.words.say("sayReading"), () => this.reading.show()) : null;
+      return failedNote(this.words, sentence, read, this.backButton());
+    };
+    this.stand({ wanted, key, build });
+  }
+
+  /** No answer, or none of the API. @param {unknown} error @param {Wanted | null} wanted null: the page did not start */
+  broken(error, wanted) {
+    if (error instanceof Refused && error.reached && !error.gone) {
+      this.failed(error.message, wanted ?? { model: this.model }, undefined);
+      return;
+    }
+    const again = wanted ? this.again(wanted) : () => void this.start();
+    const build = () => {
+      const act = again && button(this.words.say("tryAgain"), again, { class: "primary" });
+      return note("problem", errorText(error, this.words), act, this.backButton());
+    };
+    this.stand({ wanted: wanted ?? { model: this.model }, build });
+  }
+
+  /** Back to the result before. */
+  backButton() {
+    const { result } = this;
+    return result ? button(this.words.say("lastResult"), () => this.show(result)) : null;
+  }
+
+  // -- what a result wants of the server
+
+  /** Another slice, true once it is shown. @param {number} index */
+  async go(index) {
+    const { result, controls } = this;
+    if (!result || !controls) return false;
+    controls.slices?.at(index);
+    const came = await result.go(index).catch(() => null); // it was told
+    if (came && this.controls === controls) controls.show(result.info, result.packed, index, result.profile);
+    return came !== null;
+  }
+
+  /** @param {Region[]} wanted */
+  tiles(wanted) {
+    const { result } = this;
+    if (result && this.isShown()) result.tiles(wanted, () => this.result === result && this.isShown());
+  }
+
+  /** What is on the screen stays, but the server says no more of it. @param {unknown} error */
+  lost(error) {
+    this.say(errorText(error, this.words));
+    this.drawNotes();
   }
 
   openDownloads() {
-    const { shown, controls, words } = this;
-    if (!shown || !controls) return;
-    const how = () => ({
-      thresholds: controls.drawn.thresholds.join(),
-      view: controls.drawn.view,
-      slice: shown.index,
-      opacity: controls.drawn.opacity,
-    });
+    const { result, controls, words } = this;
+    if (!result || !controls) return;
+    const { thresholds, view, opacity, window } = controls.drawn;
+    /** @type {Record<string, string | number>} */
+    const how = { thresholds: thresholds.join(), view, slice: result.index, opacity };
+    if (window) how.window = `${window[0] - window[1] / 2},${window[0] + window[1] / 2}`;
     openDownloads(
-      this.root,
+      this.frame.root,
       words,
-      shown.info,
-      (kind) => this.kept(this.service.file(shown.info.key, kind, how())),
-      (error) => this.sentence(error),
+      result.info,
+      (kind) => result.file(kind, how),
+      (error) => errorText(error, words),
     );
   }
 
   openCode() {
-    const { shown, controls, words } = this;
-    const model = shown && this.facts(shown.info.model);
-    if (!shown || !controls || !model) return;
-    openCode(this.root, words, {
-      info: shown.info,
+    const { result, controls } = this;
+    const model = result && this.facts(result.info.model);
+    if (!result || !controls || !model) return;
+    openCode(this.frame.root, this.words, {
+      info: result.info,
       source: model.source,
       commit: model.commit,
-      thresholds: controls.drawn.thresholds,
-      own: model.thresholds,
-      reading: shown.wanted,
+      thresholds: decidedByThreshold(controls.model.task) ? controls.drawn.thresholds : null,
+      reading: result.wanted,
     });
   }
-}
-
-/** What runs the same again: the files rather than a key that may be gone. @param {Wanted} wanted @param {File[] | undefined} files @returns {Wanted} */
-function remembered(wanted, files) {
-  return wanted.again && files ? filesAgain(wanted, files) : wanted;
-}
-
-/** @param {Wanted} wanted @param {File[]} files @returns {Wanted} */
-function filesAgain({ again, ...rest }, files) {
-  return { ...rest, files };
 }
 
 /**
  * How the next result is drawn: as the last one, but at its own thresholds.
  * @param {Drawn} drawn
- * @param {Task} task
- * @param {number[]} thresholds
+ * @param {Drawn} first how the next one is drawn at first
  * @param {boolean} sameModel
  * @returns {Drawn}
  */
-function carried(drawn, task, thresholds, sameModel) {
+function carried(drawn, first, sameModel) {
   const { view, scale, opacity, outline, compare, band } = drawn;
-  const kept = { view, scale, opacity, outline, compare, band };
-  return { ...atFirst(task, thresholds), ...kept, ...(sameModel ? { visible: drawn.visible, channel: drawn.channel } : {}) };
+  const classes = sameModel ? { visible: drawn.visible, channel: drawn.channel } : {};
+  return { ...first, view, scale, opacity, outline, compare, band, ...classes };
 }

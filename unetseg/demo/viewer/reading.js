@@ -13,7 +13,11 @@ export class Reading {
     this.element = make("details", { class: "reading" });
     this.submit = (/** @type {Event} */ event) => {
       event.preventDefault();
-      read({ value_range: this.range.value.trim(), bands: this.bands.value.trim(), hounsfield: this.hounsfield.checked });
+      read({
+        value_range: this.range.value.trim(),
+        bands: this.bands.value.trim(),
+        hounsfield: this.hounsfield.checked,
+      });
     };
   }
 
@@ -51,5 +55,6 @@ export class Reading {
     this.range.value = "";
     this.bands.value = "";
     this.hounsfield.checked = false;
+    this.element.open = false;
   }
 }

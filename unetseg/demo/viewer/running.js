@@ -1,7 +1,7 @@
 // A run as it goes on: upload, queue, reading, rows that are found so far; and its end.
 
 import { button, fill, make } from "./element.js";
-import { inflated } from "./inflate.js";
+import { bytes, inflated } from "./inflate.js";
 
 /** @typedef {import("./facts.js").Info} Info */
 /** @typedef {import("./service.js").Event} Event */
@@ -57,7 +57,12 @@ export class Running {
     this.words = words;
     fill(
       this.element,
-      make("div", { class: "strip-row" }, this.text, button(words.say("cancel"), () => this.cancel(), { class: "cancel" })),
+      make(
+        "div",
+        { class: "strip-row" },
+        this.text,
+        button(words.say("cancel"), () => this.cancel(), { class: "cancel" }),
+      ),
       this.meter,
     );
     this.draw();
@@ -89,9 +94,7 @@ export class Running {
         break;
       case "read":
         this.read = true;
-        fetch(`data:image/png;base64,${event.picture}`)
-          .then((answer) => answer.blob())
-          .then(createImageBitmap)
+        createImageBitmap(new Blob([bytes(event.picture)], { type: "image/png" }))
           .then((picture) => !this.ended && this.ends.picture(picture))
           .catch(() => undefined); // the result comes anyway
         this.tell("running", {}, 0);
@@ -129,7 +132,8 @@ export class Running {
     if (!words) return;
     const percent = now.done === null ? "" : `${words.number(now.done * 100)}%`;
     const said = words.say(now.say, { ...now.facts, percent });
-    const left = now.seconds === null || now.seconds < 1 ? "" : words.say("seconds", { seconds: words.time(now.seconds) });
+    const left =
+      now.seconds === null || now.seconds < 1 ? "" : words.say("seconds", { seconds: words.time(now.seconds) });
     this.text.textContent = left ? words.list([said, left]) : said;
     this.meter.setAttribute("aria-label", said);
     if (now.done === null) this.meter.removeAttribute("value");

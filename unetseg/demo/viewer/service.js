@@ -89,7 +89,9 @@ export class Service {
 
   /** @param {string} key @param {number} index @param {number[]} thresholds @returns {Promise<number[]>} */
   async counts(key, index, thresholds) {
-    const found = await (await this.get(`results/${key}/counts`, { thresholds: thresholds.join(), slice: index })).json();
+    const found = await (
+      await this.get(`results/${key}/counts`, { thresholds: thresholds.join(), slice: index })
+    ).json();
     return found.labels ?? found;
   }
 
@@ -125,7 +127,11 @@ export class Service {
     request.upload.onprogress = (event) => told.uploading(event.lengthComputable ? event.loaded / event.total : 0);
     let read = 0;
     const more = () => {
-      for (let end = request.responseText.indexOf("\n\n", read); end >= 0; end = request.responseText.indexOf("\n\n", read)) {
+      for (
+        let end = request.responseText.indexOf("\n\n", read);
+        end >= 0;
+        end = request.responseText.indexOf("\n\n", read)
+      ) {
         const line = request.responseText.slice(read, end);
         read = end + 2;
         if (line.startsWith("data: ")) told.event(JSON.parse(line.slice(6)));

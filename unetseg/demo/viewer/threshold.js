@@ -70,7 +70,8 @@ export class Threshold {
     this.output.textContent = words.probability(value);
     this.mark.style.setProperty("--at", String(own));
     this.markText.style.setProperty("--at", String(own));
-    this.markText.textContent = value === own ? words.say("atValidated") : words.say("validated", { value: words.probability(own) });
+    this.markText.textContent =
+      value === own ? words.say("atValidated") : words.say("validated", { value: words.probability(own) });
     this.element.classList.toggle("is-own", value === own);
     this.reset.disabled = thresholds.every((one, k) => one === this.own[k]);
     fill(this.scores, ...this.said(task.outputs[active], value));
@@ -112,5 +113,7 @@ export class Threshold {
  */
 export function nearest(curve, value) {
   if (!curve?.length) return null;
-  return curve.reduce((best, point) => (Math.abs(point.threshold - value) < Math.abs(best.threshold - value) ? point : best));
+  return curve.reduce((best, point) =>
+    Math.abs(point.threshold - value) < Math.abs(best.threshold - value) ? point : best,
+  );
 }

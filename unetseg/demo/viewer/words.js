@@ -85,14 +85,20 @@ export class Words {
     return value.toLocaleString(this.locale, { maximumSignificantDigits: 3 });
   }
 
-  /** A probability or a score: two digits behind the point, three where two would not say it. @param {number} value */
+  /** @param {number} value from 0 to 1 */
+  score(value) {
+    return value.toLocaleString(this.locale, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
+  }
+
+  /** Two digits behind the point, three where two would not say it; what is there, however little, is never 0. @param {number} value */
   probability(value) {
+    if (value > 0 && value < 0.0005) return `<${this.score(0.001)}`;
     const thousandths = Math.round(value * 1000);
     const digits = thousandths % 10 === 0 ? 2 : 3;
     return value.toLocaleString(this.locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
   }
 
-  /** A share; what is there, however little, is never 0. @param {number} share */
+  /** A share; what is there, however little, is never 0. @param {number} share @returns {string} */
   percent(share) {
     if (share > 0 && share < 0.0005) return `<${this.percent(0.001)}`;
     if (share < 1 && share >= 0.9995) return `>${this.percent(0.999)}`;
