@@ -89,6 +89,8 @@ def test_headers_tell_browsers_what_the_page_may_do(address: str) -> None:
         policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
         assert policy["default-src"] == "'none'"
         assert policy["frame-ancestors"] == "'self'"
+        assert "unsafe-inline" not in policy["script-src"]
+        assert ("sha256-" in policy["script-src"]) == (path == "/")
         assert not [
             source for sources in policy.values() for source in sources.split() if "//" in source or "*" in source
         ]
@@ -99,7 +101,7 @@ def test_headers_tell_browsers_what_the_page_may_do(address: str) -> None:
 
 def test_a_space_may_be_shown_in_the_frame_of_the_hub() -> None:
     rules = Rules.of(None, {"SPACE_ID": "me/page", "SPACE_HOST": "me-page.hf.space"})
-    assert "frame-ancestors 'self' https://huggingface.co https://*.hf.space" in rules.policy
+    assert "frame-ancestors 'self' https://huggingface.co https://*.hf.space" in rules.policy()
     with served(Page({"tiny": tiny()}), rules) as address:
         headers = httpx.get(address).headers
         assert "x-frame-options" not in headers

@@ -21,6 +21,8 @@ from .serve import numbers, routes, told
 from .store import EXPIRES, LIMIT, keep_newest
 from .uploads import brought
 
+# plain names: these are the visitor's own, nothing is fetched
+FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
 # relative to the page, wherever a proxy puts it
 HEAD = '<link rel="stylesheet" href="./unetseg/viewer/page.css">'
 OPEN = """
@@ -64,6 +66,7 @@ def serve(
         server_name=host,
         server_port=port,
         app_kwargs={"routes": routes(page, rules), "middleware": [Middleware(Guard, rules=rules)]},
+        theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "Consolas", "monospace"]),
         footer_links=[],
         max_file_size=rules.largest,
         enable_monitoring=False,
