@@ -43,19 +43,14 @@ def tile(full: Segmentation, index: int, top: int, left: int, bottom: int, right
     height, width = full.shape[1:]
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise ValueError(f"a tile lies within {height} x {width} pixels, not at {top}, {left} to {bottom}, {right}")
-    rows, at = [], 0
-    for band in restored(full.network_logits[index][None], height, width):  # (1,K,n,W) each
-        if at + band.shape[2] > top:
-            rows.append(band[:, :, max(0, top - at) : bottom - at, left:right])
-        at += band.shape[2]
-        if at >= bottom:
-            break
+    some = restored(full.network_logits[index][None], height, width, top, bottom)  # (1,K,n,W) each
+    logits = torch.cat([band[..., left:right] for band in some], dim=2)
     image = full.image
     pixels = image.pixels[index : index + 1, top:bottom, left:right]
     drawn = full.drawn[index : index + 1, top:bottom, left:right] if full.drawn is not None else None
     part = replace(full, image=replace(image, pixels=pixels, valid=None, place=None), drawn=drawn)
     header = _header(part, index, (height, width)) | {"top": top, "left": left, "counts": None}
-    return _bytes(header, _planes(torch.cat(rows, dim=2), part))
+    return _bytes(header, _planes(logits, part))
 
 
 def entropy(shown: Segmentation) -> bytes:
@@ -199,7 +194,7 @@ def _bytes(header: Mapping[str, Any], planes: Mapping[str, NDArray[Any]]) -> byt
         kind: Sequence[NDArray[Any]] = plane if plane.ndim == 3 else [plane]
         if plane.ndim == 3:  # red and blue follow green
             kind = [plane[0] - plane[1], plane[1], plane[2] - plane[1]]
-        raw = b"".join(map(_medians if photographed else _above, kind))
+        raw = b"".join(map(_medians if photographed else _sums, kind))
         # what is left is noise and runs, in which no other strings repeat: a fifth of the time, and fewer bytes
         packing = zlib.compressobj(6, strategy=zlib.Z_RLE)
         data = packing.compress(raw) + packing.flush()
@@ -208,7 +203,7 @@ def _bytes(header: Mapping[str, Any], planes: Mapping[str, NDArray[Any]]) -> byt
                 "name": name,
                 "type": str(plane.dtype),
                 "shape": list(plane.shape),
-                "filter": "median" if photographed else "up",
+                "filter": "median" if photographed else "plane",
                 "offset": offset,
                 "bytes": len(data),
             }
@@ -219,9 +214,10 @@ def _bytes(header: Mapping[str, Any], planes: Mapping[str, NDArray[Any]]) -> byt
     return b"".join([len(text).to_bytes(4, "little"), text, *parts])
 
 
-def _above(plane: NDArray[np.uint8]) -> bytes:
-    """What each pixel is more than the one above it."""
-    return np.diff(plane, axis=0, prepend=np.uint8(0)).tobytes()
+def _sums(plane: NDArray[np.uint8]) -> bytes:
+    """What each pixel is more than left and above less above left: the plane on which its neighbours lie."""
+    rows = np.diff(plane, axis=0, prepend=np.uint8(0))
+    return np.diff(rows, axis=1, prepend=np.uint8(0)).tobytes()
 
 
 def _medians(plane: NDArray[Any]) -> bytes:
