@@ -188,6 +188,7 @@ export class Page {
       this.model = name;
       this.buildModel();
     }
+    this.reading.tell(result.info.description);
     const first = atFirst(result.packed.task, facts.thresholds ?? result.info.thresholds);
     this.buildResult(this.drawn ? carried(this.drawn, first, before === name) : first);
     this.drawNotes();
