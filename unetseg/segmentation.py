@@ -29,6 +29,19 @@ MOST_VALUES = 2**20
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """Why nothing or little is found.
+
+    highest: of each class its name, its highest probability, and the threshold that would show SOMETHING of it, if one
+    would. here, there: SPREAD of the grey values of the picture, and of those of the training, from 0 to 1.
+    """
+
+    highest: tuple[tuple[str, float, float | None], ...]
+    here: tuple[float, ...] | None = None
+    there: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Segmentation:
     """What the network found in one picture or volume, kept as logits at the size it saw; all else is derived.
 
@@ -105,34 +118,45 @@ class Segmentation:
             return _nothing(cleaned(self.labels(thresholds), self.config, cleaning, self.image.valid), self.image)
         return all(_nothing(self.labels(thresholds, index=i)[None], self.image.alone(i)) for i in range(self.shape[0]))
 
+    def explanation(self, *, index: int | None = None) -> Explanation:
+        """Why nothing or little is found, as numbers; index: of one slice alone."""
+        part = self if index is None else self.alone(index)
+        logits = evenly_spread(part.network_logits.transpose(0, 1).flatten(1))  # (K,n)
+        probabilities = task.activate(logits[None, :, None], self.config)[0, :, 0]
+        first = len(self.config.outputs) - len(self.config.classes)
+        highest = []
+        for name, values in zip(self.config.classes, probabilities[first:], strict=True):
+            some = float(values.kthvalue(max(1, round(len(values) * (1 - SOMETHING)))).values)
+            shows = some if some >= 0.005 and not self.config.exclusive else None
+            highest.append((name, float(values.max()), shows))
+        if self.gate is None:
+            return Explanation(tuple(highest))
+        every = slice(None, None, -(-len(part.image.pixels) // 8))
+        x = scaled(part.image.pixels[every], self.between, self.config).transpose(0, 1)  # (C,D,H,W)
+        valid = part.image.valid
+        values = x.flatten() if valid is None else x[:, torch.from_numpy(valid[every])].flatten()
+        if not len(values):
+            return Explanation(tuple(highest))
+        here = torch.quantile(evenly_spread(values), torch.tensor(SPREAD) / 100).tolist()
+        there = self.gate.intensities.mean(dim=0)[[PERCENTILES.index(p) for p in SPREAD]].tolist()
+        return Explanation(tuple(highest), tuple(here), tuple(there))
+
     def explain(self, *, index: int | None = None) -> str:
         """Why nothing or little is found, in sentences: probabilities, and the grey values against the training's.
 
         index: of one slice alone.
         """
-        part = self if index is None else self.alone(index)
-        logits = evenly_spread(part.network_logits.transpose(0, 1).flatten(1))  # (K,n)
-        probabilities = task.activate(logits[None, :, None], self.config)[0, :, 0]
-        first = len(self.config.outputs) - len(self.config.classes)
+        why = self.explanation(index=index)
         said = []
-        for name, values in zip(self.config.classes, probabilities[first:], strict=True):
-            highest = float(values.max())
-            some = float(values.kthvalue(max(1, round(len(values) * (1 - SOMETHING)))).values)
-            shows = f"; a threshold of {some:.2g} would show a thousandth of the picture" if some >= 0.005 else ""
-            said.append(f"The highest probability of {name} is {highest:.2g}{'' if self.config.exclusive else shows}.")
-        if self.gate is not None:
-            every = slice(None, None, -(-len(part.image.pixels) // 8))
-            x = scaled(part.image.pixels[every], self.between, self.config).transpose(0, 1)  # (C,D,H,W)
-            valid = part.image.valid
-            values = x.flatten() if valid is None else x[:, torch.from_numpy(valid[every])].flatten()
-            if len(values):
-                here = torch.quantile(evenly_spread(values), torch.tensor(SPREAD) / 100).tolist()
-                there = self.gate.intensities.mean(dim=0)[[PERCENTILES.index(p) for p in SPREAD]].tolist()
-                words = [", ".join(f"{value:.2f}" for value in values) for values in (here, there)]
-                said.append(
-                    f"From black (0) to white (1), its 5th, 50th and 95th percentiles are {words[0]}; those of the "
-                    f"training pictures were {words[1]}."
-                )
+        for name, highest, some in why.highest:
+            shows = "" if some is None else f"; a threshold of {some:.2g} would show a thousandth of the picture"
+            said.append(f"The highest probability of {name} is {highest:.2g}{shows}.")
+        if why.here is not None and why.there is not None:
+            words = [", ".join(f"{value:.2f}" for value in values) for values in (why.here, why.there)]
+            said.append(
+                f"From black (0) to white (1), its 5th, 50th and 95th percentiles are {words[0]}; those of the "
+                f"training pictures were {words[1]}."
+            )
         return " ".join(said)
 
     @property

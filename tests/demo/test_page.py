@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from unetseg import Predictor, read_image
 from unetseg.demo.handlers import Page as Handlers
-from unetseg.demo.layout import CSS, build
+from unetseg.demo.layout import build
 from unetseg.formats.dicom import Series
 from unetseg.formats.dicom_seg import read_seg
 from unetseg.render import VIEWS, View
@@ -198,7 +198,7 @@ def test_what_is_chosen_while_another_class_is_drawn_is_shown_in_the_end(
 
     PIL.Image.new("RGB", (64, 64)).save(tmp_path / "picture.png")
     blocks = build(Slow({"tiny": Predictor(network_for(config), device="cpu")}))
-    _, address, _ = blocks.launch(prevent_thread_lock=True, css_paths=CSS, quiet=True)
+    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True)
     page = browser.new_page()
     try:
         page.goto(address)

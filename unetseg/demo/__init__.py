@@ -27,6 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--host", help="address to listen on; 127.0.0.1 unless given")
     parser.add_argument("--port", type=int, help="port to listen on; the first free one from 7860 unless given")
+    parser.add_argument("--mcp", action="store_true", help="answer as an MCP server too: pip install 'unetseg[mcp]'")
+    parser.add_argument(
+        "--keep", type=float, default=30, metavar="MINUTES", help="that a result is kept unused; %(default)s"
+    )
+    parser.add_argument("--memory", type=float, default=2, metavar="GB", help="what results may take in all")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
     options = parser.parse_args(arguments)
     names = options.model or shipped()
@@ -55,7 +60,17 @@ def _serve(names: Sequence[str], options: argparse.Namespace) -> None:
         sys.exit(f"error: {error}")
     from .layout import launch
 
-    launch(predictors, host=options.host, port=options.port)
+    try:
+        launch(
+            predictors,
+            host=options.host,
+            port=options.port,
+            mcp=options.mcp,
+            limit=int(options.memory * 1e9),
+            expires=options.keep * 60,
+        )
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 def _title(name: str) -> str:
