@@ -21,7 +21,7 @@ from .store import EXPIRES, LIMIT, keep_newest
 from .uploads import brought
 
 # relative to the page, wherever a proxy puts it
-HEAD = '<link rel="stylesheet" href="./unetseg/viewer/page.css">'
+HEAD = "".join(f'<link rel="stylesheet" href="./unetseg/viewer/{name}.css">' for name in ("viewer", "page"))
 OPEN = """
 const at = new URL("./unetseg/viewer/page.js", document.baseURI).href;
 import(at).then(page => page.open(element)).catch(error => { element.textContent = String(error); });

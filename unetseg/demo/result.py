@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from .. import task
 from ..batch import stem_of
 from ..formats import Image, Raster, Series, Volume
-from ..prepare import restored, scaled
+from ..prepare import scaled
 from ..render import as_rgb
 from ..segmentation import Segmentation, foreign
 from ..tiling import bands
 from .downloads import offered
+from .packed import valid_bands
 from .uploads import Upload
 
 SHOWN_SIDE = 768
@@ -73,9 +74,9 @@ class Result:
         return alone if max(alone.shape[1:]) <= SHOWN_SIDE else _drawn(alone).reduced(SHOWN_SIDE)
 
     def counts(self, thresholds: Sequence[float] | None, index: int) -> list[int]:
-        """Pixels of each label of a slice at full size, band by band."""
+        """Pixels of each label of a slice at full size, band by band, as `packed.counted` counts them."""
         assert self.full is not None
-        found = restored(self.full.network_logits[index][None], *self.full.shape[1:])
+        found = valid_bands(self.full, index)
         count = len(self.full.config.labels)
         return sum(
             (task.decode(band, self.full.config, thresholds).flatten().bincount(minlength=count) for band in found),
