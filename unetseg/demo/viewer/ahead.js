@@ -45,7 +45,7 @@ export class Ahead {
     this.kept.set(index, entry);
     entry.slice.then(
       (packed) => {
-        entry.bytes = size(packed);
+        entry.bytes = packed.bytes;
         this.drop();
       },
       () => this.kept.delete(index),
@@ -61,9 +61,4 @@ export class Ahead {
       bytes -= entry.bytes;
     }
   }
-}
-
-/** @param {Packed} packed */
-function size(packed) {
-  return Object.values(packed).reduce((sum, value) => sum + (ArrayBuffer.isView(value) ? value.byteLength : 0), 0) || 1;
 }

@@ -135,7 +135,7 @@ export class Controls {
     this.readout = new Readout(words, model.task, asked.values ?? null);
     this.below = make("div", { class: "below" });
     this.setPlaces();
-    this.viewer.set(drawn);
+    this.viewer.set(this.seen());
     this.update();
   }
 
@@ -173,10 +173,16 @@ export class Controls {
   /** @param {Partial<Drawn>} changed */
   change(changed) {
     Object.assign(this.drawn, changed);
-    this.viewer.set(changed);
+    this.viewer.set(this.seen());
     if (changed.view === "entropy") this.asked.entropy();
     this.update();
     this.settle();
+  }
+
+  /** What the viewer draws: where the legend has no switches, every class is on. */
+  seen() {
+    const hasSwitches = this.drawn.view === "overlay" || this.drawn.view === "argmax";
+    return hasSwitches ? this.drawn : { ...this.drawn, visible: this.drawn.visible.map(() => true) };
   }
 
   /** @param {number} k @param {number} value */
@@ -208,13 +214,12 @@ export class Controls {
   found(packed) {
     const { task } = this.model;
     if (packed.counts.labels || task.outputs.length === 1 || !decidedByThreshold(task)) return null;
-    const [height, width] = packed.full;
     if (this.counted?.key === this.countsKey())
-      return { pixels: this.counted.pixels, of: height * width, about: false };
+      return { pixels: this.counted.pixels, of: packed.counts.of || 1, about: false };
     const pixels = new Array(task.labels.length).fill(0);
     const map = labels(packed, this.drawn.thresholds);
     for (const label of map) pixels[label] += 1;
-    return { pixels, of: map.length, about: packed.height !== height || packed.width !== width };
+    return { pixels, of: map.length, about: map.length !== packed.counts.of };
   }
 
   countsKey() {

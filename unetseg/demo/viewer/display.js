@@ -47,7 +47,8 @@ export class Display {
     this.opacity = range(words.say("opacity"), 0, 1, 0.05, (opacity) => change({ opacity }));
     this.outline = box(words.say("outline"), (outline) => change({ outline }));
     this.overlayRow = make("div", { class: "overlay-row" }, this.opacity.element, this.outline.element);
-    this.band = box(words.say("band"), (on) => change({ band: on ? BAND : 0 }));
+    const stripes = make("span", { class: "swatch stripes", "aria-hidden": "true" });
+    this.band = box(words.say("band"), (on) => change({ band: on ? BAND : 0 }), stripes);
     this.bandWidth = range(words.say("bandWidth", { value: "" }).trim(), 0.01, 0.5, 0.01, (band) => change({ band }));
     this.bandRow = make("div", { class: "band-row" }, this.band.element, this.bandWidth.element);
     this.window = new WindowChoice(words, drawn.window, (window) => change({ window }));
@@ -107,8 +108,8 @@ function range(text, min, max, step, change) {
   };
 }
 
-/** @param {string} text @param {(on: boolean) => void} change */
-function box(text, change) {
+/** @param {string} text @param {(on: boolean) => void} change @param {HTMLElement} [swatch] */
+function box(text, change, swatch) {
   const input = make("input", { type: "checkbox", onchange: () => change(input.checked) });
-  return { element: make("label", { class: "box" }, input, text), input };
+  return { element: make("label", { class: "box" }, input, swatch, text), input };
 }

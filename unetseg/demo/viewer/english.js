@@ -16,7 +16,7 @@ export const english = {
   notes: "What to know of this result",
   // pictures in
   open: "Open a picture…",
-  dropHint: "Or drop or paste your own: PNG, GeoTIFF, NIfTI, DICOM (files, folder, zip) and more",
+  dropHint: "Or drop or paste your own: PNG, GeoTIFF, NIfTI, DICOM, a folder, a zip…",
   dropHere: "Drop it to segment it",
   examples: "Examples",
   generated: "generated, not real",
@@ -160,8 +160,9 @@ export const english = {
   resetThresholds: "Back to the validated thresholds",
   tones:
     "From black (0) to white (1), the dark, middle and bright values of this picture are {here}; of the training pictures they were {there}.",
-  tonesReading: "If the file's values are read wrongly, say how they are meant:",
-  sayReading: "What the file does not say",
+  howRead: "What the file says, and does not say",
+  readWrongly: "If it is read wrongly, say how its values are meant:",
+  sayReading: "Say how it is to be read",
   // the gate
   foreign: "This picture is unlike those that the model was trained on: look at the result with care.",
   foreignBy: "Distance {distance}, usually up to {limit}.",

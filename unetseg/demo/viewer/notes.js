@@ -37,21 +37,18 @@ export function resultNotes(words, result, controls, acts, again) {
   return [...parts, ...gateNotes(info, words, acts), ...readerNotes(info)];
 }
 
-/** What was read, and how long it took. @param {Info} info @param {Words} words */
+/** What the page knows of the picture, and how long it took. @param {Info} info @param {Words} words */
 function factsLine(info, words) {
   const [, height, width] = info.shape;
-  const own = `${info.name}: `;
-  const read = info.description.startsWith(own) ? info.description.slice(own.length) : info.description;
   const metres = info.ground?.metres;
   const facts = [
     info.synthetic && words.say("syntheticResult"),
     metres && words.say("metresPixel", { metres: words.about(metres) }),
     Math.max(height, width) > Math.max(...info.shown) &&
       words.say("shownReduced", { shown: info.shown.join(" × "), full: `${height} × ${width}` }),
-    make("span", { lang: "en" }, read),
     words.say("tookSeconds", { model: info.model, seconds: words.number(info.seconds, 1) }),
-  ].filter((fact) => fact !== false && fact !== null && fact !== undefined && fact !== 0);
-  return make("p", { class: "small" }, ...facts.flatMap((fact, i) => (i ? [" · ", fact] : [fact])));
+  ];
+  return make("p", { class: "small" }, facts.filter(Boolean).join(" · "));
 }
 
 /** A sentence of the server. @param {Words} words @param {string} sentence @param {...(HTMLElement | null)} acts */

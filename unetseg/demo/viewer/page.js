@@ -101,6 +101,7 @@ export class Page {
       reading: this.reading.build(words),
       unseen: [intake.input, intake.veil],
     };
+    this.viewer.name({ group: words.say("result"), divider: words.say("swipeHandle") });
     frame.build(words, parts, (language) => {
       prefer(language);
       this.words = new Words(language);
@@ -188,6 +189,7 @@ export class Page {
       this.model = name;
       this.buildModel();
     }
+    this.reading.tell(result.info.description);
     const first = atFirst(result.packed.task, facts.thresholds ?? result.info.thresholds);
     this.buildResult(this.drawn ? carried(this.drawn, first, before === name) : first);
     this.drawNotes();
@@ -326,7 +328,7 @@ export class Page {
       picture: (picture) => {
         this.withoutResult();
         frame.stage.classList.remove("is-stale");
-        this.viewer.preview(picture);
+        this.viewer.preview(picture, this.facts(wanted.model) ?? undefined);
       },
       rows: (rows, top, of) => this.viewer.partial(rows, top, of),
       done: (info) => void this.done(info, wanted),

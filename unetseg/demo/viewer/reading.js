@@ -1,4 +1,4 @@
-// What a file does not say of itself: value range, bands, Hounsfield units. It is read again so.
+// How a file was read; and what it does not say: value range, bands, Hounsfield units. It is read again so.
 
 import { button, fill, make, unique } from "./element.js";
 
@@ -11,6 +11,7 @@ export class Reading {
     this.bands = make("input", { type: "text", id: unique("bands"), autocomplete: "off" });
     this.hounsfield = make("input", { type: "checkbox" });
     this.element = make("details", { class: "reading" });
+    this.read = make("p", { class: "small", lang: "en" });
     this.submit = (/** @type {Event} */ event) => {
       event.preventDefault();
       read({
@@ -30,7 +31,9 @@ export class Reading {
     };
     fill(
       this.element,
-      make("summary", {}, words.say("sayReading")),
+      make("summary", {}, words.say("howRead")),
+      this.read,
+      make("p", { class: "small" }, words.say("readWrongly")),
       make(
         "form",
         { onsubmit: this.submit },
@@ -41,6 +44,12 @@ export class Reading {
       ),
     );
     return this.element;
+  }
+
+  /** What the reader says of a file that could be read. @param {string} description */
+  tell(description) {
+    this.read.textContent = description;
+    this.element.open = false;
   }
 
   /** Open the form, and go there. */
@@ -55,6 +64,6 @@ export class Reading {
     this.range.value = "";
     this.bands.value = "";
     this.hounsfield.checked = false;
-    this.element.open = false;
+    this.tell("");
   }
 }
