@@ -138,6 +138,7 @@ export const chinese = {
   millimetres: "体素 {size} 毫米",
   agreementIs: "网络各尺度的一致程度为 {agreement}。",
   altView: "{picture}的{view}视图。{shares}",
+  altPicture: "原图 {picture}。",
   whyBlack: "为什么是黑的？",
   nothingFound: "按当前阈值未发现任何类别。",
   nothingHere: "按当前阈值，此切片中未发现任何类别。",

@@ -150,6 +150,7 @@ export const english = {
   millimetres: "voxels of {size} mm",
   agreementIs: "The scales of the network agree to {agreement}.",
   altView: "{view} of {picture}. {shares}",
+  altPicture: "The picture {picture} itself.",
   // why it is black
   whyBlack: "Why is it black?",
   nothingFound: "Nothing is found at these thresholds.",
@@ -178,7 +179,7 @@ export const english = {
   change5: "mirrored top to bottom",
   change6: "turned by a quarter to the right",
   change7: "mirrored along its falling diagonal",
-  inverted: "inverted, white for black",
+  inverted: "inverted",
   contrast: "shown from {low} to {high} of its grey range",
   enlarged: "enlarged to {zoom} times its size",
   reduced: "reduced to {zoom} times its size",

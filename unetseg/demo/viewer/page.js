@@ -107,6 +107,8 @@ export class Page {
       this.build();
       /** @type {HTMLElement | null} */ (frame.root.querySelector(".language input:checked"))?.focus();
     });
+    this.viewer.name({ group: words.say("result"), divider: words.say("swipeHandle") });
+    frame.buildZoom(words, this.viewer);
     this.buildModel();
     if (this.running) frame.stage.append(this.running.shown(words));
     if (this.drawn && this.isShown()) this.buildResult(this.drawn);
@@ -224,7 +226,10 @@ export class Page {
     this.say(shares);
     const { view } = this.controls.drawn;
     const said = this.words.say("altView", { view: this.words.say(view), picture: this.result.info.name, shares });
-    for (const canvas of this.frame.stage.querySelectorAll("canvas")) canvas.setAttribute("aria-label", said);
+    const { stage } = this.frame;
+    stage.querySelector(".after [role=img]")?.setAttribute("aria-label", said);
+    const picture = this.words.say("altPicture", { picture: this.result.info.name });
+    stage.querySelector(".before [role=img]")?.setAttribute("aria-label", picture);
   }
 
   /** What a screen reader is to say. @param {string} text */
@@ -327,7 +332,7 @@ export class Page {
       picture: (picture) => {
         this.withoutResult();
         frame.stage.classList.remove("is-stale");
-        this.viewer.preview(picture);
+        this.viewer.preview(picture, this.facts(wanted.model) ?? undefined);
       },
       rows: (rows, top, of) => this.viewer.partial(rows, top, of),
       done: (info) => void this.done(info, wanted),
