@@ -14,7 +14,7 @@ from .config import SegmentationConfig, hex_to_rgb
 if TYPE_CHECKING:
     from torch import Tensor
 
-View = Literal["probability", "thresholded", "argmax", "overlay"]
+View = Literal["probability", "thresholded", "argmax", "overlay", "entropy"]
 VIEWS: tuple[View, ...] = get_args(View)
 
 RGB = NDArray[np.uint8]
@@ -42,6 +42,22 @@ def thresholded(
     total = np.einsum("khw,kc->hwc", claims.astype(np.float32), colors)
     means: RGB = np.rint(total / np.maximum(claims.sum(axis=0), 1)[..., None]).astype(np.uint8)
     return means
+
+
+def entropy(probabilities: NDArray[np.float32], config: SegmentationConfig, channel: int | None = None) -> RGB:
+    """How undecided probabilities (K,H,W) are, as grey: black is sure, white is all classes alike.
+
+    Shannon's entropy by its largest value: over all channels of an exclusive task; else of one channel, class or not,
+    or for None of the least decided one.
+    """
+    p = np.maximum(probabilities, np.finfo(np.float32).tiny)
+    if config.exclusive:
+        found = -(p * np.log(p)).sum(axis=0) / np.log(len(p))
+    else:
+        q = np.maximum(1 - probabilities, np.finfo(np.float32).tiny)
+        each = -(p * np.log(p) + q * np.log(q)) / np.log(2)
+        found = each.max(axis=0) if channel is None else each[channel]
+    return _grey(np.rint(found.clip(0, 1) * 255).astype(np.uint8))
 
 
 def colourised(labels: NDArray[np.uint8], config: SegmentationConfig) -> RGB:

@@ -204,7 +204,8 @@ class Segmentation:
 
         kind: `probability`, the float output as grey, of one class or, without class_name, of the winner;
             `thresholded`, 0/255, of one class or, without class_name, every claim in its class's colour;
-            `argmax`, the index of the largest logit in the palette; `overlay`, the labels over the picture.
+            `argmax`, the index of the largest logit in the palette; `overlay`, the labels over the picture;
+            `entropy`, how undecided the probabilities are, as grey.
         """
         if kind not in render.VIEWS:
             raise ValueError(f"unknown view {kind!r}; choose one of {', '.join(render.VIEWS)}")
@@ -218,6 +219,8 @@ class Segmentation:
         if kind == "thresholded":
             limits = task.checked_thresholds(thresholds, self.config)
             return render.thresholded(self._probabilities(index)[0].numpy(), limits, self.config, channel)
+        if kind == "entropy":
+            return render.entropy(self._probabilities(index)[0].numpy(), self.config, channel)
         if kind == "argmax":
             return render.colourised(self.argmax(index), self.config)
         return render.overlay(self._picture(index)[0], self.labels(thresholds, index=index), self.config)

@@ -92,6 +92,17 @@ def decode(logits: Tensor, config: SegmentationConfig, thresholds: Sequence[floa
     return torch.where(best > -torch.inf, index + 1, 0).to(torch.uint8)
 
 
+def ranked(logits: Tensor, config: SegmentationConfig) -> Tensor:
+    """The channels of independent logits (B,K,H,W) from the likeliest to the least likely, int64 (B,K,H,W).
+
+    With a background the first whose probability reaches its threshold is what `decode` decides on.
+
+    >>> ranked(torch.tensor([[[[2.0]], [[3.0]], [[-1.0]]]]), animals).flatten().tolist()
+    [1, 0, 2]
+    """
+    return _tempered(logits, config).sort(dim=1, descending=True, stable=True).indices
+
+
 def argmax(logits: Tensor, config: SegmentationConfig) -> Tensor:
     """The index of the largest logit as a label map, uint8 (B,H,W); no activation, temperature or threshold.
 

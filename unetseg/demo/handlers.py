@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -66,8 +68,7 @@ class Page:
         self.jobs = Jobs()
         self._paces = {name: Pace() for name in predictors}
         self._models: dict[str, Any] | None = None
-        # writing: one download is made at a time, for a large one takes much memory
-        self._lock, self.writing = threading.Lock(), threading.Lock()
+        self._lock, self._turn = threading.Lock(), asyncio.Semaphore(1)
         self._first: str | None = None
         self._first_done = threading.Event()
 
@@ -140,6 +141,10 @@ class Page:
             raise Gone
         return result
 
+    def turn(self, result: Result) -> contextlib.AbstractAsyncContextManager[None]:
+        """In which something is made of a result: of large ones one thing at a time, for each takes much memory."""
+        return self._turn if result.is_large else contextlib.nullcontext()
+
     def info(self, key: str) -> dict[str, Any]:
         """The facts of a result; see `result.facts`."""
         return self.result(key).info
@@ -151,12 +156,11 @@ class Page:
         if kind not in names:
             raise ValueError(f"{result.info['name']} can be had as {', '.join(names)}, not as {kind}")
         assert result.full is not None
-        with self.writing:
-            try:
-                folder = Path(tempfile.mkdtemp(prefix="out-", dir=self.folder / key))
-                path = write(cast(Download, kind), result.full, folder, choices)
-            except FileNotFoundError:  # dropped meanwhile
-                raise Gone from None
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="out-", dir=self.folder / key))
+            path = write(cast(Download, kind), result.full, folder, choices)
+        except FileNotFoundError:  # dropped meanwhile
+            raise Gone from None
         self.store.fit(key)
         return path, names[kind]
 

@@ -188,7 +188,8 @@ class Jobs:
         for lane, running in self._running.items():
             seconds = running.remaining if running else 0.0
             for place, job in enumerate(self._order(lane), start=1):
-                job.tell({"state": "waiting", "place": place, "seconds": round(seconds, 1)})
+                if running or place > 1:  # else it is as good as started
+                    job.tell({"state": "waiting", "place": place, "seconds": round(seconds, 1)})
                 seconds += job.seconds
 
     def _work(self, lane: Lane) -> None:

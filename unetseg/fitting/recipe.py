@@ -58,7 +58,8 @@ class Data(_Section):
         all files that fit, as where each shows one object; where they overlap the larger number counts.
     class_masks: what `{class}` stands for in masks or mask_name, where each file shows one class: with masks =
         "masks/{class}" and `["cat", "dog"]`, what isn't 0 (black) in masks/cat counts as 1 in mask_values, in
-        masks/dog as 2, and the rest as 0; where they overlap the later one counts, and a missing file shows nothing.
+        masks/dog as 2, and the rest as 0; where two overlap the one that shows less counts, and a missing file shows
+        nothing.
     split_folders: what `{split}` stands for in train, and in val and test if there are such folders:
         `{ train = "training", val = "valid" }` with images = "{split}/images" or "images/{split}".
     split_lists: text files inside the data folder that list the pictures of train, val and test, a line each, by name,

@@ -114,6 +114,22 @@ def test_masks_that_may_be_of_a_class_each_can_be_taken_so(tmp_path: Path, names
     assert wrong_pixels(tmp_path, recipe) == 0
 
 
+def test_a_class_that_lies_within_another_is_seen_and_one_that_is_nowhere_is_told(tmp_path: Path) -> None:
+    def files() -> Files:
+        for i in range(6):
+            picture, ids = scene(i)
+            yield f"images/{i}.png", picture
+            whole = white(ids > 0)
+            part = whole & (np.arange(whole.shape[1]) % 4 > 1) * np.uint8(255)
+            for name, mask in (("cup", part), ("disc", whole), ("vessel", whole * np.uint8(0))):
+                yield f"masks/{name}/{i}.png", mask
+
+    diagnosis = diagnose(build(tmp_path, files()))
+    assert diagnosis.recipe is not None
+    assert 'classes = ["cup", "disc"]' in diagnosis.recipe
+    assert any("no mask shows vessel" in finding.sentence for finding in diagnosis.findings)
+
+
 def test_masks_of_several_people_are_not_offered_as_classes(tmp_path: Path) -> None:
     diagnosis = diagnose(build(tmp_path, made("{}_image.png", "{}_1stHO.png", "{}_2ndHO.png")()))
     assert not any("class of its own" in way for way, _ in answers(diagnosis))

@@ -67,8 +67,8 @@ def read_stored(files: Files, place: Place | None = None, size: tuple[int, int] 
 
     Of annotations those that they are drawn as; size: (height, width) of the image, which else is read for it.
 
-    The larger number counts, of colours in each channel; of files that show one class each the later file, by its
-    number in `mask_ids`. Raises ValueError for files of several sizes or kinds.
+    The larger number counts, of colours in each channel; of files that show one class each the one that shows less, by
+    its number in `mask_ids`: a part lies on the whole. Raises ValueError for files of several sizes or kinds.
     """
     if files.drawing is not None:
         height, width = size or read_joined(files).pixels.shape[1:3]
@@ -89,7 +89,7 @@ def read_stored(files: Files, place: Place | None = None, size: tuple[int, int] 
     if not files.mask_ids:
         return stored[0] if len(stored) == 1 else np.maximum.reduce(stored)
     labels = np.zeros(stored[0].shape, dtype=np.uint8)
-    for inside, number in zip(stored, files.mask_ids, strict=True):
+    for inside, number in sorted(zip(stored, files.mask_ids, strict=True), key=lambda one: -np.count_nonzero(one[0])):
         labels[inside] = number
     return labels
 

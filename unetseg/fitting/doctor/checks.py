@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from ..data.finding import Found, listed
 from ..data.folder import Example, in_words
-from ..data.layouts import IMAGE_WORDS, Lone, Pairing, pictures_in, stem
+from ..data.layouts import IMAGE_WORDS, Layout, Lone, Pairing, pictures_in, stem
 from ..data.placing import is_for_masks
 from ..recipe import FOLDER_PLACE, NAME, SPLIT_PLACE, number_range
 from ..words import counted, some
@@ -208,6 +208,15 @@ def empty(held: Mapping[str, set[str]], labels: Labels) -> list[Finding]:
     if len(nothing) > 0.8 * len(held):
         return [Finding("warning", what, "so many teach little; are labels missing?", tuple(nothing))]
     return [Finding("note", what, "good where there is nothing to be found; else labels are missing", tuple(nothing))]
+
+
+def absent(layout: Layout, labels: Labels) -> list[Finding]:
+    """Classes with masks of their own that show them nowhere."""
+    nowhere = [name for name in layout.class_masks if name not in labels.classes]
+    if not nowhere:
+        return []
+    what = f"no mask shows {some(nowhere)}"
+    return [Finding("warning", what, "the recipe leaves out what is shown nowhere; check these masks")]
 
 
 def copied(examined: Sequence[Surveyed]) -> list[list[Path]]:

@@ -17,7 +17,19 @@ from ..data.layouts import Pairing, pair
 from ..recipe import SPLITS, Data, Recipe
 from . import marking
 from .alignment import misaligned
-from .checks import copied, empty, inverted, misplaced, named, names_of, repeated, unequal, unmasked, unreadable
+from .checks import (
+    absent,
+    copied,
+    empty,
+    inverted,
+    misplaced,
+    named,
+    names_of,
+    repeated,
+    unequal,
+    unmasked,
+    unreadable,
+)
 from .choosing import Candidate, candidates, which
 from .findings import WEIGHTS, Finding
 from .ground import same_ground
@@ -126,6 +138,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         if labels is not None:
             held = {s.pair.image: names_of(s.mask, labels) for s in examined if isinstance(s.mask, MaskFacts)}
             findings += empty(dict(zip(masks, held.values(), strict=True)), labels) + inverted(masks, labels)
+            findings += absent(found.layout, labels)
             copies = copied(examined)
             sizes = tuple((i.height, i.width) for i in images.values() for _ in range(i.slices))
             proposal = Proposal(

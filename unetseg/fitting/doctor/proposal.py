@@ -183,9 +183,7 @@ def _data(proposal: Proposal) -> list[str]:
     if proposal.marked is not None:
         lines += _annotations(proposal.marked)
     if layout.class_masks:
-        lines += [
-            f"class_masks = {toml(layout.class_masks)}  # 1, 2 and so on in mask_values; the later one lies on top"
-        ]
+        lines += [f"class_masks = {toml(layout.class_masks)}  # 1, 2 and so on in mask_values; the smaller lies on top"]
     if layout.split_folders is not None:
         folders = ", ".join(f"{split} = {toml(folder)}" for split, folder in layout.split_folders.items())
         lines += [f"split_folders = {{ {folders} }}"]
