@@ -28,11 +28,6 @@ export class Ahead {
     return slice;
   }
 
-  /** Whether a slice is there without waiting, as far as is known. @param {number} index */
-  has(index) {
-    return (this.kept.get(index)?.bytes ?? 0) > 0;
-  }
-
   /** @param {number} index */
   one(index) {
     const before = this.kept.get(index);
@@ -64,6 +59,7 @@ export class Ahead {
 }
 
 /** @param {Packed} packed */
-function size(packed) {
-  return Object.values(packed).reduce((sum, value) => sum + (ArrayBuffer.isView(value) ? value.byteLength : 0), 0) || 1;
+function size({ level, order, picture, argmax, labels, hounsfield }) {
+  const planes = [...level, ...order, ...picture, argmax, labels, hounsfield];
+  return planes.reduce((sum, plane) => sum + (plane?.byteLength ?? 0), 0);
 }
