@@ -34,7 +34,8 @@ SENTENCES = {
 CURVE = [{"threshold": k / 100, "precision": k / 100, "recall": 1 - k / 100, "dice": 0.5} for k in range(1, 100)]
 HARNESS = """
 <!doctype html><html lang="en"><head><title>controls</title>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="viewer/page.css"></head><body>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="viewer/viewer.css">
+<link rel="stylesheet" href="viewer/page.css"></head><body>
 <div class="unetseg"><div class="work"><div id="bar"></div><div class="stage" id="stage"></div><div id="line"></div>
 <div id="below"></div></div><div class="panel" id="panel"></div></div>
 <script type="module">

@@ -25,7 +25,8 @@ const viewer = new Viewer(document.querySelector("#stage"), {
 });
 const get = async (name) => unpack(await (await fetch(`packed/${name}`)).arrayBuffer());
 // pixels travel as text, which is quicker than lists of numbers
-const text = (pixels) => new Uint8Array(pixels).toBase64?.() ?? btoa(Array.from(pixels, (v) => String.fromCharCode(v)).join(""));
+const text = (pixels) => new Uint8Array(pixels).toBase64?.() ?? btoa(
+  Array.from(pixels, (value) => String.fromCharCode(value)).join(""));
 Object.assign(window, { drawing, viewer, told, get, text, unpack, ready: true });
 </script></html>"""
 
@@ -43,7 +44,7 @@ def desk(page: str = PAGE) -> Iterator[Desk]:
     """Serve a page until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802, as the library calls it
+        def do_GET(self) -> None:
             folder, _, name = self.path.strip("/").rpartition("/")
             path = FOLDER / name
             if self.path == "/":

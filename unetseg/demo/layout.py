@@ -24,7 +24,7 @@ from .uploads import brought
 # plain names: these are the visitor's own, nothing is fetched
 FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
 # relative to the page, wherever a proxy puts it
-HEAD = '<link rel="stylesheet" href="./unetseg/viewer/page.css">'
+HEAD = "".join(f'<link rel="stylesheet" href="./unetseg/viewer/{name}.css">' for name in ("viewer", "page"))
 OPEN = """
 const at = new URL("./unetseg/viewer/page.js", document.baseURI).href;
 import(at).then(page => page.open(element)).catch(error => { element.textContent = String(error); });

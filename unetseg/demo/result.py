@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from .. import task
 from ..batch import stem_of
 from ..formats import Image, Raster, Series, Volume
-from ..prepare import restored, scaled
+from ..prepare import scaled
 from ..render import as_rgb
 from ..segmentation import Segmentation, foreign
 from ..tiling import bands
 from .downloads import offered
-from .packed import counted, entropy, packed, tile
+from .packed import counted, entropy, packed, tile, valid_bands
 from .uploads import Upload
 
 SHOWN_SIDE = 768
@@ -93,11 +93,11 @@ class Result:
         return alone if max(alone.shape[1:]) <= SHOWN_SIDE else _drawn(alone).reduced(SHOWN_SIDE)
 
     def counts(self, thresholds: Sequence[float] | None, index: int) -> list[int]:
-        """Pixels of each label of a slice at full size, band by band."""
+        """Pixels of each label of a slice at full size, band by band, as `packed.counted` counts them."""
         full = self._of(index)
         count = len(full.config.labels)
         total = torch.zeros(count, dtype=torch.int64)
-        for band in restored(full.network_logits[index][None], *full.shape[1:]):
+        for band in valid_bands(full, index):
             total += task.decode(band, full.config, thresholds).flatten().bincount(minlength=count)
         return [int(pixels) for pixels in total]
 

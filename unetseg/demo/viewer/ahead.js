@@ -28,6 +28,11 @@ export class Ahead {
     return slice;
   }
 
+  /** Whether a slice is there without waiting, as far as is known. @param {number} index */
+  has(index) {
+    return (this.kept.get(index)?.bytes ?? 0) > 0;
+  }
+
   /** @param {number} index */
   one(index) {
     const before = this.kept.get(index);
@@ -40,7 +45,7 @@ export class Ahead {
     this.kept.set(index, entry);
     entry.slice.then(
       (packed) => {
-        entry.bytes = size(packed);
+        entry.bytes = packed.bytes;
         this.drop();
       },
       () => this.kept.delete(index),
@@ -56,10 +61,4 @@ export class Ahead {
       bytes -= entry.bytes;
     }
   }
-}
-
-/** @param {Packed} packed */
-function size({ level, order, picture, argmax, labels, hounsfield }) {
-  const planes = [...level, ...order, ...picture, argmax, labels, hounsfield];
-  return planes.reduce((sum, plane) => sum + (plane?.byteLength ?? 0), 0);
 }

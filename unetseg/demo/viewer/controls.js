@@ -214,13 +214,12 @@ export class Controls {
   found(packed) {
     const { task } = this.model;
     if (packed.counts.labels || task.outputs.length === 1 || !decidedByThreshold(task)) return null;
-    const [height, width] = packed.full;
     if (this.counted?.key === this.countsKey())
-      return { pixels: this.counted.pixels, of: height * width, about: false };
+      return { pixels: this.counted.pixels, of: packed.counts.of || 1, about: false };
     const pixels = new Array(task.labels.length).fill(0);
     const map = labels(packed, this.drawn.thresholds);
     for (const label of map) pixels[label] += 1;
-    return { pixels, of: map.length, about: packed.height !== height || packed.width !== width };
+    return { pixels, of: map.length, about: map.length !== packed.counts.of };
   }
 
   countsKey() {

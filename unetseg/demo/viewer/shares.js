@@ -4,8 +4,9 @@
 /** @typedef {import("./facts.js").View} View */
 /**
  * Counts of pixels at the full size: of each output those that reach each step of the slider, and at the end its own
- * threshold; of each label by argmax, and by the labels where no threshold decides.
- * @typedef {{claims: ArrayLike<number>[], argmax: ArrayLike<number>, labels?: ArrayLike<number> | null}} Counts
+ * threshold; of each label by argmax, and by the labels where no threshold decides; `of` how many, all that are valid.
+ * @typedef {{claims: ArrayLike<number>[], argmax: ArrayLike<number>, labels?: ArrayLike<number> | null,
+ *   of: number}} Counts
  */
 /**
  * A row of the legend. label: an id, or null of a class that has none in this view. about: of the shown size alone.
@@ -37,15 +38,15 @@ export function stepOf(threshold) {
 /**
  * The rows of the legend of a view. found: pixels of each label at these thresholds, where counts don't tell them;
  * `about` says that they were counted at the shown size.
- * @param {{task: Task, counts: Counts, full: [number, number]}} packed
+ * @param {{task: Task, counts: Counts}} packed
  * @param {View} view
  * @param {number[]} thresholds
  * @param {{pixels: ArrayLike<number>, of: number, about: boolean} | null} [found]
  * @returns {Row[]}
  */
 export function rows(packed, view, thresholds, found = null) {
-  const { task, counts, full } = packed;
-  const total = full[0] * full[1];
+  const { task, counts } = packed;
+  const total = counts.of || 1;
   const first = firstLabel(task);
   if (view === "thresholded") {
     return task.outputs.map((name, k) => {
@@ -67,14 +68,14 @@ export function rows(packed, view, thresholds, found = null) {
 }
 
 /**
- * @param {{task: Task, counts: Counts, full: [number, number]}} packed
+ * @param {{task: Task, counts: Counts}} packed
  * @param {View} view
  * @param {number[]} thresholds
  * @param {{pixels: ArrayLike<number>, of: number, about: boolean} | null} found
  * @returns {{pixels: ArrayLike<number>, of: number, about: boolean}}
  */
-function labelled({ task, counts, full }, view, thresholds, found) {
-  const of = full[0] * full[1];
+function labelled({ task, counts }, view, thresholds, found) {
+  const of = counts.of || 1;
   if (view === "argmax") return { pixels: counts.argmax, of, about: false };
   if (counts.labels) return { pixels: counts.labels, of, about: false };
   if (task.outputs.length === 1) {

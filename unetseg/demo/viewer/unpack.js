@@ -29,6 +29,7 @@
  * @property {Uint8Array[]} picture red, green and blue, or grey; empty where it is drawn from `hounsfield`
  * @property {Int16Array | null} hounsfield
  * @property {Map<number | null, Uint8Array>} entropy its grey by output, null is all of them
+ * @property {number} bytes of its planes
  */
 
 /** @typedef {{name: string, type: "uint8" | "int16", shape: number[], filter: "plane" | "median", offset: number,
@@ -59,11 +60,15 @@ export async function unpack(data) {
     picture: [],
     hounsfield: null,
     entropy: new Map(),
+    bytes: 0,
   };
   const found = await Promise.all(
     planes.map((/** @type {Plane} */ plane) => inflated(new Uint8Array(data, start + plane.offset, plane.bytes))),
   );
-  for (const [i, plane] of planes.entries()) put(packed, plane, summed(plane, found[i]));
+  for (const [i, plane] of planes.entries()) {
+    put(packed, plane, summed(plane, found[i]));
+    packed.bytes += found[i].length;
+  }
   return packed;
 }
 

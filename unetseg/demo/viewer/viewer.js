@@ -136,15 +136,18 @@ export class Viewer {
 
   /** @param {Partial<Drawn>} changed */
   set(changed) {
-    Object.assign(this.drawn, changed);
+    const before = this.drawn;
+    this.drawn = { ...before, ...changed };
+    const isOther = (/** @type {keyof Drawn} */ name) => String(before[name]) !== String(this.drawn[name]);
+    if (!(/** @type {(keyof Drawn)[]} */ (Object.keys(changed)).some(isOther))) return;
     for (const layer of this.layers()) {
       layer.isDrawn = false;
-      if ("window" in changed) layer.isPictured = false;
+      if (isOther("window")) layer.isPictured = false;
     }
-    if ("compare" in changed && this.base) this.stage.compare(this.drawn.compare);
+    if (isOther("compare") && this.base) this.stage.compare(this.drawn.compare);
     if (this.drawn.view !== "entropy") this.release();
     this.redraw();
-    if ("view" in changed) this.settle();
+    if (isOther("view")) this.settle();
   }
 
   /** A tile of the slice that is shown. @param {Packed} packed */
