@@ -3,15 +3,12 @@
 /** @type {Record<string, string>} */
 export const english = {
   // head
-  tagline: "A U-Net labels every pixel",
   language: "Language",
   model: "Model",
   about: "About this model",
   // landmarks
   result: "Picture and result",
   controls: "Controls",
-  pictures: "Picture",
-  classes: "Classes",
   display: "How it is drawn",
   notes: "What to know of this result",
   // pictures in
@@ -85,7 +82,7 @@ export const english = {
   allClaims: "All classes",
   showClass: "Class that is drawn",
   showLabel: "Draw {name}",
-  inAll: "in all slices {amount}",
+  inAll: "In all slices: {amounts}",
   // threshold
   threshold: "Threshold",
   thresholdOf: "Threshold of",
@@ -94,7 +91,6 @@ export const english = {
   validated: "validated {value}",
   atValidated: "validated",
   reset: "Reset",
-  resetAll: "Reset all to the validated thresholds",
   precision: "Precision",
   recall: "Recall",
   dice: "Dice",
@@ -133,9 +129,7 @@ export const english = {
   profileAll: "Share of the classes in each slice, up to {top}, most in slice {most}",
   profileNone: "Nothing is found in any slice",
   goToMost: "Go to slice {number}, which shows the most",
-  loadingSlice: "Slice {number} is on its way",
   // under the pointer
-  point: "Point at the picture: class, probabilities, value and place",
   pixel: "x {x}, y {y}",
   value: "value {value}",
   // results in words
@@ -147,9 +141,9 @@ export const english = {
   shownReduced: "Shown at {shown} pixels of {full}; downloads have the full size",
   syntheticResult: "Generated picture, no real data",
   metresPixel: "{metres} m a pixel",
-  millimetres: "voxels of {size} mm",
-  agreementIs: "The scales of the network agree to {agreement}.",
+  agreementIs: "the network's scales agree to {agreement}",
   altView: "{view} of {picture}. {shares}",
+  altPicture: "The picture {picture} itself.",
   // why it is black
   whyBlack: "Why is it black?",
   nothingFound: "Nothing is found at these thresholds.",
@@ -178,7 +172,7 @@ export const english = {
   change5: "mirrored top to bottom",
   change6: "turned by a quarter to the right",
   change7: "mirrored along its falling diagonal",
-  inverted: "inverted, white for black",
+  inverted: "inverted",
   contrast: "shown from {low} to {high} of its grey range",
   enlarged: "enlarged to {zoom} times its size",
   reduced: "reduced to {zoom} times its size",
@@ -211,7 +205,6 @@ export const english = {
   codeNote: "The same model, the same reading and the same thresholds: the same labels.",
   python: "In Python",
   shell: "From a shell",
-  curl: "From this server",
   copy: "Copy",
   copied: "Copied",
   copyFailed: "The browser does not allow it: mark and copy the lines by hand.",

@@ -29,9 +29,7 @@ export function changeText(change, words) {
     parts.push(words.say("contrast", { low, high }));
   }
   if (change.zoom !== 1) {
-    parts.push(
-      words.say(change.zoom > 1 ? "enlarged" : "reduced", { zoom: change.zoom.toPrecision(2).replace(/\.0$/, "") }),
-    );
+    parts.push(words.say(change.zoom > 1 ? "enlarged" : "reduced", { zoom: Number(change.zoom.toPrecision(2)) }));
   }
   return parts.join(words.say("and"));
 }

@@ -1,23 +1,28 @@
 // The frame of the page: where its parts are, the choice of language and model, the examples. No state of a result.
 
 import { Choice } from "./choice.js";
-import { fill, make } from "./element.js";
+import { button, fill, make } from "./element.js";
 import { OWN_NAMES } from "./words.js";
 
 /** @typedef {import("./facts.js").Limits} Limits */
 /** @typedef {import("./facts.js").Model} Model */
 /** @typedef {import("./words.js").Language} Language */
+/** @typedef {import("./viewer.js").Viewer} Viewer */
 /** @typedef {import("./words.js").Words} Words */
 
 /** More models than this are chosen from a list. */
 const SIDE_BY_SIDE = 3;
 const THUMBNAIL = 48;
+/** What a click zooms by. */
+const STEP = 1.5;
 
 export class Frame {
   constructor() {
     this.root = make("div", { class: "unetseg" });
     this.stage = make("div", { class: "stage" });
     this.live = make("p", { class: "unseen", "aria-live": "polite" });
+    this.zoom = make("div", { class: "zoom" });
+    this.stage.append(this.zoom);
     this.model = make("div", { class: "model-place" });
     this.bar = make("div", { class: "bar-place" });
     this.line = make("div", { class: "line-place" });
@@ -62,6 +67,22 @@ export class Frame {
       ),
       ...unseen,
       this.live,
+    );
+  }
+
+  /** Buttons for what wheel, fingers and keys do, too. @param {Words} words @param {Viewer} viewer */
+  buildZoom(words, viewer) {
+    const by = (/** @type {number} */ factor) => {
+      const { scale, x, y } = viewer.state.zoom;
+      viewer.zoomTo(scale * factor, x, y);
+    };
+    const act = (/** @type {string} */ sign, /** @type {string} */ name, /** @type {() => void} */ then) =>
+      button(sign, then, { "aria-label": words.say(name), title: words.say(name) });
+    fill(
+      this.zoom,
+      act("+", "zoomIn", () => by(STEP)),
+      act("−", "zoomOut", () => by(1 / STEP)),
+      act("⤢", "zoomFit", () => viewer.fit()),
     );
   }
 

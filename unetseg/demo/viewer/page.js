@@ -101,13 +101,14 @@ export class Page {
       reading: this.reading.build(words),
       unseen: [intake.input, intake.veil],
     };
-    this.viewer.name({ group: words.say("result"), divider: words.say("swipeHandle") });
     frame.build(words, parts, (language) => {
       prefer(language);
       this.words = new Words(language);
       this.build();
       /** @type {HTMLElement | null} */ (frame.root.querySelector(".language input:checked"))?.focus();
     });
+    this.viewer.name({ group: words.say("result"), divider: words.say("swipeHandle") });
+    frame.buildZoom(words, this.viewer);
     this.buildModel();
     if (this.running) frame.stage.append(this.running.shown(words));
     if (this.drawn && this.isShown()) this.buildResult(this.drawn);
@@ -225,7 +226,10 @@ export class Page {
     this.say(shares);
     const { view } = this.controls.drawn;
     const said = this.words.say("altView", { view: this.words.say(view), picture: this.result.info.name, shares });
-    for (const canvas of this.frame.stage.querySelectorAll("canvas")) canvas.setAttribute("aria-label", said);
+    const { stage } = this.frame;
+    stage.querySelector(".after [role=img]")?.setAttribute("aria-label", said);
+    const picture = this.words.say("altPicture", { picture: this.result.info.name });
+    stage.querySelector(".before [role=img]")?.setAttribute("aria-label", picture);
   }
 
   /** What a screen reader is to say. @param {string} text */
