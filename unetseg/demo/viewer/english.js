@@ -13,7 +13,7 @@ export const english = {
   notes: "What to know of this result",
   // pictures in
   open: "Open a picture…",
-  dropHint: "Or drop or paste your own: PNG, GeoTIFF, NIfTI, DICOM, a folder, a zip…",
+  dropHint: "Or drop or paste your own: PNG, GeoTIFF, NIfTI, DICOM, zip…",
   dropHere: "Drop it to segment it",
   examples: "Examples",
   generated: "generated, not real",
@@ -25,6 +25,7 @@ export const english = {
   waitingSoon: "Waiting for its turn",
   seconds: "about {seconds} left",
   reading: "Reading the file",
+  onItsWay: "It is on its way.",
   running: "Segmenting {percent}",
   starting: "The first example is being segmented…",
   cancelled: "Cancelled. {what}",
@@ -141,7 +142,7 @@ export const english = {
   shownReduced: "Shown at {shown} pixels of {full}; downloads have the full size",
   syntheticResult: "Generated picture, no real data",
   metresPixel: "{metres} m a pixel",
-  agreementIs: "the network's scales agree to {agreement}",
+  agreementIs: "The network's scales agree to {agreement}",
   altView: "{view} of {picture}. {shares}",
   altPicture: "The picture {picture} itself.",
   // why it is black
@@ -223,6 +224,7 @@ export const english = {
   commit: "Commit {commit}",
   card: "Model card",
   notMedical: "Not a medical device: for research and teaching, never for diagnosis or treatment.",
+  notMedicalShort: "Not a medical device: for research and teaching.",
   noWarranty: "What a model says may be wrong: look before you rely on it.",
   keptFor: "Your picture and its result are kept on this server for {time}, then deleted; nobody else is shown them.",
   keptShort: "Pictures are kept for {time}.",

@@ -117,7 +117,7 @@ export class Frame {
       ),
     );
     const kept = words.say("keptShort", { time: words.time(limits.expires_s) });
-    fill(this.foot, words.after(words.say(model.medical ? "notMedical" : "noWarranty"), kept));
+    fill(this.foot, words.after(words.say(model.medical ? "notMedicalShort" : "noWarranty"), kept));
   }
 }
 

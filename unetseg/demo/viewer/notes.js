@@ -65,6 +65,14 @@ function factsLine(info, words) {
   return make("p", { class: "small" }, facts.filter(Boolean).join(" · "));
 }
 
+/** While a run goes on. @param {Words} words @param {string | undefined} name of its picture */
+export function runningNotes(words, name) {
+  return [
+    name && make("h2", { class: "result-name", title: name }, name),
+    make("p", { class: "strong" }, words.say("onItsWay")),
+  ];
+}
+
 /** A sentence of the server. @param {Words} words @param {string} sentence @param {...(HTMLElement | null)} acts */
 export function failedNote(words, sentence, ...acts) {
   const said = make("span", { lang: "en" }, asSentence(sentence));

@@ -8,7 +8,7 @@ import { button, fill, make } from "./element.js";
 import { note } from "./explain.js";
 import { Frame } from "./frame.js";
 import { Intake } from "./intake.js";
-import { errorText, failedNote, resultNotes, seriesNote } from "./notes.js";
+import { errorText, failedNote, resultNotes, runningNotes, seriesNote } from "./notes.js";
 import { Reading } from "./reading.js";
 import { Result } from "./result.js";
 import { Running } from "./running.js";
@@ -240,7 +240,7 @@ export class Page {
   drawNotes() {
     const { words, result, asked, controls, frame } = this;
     if (this.running) {
-      fill(frame.notes);
+      fill(frame.notes, ...runningNotes(words, this.running.wanted.files?.[0].name));
     } else if (asked) {
       fill(frame.notes, make("div", { role: "alert" }, asked.build()));
     } else if (result && controls) {
