@@ -6,9 +6,12 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -82,3 +85,43 @@ def test_the_page_opens_in_its_element(page: Page) -> None:
 
 def test_a_run_leaves_files_that_go_with_the_page(address: str) -> None:
     assert run(address, model="liver-unet", example="0")["state"] == "done"
+
+
+@pytest.fixture
+def behind_a_proxy(address: str) -> Iterator[str]:
+    """The page at a path of another address, as a proxy shows it that takes the path away."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.startswith("/some/where/"):
+                self.send_error(404)
+                return
+            kept = {name: self.headers[name] for name in ("Accept", "X-Page") if name in self.headers}
+            passed = urllib.request.Request(address + self.path.removeprefix("/some/where"), headers=kept)
+            try:
+                answer = urllib.request.urlopen(passed, timeout=60)
+            except urllib.error.HTTPError as error:
+                answer = error
+            body = answer.read()
+            self.send_response(answer.status)
+            for name in ("Content-Type", "Content-Security-Policy"):
+                self.send_header(name, answer.headers[name])
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/some/where/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_proxy_may_put_the_page_at_a_path(browser: Browser, behind_a_proxy: str) -> None:
+    page = browser.new_page()
+    page.route("**/heartbeat/*", lambda route: route.abort())  # it never ends, and this proxy waits for the end
+    page.goto(behind_a_proxy)
+    expect(page.get_by_role("heading", name="synthetic_ct_0.png")).to_be_visible(timeout=SECONDS)
+    page.close()
