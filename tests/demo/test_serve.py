@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dicom_files
 import httpx
@@ -65,7 +67,7 @@ def test_a_run_tells_what_it_does_and_its_labels_are_those_of_python(address: st
     read = next(event for event in told if event["state"] == "read")
     full = page.predictors["tiny"](path)
     drawn = PIL.Image.open(written(tmp_path, "read.png", base64.b64decode(read["picture"])))
-    np.testing.assert_array_equal(np.asarray(drawn), full.picture[0])
+    np.testing.assert_array_equal(np.asarray(drawn.convert("RGB")), full.picture[0])
     assert (read["height"], read["width"]) == full.shape[1:]
     info = told[-1]["result"]
     assert info["shape"] == list(full.shape)
@@ -378,6 +380,30 @@ def test_a_failure_of_the_machine_is_a_sentence_and_the_page_goes_on() -> None:
         )
         predictor.full = False
         assert run(address, again=failed["key"])["state"] == "done"
+
+
+def test_a_download_that_fails_is_a_sentence_and_leaves_nothing(
+    address: str, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Path:
+        raise OSError(28, "No space left on device")
+
+    key = run(address)["result"]["key"]
+    monkeypatch.setattr("unetseg.demo.handlers.write", full)
+    answer = httpx.get(f"{address}/unetseg/results/{key}/files/zip")
+    assert answer.status_code == 500
+    assert "this could not be made" in answer.json()["error"]
+    assert not list((page.folder / key).glob("out-*"))
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing(address: str, page: Page) -> None:
+    before = set(page.folder.iterdir())
+    place = urlsplit(address)
+    with socket.create_connection((place.hostname or "", place.port or 0)) as visitor:
+        head = b"POST /unetseg/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        visitor.sendall(head + b"Content-Length: 9000000\r\n\r\n--x\r\n" + bytes(100_000))
+        until(lambda: set(page.folder.iterdir()) != before)
+    until(lambda: set(page.folder.iterdir()) == before)
 
 
 def test_a_broken_file_gets_a_sentence(address: str) -> None:

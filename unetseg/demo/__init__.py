@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = options.model or shipped()
     if not names:
         parser.error("there is no checkpoint in checkpoints/; name one with --model, or train one: training/train.py")
+    if options.keep <= 0 or options.memory <= 0:
+        parser.error("--keep and --memory are more than 0")
     if options.mcp and importlib.util.find_spec("mcp") is None:
         parser.error("--mcp needs a package that is not installed: pip install 'unetseg[mcp]'")
     logging.basicConfig(format="%(message)s")

@@ -59,7 +59,9 @@ ANSWERS = re.compile(
 """Paths that are answered; all else of Gradio has no use here: proxies, monitoring, deep links, editing by prompts."""
 
 
-class _TooMuch(Exception):  # noqa: N818, what happened, not a fault
+class TooMuch(Exception):  # noqa: N818, what happened, not a fault
+    """More came than may come: raised where it is received, and answered by the guard."""
+
     def __init__(self, status: int, sentence: str) -> None:
         self.status, self.sentence = status, sentence
 
@@ -176,7 +178,7 @@ class Guard:
 
         try:
             await self.app(scope, self._counted(scope, headers, receive), self._secured(sent))
-        except _TooMuch as much:
+        except TooMuch as much:
             if started:
                 raise
             await _answer(much.status, much.sentence, self._secured(send))
@@ -201,15 +203,15 @@ class Guard:
             if length.isdecimal():
                 try:
                     self._check(scope, int(length))
-                except _TooMuch as much:
+                except TooMuch as much:
                     return much.status, much.sentence
         return None
 
     def _check(self, scope: Scope, length: int) -> None:
         if length > self.rules.largest:
-            raise _TooMuch(413, f"more than {_words(self.rules.largest)} came; send less at once")
+            raise TooMuch(413, f"more than {_words(self.rules.largest)} came; send less at once")
         if length > self.quota.left(_address(scope)):
-            raise _TooMuch(429, f"you have sent {_words(self.rules.per_hour)} within an hour; try again later")
+            raise TooMuch(429, f"you have sent {_words(self.rules.per_hour)} within an hour; try again later")
 
     def _counted(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """`receive` that counts what comes, and raises once it is too much."""
@@ -222,7 +224,7 @@ class Guard:
                 total += len(body)
                 self._check(scope, len(body))
                 if total > self.rules.largest:
-                    raise _TooMuch(413, f"more than {_words(self.rules.largest)} came; send less at once")
+                    raise TooMuch(413, f"more than {_words(self.rules.largest)} came; send less at once")
                 self.quota.add(_address(scope), len(body))
             return message
 

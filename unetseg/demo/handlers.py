@@ -12,10 +12,12 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import PIL.Image
+import torch
 
 from ..batch import AUTO, reading_of, with_common_range
 from ..batch import Job as Reader
@@ -65,7 +67,8 @@ class Page:
         self._folder = tempfile.TemporaryDirectory(prefix="unetseg-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         self.store: Store[Result] = Store(self.folder, limit, expires)
-        self.jobs = Jobs()
+        # threads that are started later would take the default
+        self.jobs = Jobs(partial(torch.set_num_threads, torch.get_num_threads()))
         self._paces = {name: Pace() for name in predictors}
         self._models: dict[str, Any] | None = None
         self._lock, self._turn = threading.Lock(), asyncio.Semaphore(1)
@@ -126,6 +129,7 @@ class Page:
         key = self.store.new_key()
         asked = self.example(next(iter(self.predictors)), 0, key)
         self.start(asked, FIRST, tell)
+        threading.Thread(target=self.models, name="unetseg-models", daemon=True).start()  # whoever comes need not wait
 
     def first(self) -> dict[str, Any]:
         """INFO of the first example, once it is there; raises Gone if it failed."""
@@ -158,9 +162,15 @@ class Page:
         assert result.full is not None
         try:
             folder = Path(tempfile.mkdtemp(prefix="out-", dir=self.folder / key))
-            path = write(cast(Download, kind), result.full, folder, choices)
         except FileNotFoundError:  # dropped meanwhile
             raise Gone from None
+        try:
+            path = write(cast(Download, kind), result.full, folder, choices)
+        except FileNotFoundError:
+            raise Gone from None
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self.store.fit(key)
         return path, names[kind]
 

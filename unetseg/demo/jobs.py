@@ -81,7 +81,9 @@ class Jobs:
     In a lane addresses take turns, and those of one address by page: who asks for much waits longer, nobody else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Callable[[], object] = lambda: None) -> None:
+        """prepare: is called in each thread before its first run."""
+        self._prepare = prepare
         self._changed = threading.Condition()
         self._waiting: dict[Lane, OrderedDict[str, OrderedDict[str, deque[Job]]]] = {
             "small": OrderedDict(),
@@ -193,6 +195,7 @@ class Jobs:
                 seconds += job.seconds
 
     def _work(self, lane: Lane) -> None:
+        self._prepare()
         while True:
             with self._changed:
                 while not self._closed and (job := self._next(lane)) is None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ..version import __version__
 from .downloads import Choices
-from .guard import Rules
+from .guard import Rules, TooMuch
 from .handlers import Asked, Page
 from .jobs import Busy, Event, Visitor
 from .result import Result
@@ -236,5 +236,11 @@ def _explained(handler: Handler) -> Handler:
             return JSONResponse({"error": str(busy)}, status_code=429)
         except ValueError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
+        except (TooMuch, ClientDisconnect):
+            raise
+        except Exception as error:  # memory or disk
+            log.exception("%s failed", request.url.path)
+            what = str(error).partition("\n")[0] or type(error).__name__
+            return JSONResponse({"error": f"this could not be made ({what}); try again later"}, status_code=500)
 
     return answer
