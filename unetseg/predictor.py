@@ -138,7 +138,8 @@ class Predictor:
         """Segment a picture or a volume: a path, an array (H,W[,C]) or an `Image`; ValueError says what doesn't fit.
 
         accept_proposals: change a picture that is foreign to the model as `propose` says; labels come back as it lies.
-        progress: is called as logits are found, see `Found`; what it raises ends the work.
+        progress: is called as logits are found, see `Found`, and so once more for a changed picture; what it raises
+            ends the work.
         reading: what the file of a path may not say of itself, e.g. `series=`, `bands=`, `value_range=`.
         """
         if isinstance(image, (str, Path)):
@@ -155,7 +156,7 @@ class Predictor:
     ) -> list[Segmentation]:
         """Segment images of one height and width, `together` of their slices at a time; as a call does each."""
         found = self._segmented(images, progress=progress)
-        return [self._judged(segmentation, accept_proposals=accept_proposals) for segmentation in found]
+        return [self._judged(one, accept_proposals=accept_proposals, progress=progress) for one in found]
 
     def propose(self, image: Image) -> Change | None:
         """The change that brings an image clearly nearer to what the network was trained on; None if there is none.
@@ -236,7 +237,7 @@ class Predictor:
             )
         ]
 
-    def _judged(self, segmentation: Segmentation, *, accept_proposals: bool) -> Segmentation:
+    def _judged(self, segmentation: Segmentation, *, accept_proposals: bool, progress: Found | None) -> Segmentation:
         """It with a sentence where its image is foreign to the network, or segmented as is proposed."""
         image = segmentation.image
         said = self._ground(image.name, image.place)
@@ -244,7 +245,7 @@ class Predictor:
             return segmentation
         proposal, accepted = self.propose(image), None
         if proposal is not None and accept_proposals:
-            (segmentation,) = self._segmented([image], proposal)
+            (segmentation,) = self._segmented([image], proposal, progress=progress)
             proposal, accepted = None, proposal
         said += foreign(image.name, segmentation.distance, segmentation.limit, proposal, accepted)
         return dataclasses.replace(

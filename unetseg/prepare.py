@@ -243,15 +243,20 @@ def restore(logits: Tensor, height: int, width: int) -> Tensor:
     return found[0] if len(found) == 1 else torch.cat(found, dim=2)
 
 
-def restored(logits: Tensor, height: int, width: int) -> Iterator[Tensor]:
-    """What `restore` gives, in bands (D,K,n,W) from the top, as `tiling.bands` says.
+def restored(logits: Tensor, height: int, width: int, top: int = 0, bottom: int | None = None) -> Iterator[Tensor]:
+    """What `restore` gives, in bands (D,K,n,W) from the top, as `tiling.bands` says; of them the rows top to bottom.
 
     >>> [band.shape[2] for band in restored(torch.zeros(1, 1, 700, 1), 1400, 1)][-3:]
     [64, 64, 56]
+    >>> [band.shape[2] for band in restored(torch.zeros(1, 1, 700, 1), 1400, 1, 100, 130)]
+    [28, 2]
     """
+    end = height if bottom is None else bottom
     size = (logits.shape[2], logits.shape[3])
     rows = resized(lambda top, bottom: logits[:, :, top:bottom], size, (height, width), antialias=False)
-    return (rows(top, bottom) for top, bottom in bands(height))
+    # whole bands: of a part of one the last bit of a sum may be another
+    some = ((first, last) for first, last in bands(height) if first < end and last > top)
+    return (rows(first, last)[:, :, max(0, top - first) : end - first] for first, last in some)
 
 
 def _resized(x: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,26 @@ from .formats import Image, Kind, save_labels, save_probabilities
 from .gate import PERCENTILES, Gate
 from .measure import Cleaning, cleaned, report
 from .prepare import Ranges, evenly, restore, restored, scaled
+from .tiling import bands
 
 NOTHING = Cleaning()
 SOMETHING = 0.001
 """The share of pixels that a lower threshold would have to show."""
 SPREAD = (5, 50, 95)
 MOST_VALUES = 2**20
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why nothing or little is found.
+
+    highest: of each class its name, its highest probability, and the threshold that would show SOMETHING of it, if one
+    would. here, there: SPREAD of the grey values of the picture, and of those of the training, from 0 to 1.
+    """
+
+    highest: tuple[tuple[str, float, float | None], ...]
+    here: tuple[float, ...] | None = None
+    there: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,34 +120,46 @@ class Segmentation:
             return _nothing(cleaned(self.labels(thresholds), self.config, cleaning, self.image.valid), self.image)
         return all(_nothing(self.labels(thresholds, index=i)[None], self.image.alone(i)) for i in range(self.shape[0]))
 
+    def explanation(self, *, index: int | None = None) -> Explanation:
+        """Why nothing or little is found, as numbers; index: of one slice alone."""
+        part = self if index is None else self.alone(index)
+        logits = evenly_spread(part.network_logits.transpose(0, 1).flatten(1))  # (K,n)
+        probabilities = task.activate(logits[None, :, None], self.config)[0, :, 0]
+        first = len(self.config.outputs) - len(self.config.classes)
+        highest = []
+        for name, values in zip(self.config.classes, probabilities[first:], strict=True):
+            some = float(values.kthvalue(max(1, round(len(values) * (1 - SOMETHING)))).values)
+            shows = some if some >= 0.005 and not self.config.exclusive else None
+            highest.append((name, float(values.max()), shows))
+        if self.gate is None:
+            return Explanation(tuple(highest))
+        step = max(1, math.isqrt(part.image.pixels[0, ..., 0].size // MOST_VALUES))
+        every = (slice(None, None, -(-len(part.image.pixels) // 8)), *[slice(None, None, step)] * 2)
+        x = scaled(part.image.pixels[every], self.between, self.config).transpose(0, 1)  # (C,D,H,W)
+        valid = part.image.valid
+        values = x.flatten() if valid is None else x[:, torch.from_numpy(valid[every])].flatten()
+        if not len(values):
+            return Explanation(tuple(highest))
+        here = np.percentile(evenly_spread(values).numpy(), SPREAD).tolist()  # torch sorts, and takes longer
+        there = self.gate.intensities.mean(dim=0)[[PERCENTILES.index(p) for p in SPREAD]].tolist()
+        return Explanation(tuple(highest), tuple(here), tuple(there))
+
     def explain(self, *, index: int | None = None) -> str:
         """Why nothing or little is found, in sentences: probabilities, and the grey values against the training's.
 
         index: of one slice alone.
         """
-        part = self if index is None else self.alone(index)
-        logits = evenly_spread(part.network_logits.transpose(0, 1).flatten(1))  # (K,n)
-        probabilities = task.activate(logits[None, :, None], self.config)[0, :, 0]
-        first = len(self.config.outputs) - len(self.config.classes)
+        why = self.explanation(index=index)
         said = []
-        for name, values in zip(self.config.classes, probabilities[first:], strict=True):
-            highest = float(values.max())
-            some = float(values.kthvalue(max(1, round(len(values) * (1 - SOMETHING)))).values)
-            shows = f"; a threshold of {some:.2g} would show a thousandth of the picture" if some >= 0.005 else ""
-            said.append(f"The highest probability of {name} is {highest:.2g}{'' if self.config.exclusive else shows}.")
-        if self.gate is not None:
-            every = slice(None, None, -(-len(part.image.pixels) // 8))
-            x = scaled(part.image.pixels[every], self.between, self.config).transpose(0, 1)  # (C,D,H,W)
-            valid = part.image.valid
-            values = x.flatten() if valid is None else x[:, torch.from_numpy(valid[every])].flatten()
-            if len(values):
-                here = torch.quantile(evenly_spread(values), torch.tensor(SPREAD) / 100).tolist()
-                there = self.gate.intensities.mean(dim=0)[[PERCENTILES.index(p) for p in SPREAD]].tolist()
-                words = [", ".join(f"{value:.2f}" for value in values) for values in (here, there)]
-                said.append(
-                    f"From black (0) to white (1), its 5th, 50th and 95th percentiles are {words[0]}; those of the "
-                    f"training pictures were {words[1]}."
-                )
+        for name, highest, some in why.highest:
+            shows = "" if some is None else f"; a threshold of {some:.2g} would show a thousandth of the picture"
+            said.append(f"The highest probability of {name} is {highest:.2g}{shows}.")
+        if why.here is not None and why.there is not None:
+            words = [", ".join(f"{value:.2f}" for value in values) for values in (why.here, why.there)]
+            said.append(
+                f"From black (0) to white (1), its 5th, 50th and 95th percentiles are {words[0]}; those of the "
+                f"training pictures were {words[1]}."
+            )
         return " ".join(said)
 
     @property
@@ -225,7 +252,7 @@ class Segmentation:
             return self
         h, w = (max(1, round(side * longest / max(height, width))) for side in (height, width))
         rows, columns = evenly(height, h), evenly(width, w)
-        kept = [self._restored(index)[:, :, rows][:, :, :, columns] for index in range(depth)]
+        kept = [self._some(index, rows, columns) for index in range(depth)]
         drawn = np.stack([render.resized(self._picture(index)[0], h, w) for index in range(depth)])
         valid = None if self.image.valid is None else self.image.valid[:, rows][:, :, columns]
         pixels = self.image.pixels[:, rows][:, :, columns]
@@ -307,6 +334,15 @@ class Segmentation:
     def _restored(self, index: int) -> Tensor:
         return restore(self.network_logits[index][None], *self.shape[1:])  # (1,K,H,W)
 
+    def _some(self, index: int, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Tensor:
+        """Rows and columns of what is restored, (1,K,h,w), without all of it in memory."""
+        found, top = [], 0
+        for band in restored(self.network_logits[index][None], *self.shape[1:]):  # (1,K,n,W) each
+            here = rows[(rows >= top) & (rows < top + band.shape[2])] - top
+            found.append(band[:, :, here][:, :, :, columns])
+            top += band.shape[2]
+        return torch.cat(found, dim=2)
+
     def _probabilities(self, index: int) -> Tensor:
         return task.activate(self._restored(index), self.config)
 
@@ -314,7 +350,13 @@ class Segmentation:
         part = slice(index, None if index == -1 else index + 1)
         if self.drawn is not None:
             return self.drawn[part]
-        return render.as_rgb(scaled(self.image.pixels[part], self.between, self.config))
+        # band by band: as floats, all of a large one would be as much as its logits
+        pixels = self.image.pixels[part]
+        drawn = [
+            render.as_rgb(scaled(pixels[:, top:bottom], self.between, self.config))
+            for top, bottom in bands(pixels.shape[1])
+        ]
+        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn, axis=1)
 
 
 def foreign(

@@ -16,6 +16,9 @@ from ..measure import Cleaning
 from ..render import View
 from ..segmentation import NOTHING, Segmentation
 
+PROBABILITIES = {".png": ".npz", ".dcm": ".nii.gz", ".nrrd": ".nii.gz", ".mha": ".nii.gz"}
+"""How probabilities end where labels end so; else alike."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -88,5 +91,5 @@ class Output:
 def _tail(kind: Kind | Literal["probabilities"] | None, own: str) -> str:
     """How the name of a file of labels ends; `own` is the ending in the family of the input."""
     if kind == "probabilities":
-        return f"probabilities{ {'.png': '.npz', '.dcm': '.nii.gz'}.get(own, own) }"
+        return f"probabilities{PROBABILITIES.get(own, own)}"
     return f"labels{own if kind is None else ENDINGS[kind][0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import os
 import sys
@@ -27,11 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--host", help="address to listen on; 127.0.0.1 unless given")
     parser.add_argument("--port", type=int, help="port to listen on; the first free one from 7860 unless given")
+    parser.add_argument("--mcp", action="store_true", help="answer as an MCP server too: pip install 'unetseg[mcp]'")
+    parser.add_argument(
+        "--keep", type=float, default=30, metavar="MINUTES", help="that a result is kept unused; %(default)s"
+    )
+    parser.add_argument("--memory", type=float, default=2, metavar="GB", help="what results may take in all")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
     options = parser.parse_args(arguments)
     names = options.model or shipped()
     if not names:
         parser.error("there is no checkpoint in checkpoints/; name one with --model, or train one: training/train.py")
+    if options.keep <= 0 or options.memory <= 0:
+        parser.error("--keep and --memory are more than 0")
+    if options.mcp and importlib.util.find_spec("mcp") is None:
+        parser.error("--mcp needs a package that is not installed: pip install 'unetseg[mcp]'")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("unetseg").setLevel(logging.INFO)  # other packages stay quiet
     logging.getLogger("rasterio").setLevel(logging.ERROR)  # it repeats every remark of GDAL
@@ -55,7 +65,17 @@ def _serve(names: Sequence[str], options: argparse.Namespace) -> None:
         sys.exit(f"error: {error}")
     from .layout import launch
 
-    launch(predictors, host=options.host, port=options.port)
+    try:
+        launch(
+            predictors,
+            host=options.host,
+            port=options.port,
+            mcp=options.mcp,
+            limit=int(options.memory * 1e9),
+            expires=options.keep * 60,
+        )
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 def _title(name: str) -> str:

@@ -1,321 +1,271 @@
-"""What the page does, without the page: files and choices in; pictures, sentences and HTML out."""
+"""What the page does, without sockets: uploads and choices in; events, facts and bytes out."""
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-import json
+import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
+import threading
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, cast
 
-import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
+import torch
 
-from .. import task
-from ..batch import AUTO, Job, reading_of, stem_of, with_common_range
-from ..config import SegmentationConfig
-from ..files import whole
-from ..formats import Reading, looks_like_dicom, own_suffix, series_in
+from ..batch import AUTO, reading_of, with_common_range
+from ..batch import Job as Reader
+from ..formats import Image, series_in
 from ..predictor import Predictor
-from ..render import View
-from ..samples import SampleKind, draw_sample
-from ..segmentation import Segmentation
-from .store import Store
+from ..samples import draw_sample
+from . import models, preview
+from .downloads import Choices, Download, write
+from .jobs import Cancelled, Event, Job, Jobs, Pace, Visitor
+from .result import Result, facts
+from .store import EXPIRES, LIMIT, Gone, Store
+from .uploads import Upload
 
 log = logging.getLogger(__name__)
 
-SHOWN_SIDE = 768
-ALL = "all classes"
-
-
-WINDOWS = {"soft tissue": (40, 400), "liver": (60, 160), "lung": (-600, 1500), "bone": (400, 1800)}
-"""(level, width) in Hounsfield units, as viewers offer them."""
-MODEL_WINDOW = "as the model sees it"
-Window = tuple[float, float] | None
-"""(level, width) in which a CT is drawn; None: as the network was given it."""
-FAMILIES = {
-    ".png": "label map (PNG)",
-    ".dcm": "labels (DICOM-SEG)",
-    ".nii.gz": "labels (NIfTI)",
-    ".nrrd": "labels (NRRD)",
-    ".mha": "labels (MetaImage)",
-    ".tif": "labels (GeoTIFF)",
-}
+SMALL = 2**21
+"""Pixels, stored or seen by the network, of a run that doesn't wait behind larger ones."""
+FIRST = Visitor("", "first")
 
 
 @dataclass(frozen=True)
-class Result:
-    """A finished upload. key: of the store. notes: one sentence each. slices: how many; the first that shows a class.
+class Asked:
+    """What a visitor wants run: a new upload, the upload of a result once more, or an example.
 
-    hounsfield: whether a window applies to its picture. family: what its download is. proposal: a change of the picture
-    that the visitor may accept, in words.
+    key: of the store; where the result will be, and where a new upload lies already.
+    series: the UID of one of several. value_range, bands, hounsfield: what the file doesn't say, as it was typed.
+    accept: whether the picture is changed as the gate proposes.
     """
 
+    model: str
     key: str
-    notes: tuple[str, ...]
-    slices: int
-    first: int
-    hounsfield: bool
-    family: str
-    proposal: str = ""
-
-
-class Several(ValueError):  # noqa: N818, what happened, not a fault
-    """An upload holds several series; one has to be chosen. series: what each is, by its UID."""
-
-    def __init__(self, series: dict[str, str]) -> None:
-        super().__init__(f"This holds {len(series)} series: choose one.")
-        self.series = series
+    upload: Upload
+    series: str | None = None
+    value_range: str = ""
+    bands: str = ""
+    hounsfield: bool = False
+    accept: bool = False
+    synthetic: bool = False
 
 
 class Page:
     """The models that the page was started with, and the results of its visitors."""
 
-    def __init__(self, predictors: dict[str, Predictor]) -> None:
+    def __init__(self, predictors: dict[str, Predictor], *, limit: int = LIMIT, expires: float = EXPIRES) -> None:
         self.predictors = predictors
-        # pictures on their way to the browser; the folder goes when the page ends
-        self._folder = tempfile.TemporaryDirectory(prefix="unetseg-")
+        # the folder of uploads and downloads goes when the page ends
+        self._folder = tempfile.TemporaryDirectory(prefix="unetseg-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
-        self.store = Store(self.folder)
+        self.store: Store[Result] = Store(self.folder, limit, expires)
+        # threads that are started later would take the default
+        self.jobs = Jobs(partial(torch.set_num_threads, torch.get_num_threads()))
+        self._paces = {name: Pace() for name in predictors}
+        self._models: dict[str, Any] | None = None
+        self._lock, self._turn = threading.Lock(), asyncio.Semaphore(1)
+        self._first: str | None = None
+        self._first_done = threading.Event()
 
-    def config(self, model: str) -> SegmentationConfig:
-        """The config of a model of this page; ValueError for any other name."""
+    def close(self) -> None:
+        """End what runs, drop what is kept, and remove the files."""
+        self.jobs.close()
+        self.store.close()
+        self._folder.cleanup()
+
+    def predictor(self, model: str) -> Predictor:
+        """A model of this page; ValueError for any other name."""
         if model not in self.predictors:
             raise ValueError(f"this page offers {', '.join(self.predictors)}, not {model!r}")
-        return self.predictors[model].config
+        return self.predictors[model]
 
-    def segment(
-        self,
-        model: str,
-        paths: str | Sequence[str],
-        series: str | None = None,
-        *,
-        value_range: str = "",
-        bands: str = "",
-        hounsfield: bool = False,
-        accept_proposals: bool = False,
-    ) -> Result:
-        """Segment an uploaded file, or several DICOM files as one series.
+    def models(self) -> list[dict[str, Any]]:
+        """The facts of every model, with its examples; found out once."""
+        with self._lock:
+            if self._models is None:
+                self._models = {
+                    name: models.facts(name, predictor) | {"examples": models.examples(predictor.config)}
+                    for name, predictor in self.predictors.items()
+                }
+            return list(self._models.values())
 
-        value_range, bands, hounsfield: what the file doesn't say, as it was typed. accept_proposals: see `Predictor`.
-        Raises ValueError that says in one sentence what is wrong with them, or with this machine; Several.
-        """
-        paths = [paths] if isinstance(paths, str) else list(paths)
+    def example(self, model: str, number: int, key: str) -> Asked:
+        """A generated picture that fits a model, as a run under a new key; ValueError for a number that isn't there."""
+        kind = models.sample_kind(self.predictor(model).config)
+        if not 0 <= number < models.EXAMPLES:
+            raise ValueError(f"{model} has the examples 0 to {models.EXAMPLES - 1}, not {number}")
+        name = f"synthetic_{kind}_{number}.png"
+        path = self.folder / key / name
+        PIL.Image.fromarray(draw_sample(kind, number)[0]).save(path, compress_level=1)
+        return Asked(model, key, Upload(path, name), synthetic=True)
+
+    def again(self, old: str, key: str) -> tuple[Upload, bool]:
+        """The upload of a kept result under a new key, and whether it is an example; raises Gone."""
+        before = self.store.get(old)
         try:
-            reading = reading_of(value_range.split(), bands, hounsfield or None)
-            auto = value_range.split() == AUTO
-            return self._segment(model, paths, series, reading, auto=auto, accept_proposals=accept_proposals)
-        except ValueError:
+            return before.upload.copied(self.folder / key), bool(before.info.get("synthetic"))
+        except OSError:  # dropped meanwhile
+            raise Gone from None
+
+    def start_first(self) -> None:
+        """Let the first model's first example be solved, as a visitor's is; it is never dropped."""
+
+        def tell(event: Event | None) -> None:
+            if event is None:
+                self._first_done.set()
+            elif event["state"] == "done":
+                self._first = event["result"]["key"]
+            elif event["state"] == "error":
+                log.warning("note: the first example failed: %s", event["error"])
+
+        key = self.store.new_key()
+        asked = self.example(next(iter(self.predictors)), 0, key)
+        self.start(asked, FIRST, tell)
+        threading.Thread(target=self.models, name="unetseg-models", daemon=True).start()  # whoever comes need not wait
+
+    def first(self) -> dict[str, Any]:
+        """INFO of the first example, once it is there; raises Gone if it failed."""
+        self._first_done.wait()
+        if self._first is None:
+            raise Gone
+        return self.info(self._first)
+
+    def result(self, key: str) -> Result:
+        """A finished run; raises Gone, also for what waits for an answer."""
+        result = self.store.get(key)
+        if result.full is None:
+            raise Gone
+        return result
+
+    def turn(self, result: Result) -> contextlib.AbstractAsyncContextManager[None]:
+        """In which something is made of a result: of large ones one thing at a time, for each takes much memory."""
+        return self._turn if result.is_large else contextlib.nullcontext()
+
+    def info(self, key: str) -> dict[str, Any]:
+        """The facts of a result; see `result.facts`."""
+        return self.result(key).info
+
+    def download(self, key: str, kind: str, choices: Choices) -> tuple[Path, str]:
+        """A file of a result, made now, in a folder of its own; and its name. Raises Gone and ValueError."""
+        result = self.result(key)
+        names = {one["kind"]: one["name"] for one in result.info["downloads"]}
+        if kind not in names:
+            raise ValueError(f"{result.info['name']} can be had as {', '.join(names)}, not as {kind}")
+        assert result.full is not None
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="out-", dir=self.folder / key))
+        except FileNotFoundError:  # dropped meanwhile
+            raise Gone from None
+        try:
+            path = write(cast(Download, kind), result.full, folder, choices)
+        except FileNotFoundError:
+            raise Gone from None
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
             raise
-        except Exception as error:  # memory or disk: without an answer, the last result would stand for this file
-            log.exception("%s failed", model)
-            raise ValueError(
-                f"{Path(paths[0]).name} could not be segmented ({error}); try a smaller picture, or try again later"
-            ) from None
+        self.store.fit(key)
+        return path, names[kind]
 
-    def _segment(
-        self,
-        model: str,
-        paths: list[str],
-        series: str | None,
-        reading: Reading,
-        *,
-        auto: bool,
-        accept_proposals: bool,
-    ) -> Result:
-        config = self.config(model)
-        with self.store.new() as key:
-            place = self._kept(paths, self.folder / key)
-            if series is None and (place.is_dir() or zipfile.is_zipfile(place)):
-                found = series_in(place)
-                if len(found) > 1:
-                    raise Several({one.uid: str(one).rpartition(",")[0] for one in found})
-            started = time.perf_counter()
-            job = Job(place, place.name, series)
-            if auto:
-                reading = with_common_range([job], reading)
-            full = self.predictors[model](job.image(reading), accept_proposals=accept_proposals)
-            seconds = time.perf_counter() - started
-            shown = full.reduced(SHOWN_SIDE) if full.shape[0] == 1 else full
-            source = self.predictors[model].source
-            commit = f" ({source})" if source and source.commit else ""
-            notes = [f"{full.description()}.", f"{config.task} model {model}{commit}, {seconds:.1f} s."]
-            if source and source.notice:
-                notes.append(f"Note: {source.notice}.")
-            if shown is not full:
-                notes.append(f"Shown at {shown.shape[2]} x {shown.shape[1]} pixels; the download has the full size.")
-            notes += [f"Note: {notice}." for notice in full.notices]
-            if full.found_nothing():
-                notes.append(f"Nothing is found. {full.explain()}")
-            self.store.put(key, full, shown)
-        if own_suffix(full.image) == ".dcm":
-            notes.append("The DICOM-SEG names the patient as its source does, for the standard wants it.")
-        shares = self._shares(full, config.thresholds)
-        found_at = shares[:, 1:] if config.background is not None else shares
-        first = int(found_at.sum(axis=1).argmax())
-        family = FAMILIES[own_suffix(full.image)]
-        proposal = "" if full.proposal is None else str(full.proposal)
-        return Result(key, tuple(notes), full.shape[0], first, full.image.hounsfield, family, proposal)
+    def downloaded(self, key: str, path: Path) -> None:
+        """A file of `download` was sent: it goes."""
+        shutil.rmtree(path.parent, ignore_errors=True)
+        self.store.fit(key)
 
-    def picture(self, key: str, index: int = 0, window: Window = None) -> str:
-        """The file with a slice of the picture at the shown size."""
-        return self._write(self._shown(key, index, window).picture[0], f"{key}/picture.png")
+    def start(self, asked: Asked, visitor: Visitor, tell: Callable[[Event | None], None]) -> Job:
+        """Queue a run; `tell` gets its events from other threads, None at the end. Raises Busy and ValueError.
 
-    def view(
-        self,
-        key: str,
-        kind: View,
-        class_name: str,
-        thresholds: Sequence[float],
-        index: int = 0,
-        window: Window = None,
-    ) -> str:
-        """The file with a view of a slice of a result at the shown size."""
-        class_ = None if class_name == ALL else class_name
-        shown = self._shown(key, index, window)
-        return self._write(shown.view(kind, class_name=class_, thresholds=thresholds), f"{key}/{kind}.png")
-
-    def legend(self, key: str, thresholds: Sequence[float], index: int = 0) -> str:
-        """Colour, name and share of every label as HTML, counted at full size: by the labels, and by argmax."""
-        full, _ = self.store.get(key)
-        config = full.config
-        what = "picture" if full.shape[0] == 1 else "slice"
-        parts = []
-        for title, view, labels in (
-            (f"Share of the {what}, by the labels", "labels", full.labels(thresholds, index=index)),
-            (f"Share of the {what}, by argmax", "argmax", full.argmax(index)),
-        ):
-            shares = np.bincount(labels.ravel(), minlength=len(config.labels)) / labels.size
-            rows = "".join(
-                f'<li><span class="swatch" style="background:{color}"></span>'
-                f'<span class="name">{escape(name)}</span><span class="share">{share:.1%}</span></li>'
-                for name, color, share in zip(config.labels, config.palette, shares, strict=True)
-            )
-            parts.append(f'<div class="legend by-{view}"><p>{title}</p><ul>{rows}</ul></div>')
-        return "".join(parts)
-
-    def profile(self, key: str, class_name: str, thresholds: Sequence[float], index: int) -> str:
-        """The share of the labels in each slice as a drawing (SVG), the shown slice marked; empty for one slice."""
-        full, _ = self.store.get(key)
-        if full.shape[0] == 1:
-            return ""
-        config = full.config
-        shares = self._shares(full, thresholds)
-        labels = [label for label, name in enumerate(config.labels) if class_name in (ALL, name)]
-        if class_name == ALL and config.background is not None:
-            labels.remove(0)
-        return profile_svg(shares[:, labels], [config.palette[label] for label in labels], index)
-
-    def download(self, key: str, thresholds: Sequence[float]) -> tuple[str, str]:
-        """The labels at full size in the family of the input, and the report; their paths."""
-        full, _ = self.store.get(key)
-        stem = stem_of(Path(full.name))
-        base = self.folder / key
-        labels = full.save(base / f"{stem}_labels{own_suffix(full.image)}", thresholds)
-        report = base / f"{stem}_report.json"
-        with whole(report) as temporary:
-            temporary.write_text(json.dumps(full.report(thresholds), indent=2, ensure_ascii=False), encoding="utf-8")
-        return str(labels), str(report)
-
-    def examples(self, model: str) -> list[str]:
-        """Generated pictures that fit a model's input; their names say that they are synthetic."""
-        kind: SampleKind = "ct" if self.config(model).channels == ("gray",) else "aerial"
-        paths = [self.folder / f"synthetic_{kind}_{seed}.png" for seed in range(3)]
-        for seed, path in enumerate(paths):
-            if not path.exists():
-                self._write(draw_sample(kind, seed)[0], path.name)
-        return [str(path) for path in paths]
-
-    def _kept(self, paths: Sequence[str], folder: Path) -> Path:
-        """The upload where it stays as long as its result, which refers to it: the last file, or all last DICOM files.
-
-        What was dropped before stays in the list of the page, and is not looked at.
+        Unless a result is kept in the end, or an answer is waited for, what lies under its key goes.
         """
-        newest = list(itertools.takewhile(_is_dicom, reversed(paths)))[::-1] or [paths[-1]]
-        if len(newest) == 1:
-            return Path(shutil.copy(newest[0], folder))
-        series = folder / "DICOM series"
-        series.mkdir()
-        for number, path in enumerate(newest):  # two may have the same name
-            shutil.copy(path, series / f"{number:05}.dcm")
-        return series
+        config = self.predictor(asked.model).config
+        stored, seen = preview.size(asked.upload, config)
+        seconds = self._paces[asked.model].seconds(seen)
 
-    def _shown(self, key: str, index: int, window: Window) -> Segmentation:
-        full, shown = self.store.get(key)
-        if full.shape[0] > 1:
-            shown = full.alone(min(index, full.shape[0] - 1)).reduced(SHOWN_SIDE)
-        if window is None or not full.image.hounsfield:
-            return shown
-        level, width = window
-        drawn = (shown.image.pixels[..., :1].astype(np.float32) - (level - width / 2)) * (255 / max(width, 1))
-        return dataclasses.replace(shown, drawn=np.repeat(drawn.clip(0, 255).astype(np.uint8), 3, axis=3))
+        def ended(event: Event | None) -> None:
+            if event is None:
+                self.store.forget_unless_kept(asked.key)
+            tell(event)
 
-    def _shares(self, full: Segmentation, thresholds: Sequence[float]) -> NDArray[np.float64]:
-        """The share of each label in each slice (D,L), at the size that the network saw."""
-        labels = (task.decode(logits[None], full.config, thresholds) for logits in full.network_logits)
-        count = len(full.config.labels)
-        return np.array([np.bincount(one.numpy().ravel(), minlength=count) / one.numel() for one in labels])
+        job = Job(
+            visitor,
+            lambda job: self._run(asked, job, pinned=visitor is FIRST),
+            ended,
+            seconds=seconds,
+            lane="small" if max(stored, seen) <= SMALL else "large",
+        )
+        try:
+            self.jobs.submit(job)
+        except ValueError:
+            self.store.forget_unless_kept(asked.key)
+            raise
+        return job
 
-    def _write(self, pixels: NDArray[np.uint8], name: str) -> str:
-        """A picture for the browser: lossless, and packed fast rather than small."""
-        path = self.folder / name
-        PIL.Image.fromarray(pixels).save(path, compress_level=1)
-        return str(path)
+    def _run(self, asked: Asked, job: Job, *, pinned: bool) -> None:
+        """The work of a job; whatever happens, its visitor gets an answer."""
+        try:
+            self._segment(asked, job, pinned=pinned)
+            return
+        except Cancelled:
+            raise
+        except _Several as several:
+            self.store.put(asked.key, Result(asked.upload))
+            job.tell({"state": "series", "series": several.series, "key": asked.key})
+            return
+        except ValueError as error:
+            said = str(error)
+        except Exception as error:  # memory or disk
+            log.exception("%s failed", asked.model)
+            what = str(error).partition("\n")[0] or type(error).__name__
+            said = f"{asked.upload.name} could not be segmented ({what}); try a smaller picture, or try again later"
+        # it may be read otherwise, or by another model
+        self.store.put(asked.key, Result(asked.upload, info={"synthetic": asked.synthetic}))
+        job.tell({"state": "error", "error": said, "key": asked.key})
+
+    def _segment(self, asked: Asked, job: Job, *, pinned: bool) -> None:
+        predictor, upload = self.predictor(asked.model), asked.upload
+        job.tell({"state": "reading"})
+        image = _read(asked)
+        job.go_on()
+        job.tell({"state": "read", **preview.picture(image, predictor.config)})
+        started = time.perf_counter()
+        progress = preview.Progress(job, image, predictor.config, twice=asked.accept)
+        full = predictor(image, accept_proposals=asked.accept, progress=progress)
+        seconds = time.perf_counter() - started
+        job.go_on()
+        self._paces[asked.model].learn(preview.seen(image.pixels.shape, predictor.config), seconds)
+        result = Result(upload, asked.model, full)
+        result.info = facts(asked.key, result, synthetic=asked.synthetic, seconds=seconds, expires=self.store.expires)
+        source = predictor.source
+        result.info["commit"] = None if source is None else source.commit
+        if source is not None and source.notice:
+            result.info["notices"].append(source.notice)
+        job.go_on()
+        self.store.put(asked.key, result, pinned=pinned)
+        job.tell({"state": "done", "result": result.info})
 
 
-def _is_dicom(path: str) -> bool:
-    with Path(path).open("rb") as file:
-        return looks_like_dicom(file.read(1024))
+class _Several(Exception):  # noqa: N818, what happened, not a fault
+    def __init__(self, series: list[dict[str, str]]) -> None:
+        self.series = series
 
 
-def status_html(sentences: Sequence[str], *, problem: bool = False) -> str:
-    """Sentences for the visitor; a problem is announced."""
-    text = "<br>".join(escape(sentence) for sentence in sentences)
-    return f'<p class="status{" problem" if problem else ""}"{" role=alert" if problem else ""}>{text}</p>'
-
-
-def profile_svg(shares: NDArray[np.float64], colors: Sequence[str], index: int) -> str:
-    """Shares (D,L) as curves over the slices, one in each colour; a line marks the slice `index`."""
-    depth, top = len(shares), max(float(shares.max()), 1e-9)
-    curves = []
-    for values, color in zip(shares.T, colors, strict=True):
-        points = " ".join(f"{i},{40 - 38 * value / top:.2f}" for i, value in enumerate(values))
-        curves.append(f'<polygon points="0,40 {points} {depth - 1},40" fill="{color}" stroke="{color}"/>')
-    mark = f'<line x1="{index}" x2="{index}" y1="0" y2="40"/>'
-    text = f"Share of each slice, up to {top:.1%}" if shares.any() else "Nothing was found in any slice"
-    return (
-        f'<div class="profile"><p>{text}</p><svg viewBox="0 0 {depth - 1} 40" preserveAspectRatio="none" '
-        f'role="img" aria-label="{text}">{"".join(curves)}{mark}</svg></div>'
-    )
-
-
-def captions_html(class_name: str, config: SegmentationConfig) -> str:
-    """What each view shows, one sentence each; the page shows that of the view on the screen."""
-    views = get_args(View)
-    return "".join(f'<p class="view view-{kind}">{escape(_caption(kind, class_name, config))}</p>' for kind in views)
-
-
-def _caption(kind: View, class_name: str, config: SegmentationConfig) -> str:
-    one = len(config.outputs) == 1
-    name = config.outputs[0] if one else class_name
-    if kind == "probability":
-        what = "the likeliest class" if name == ALL else name
-        return f"Probability of {what} at each pixel: black is 0, white is 1."
-    if kind == "thresholded":
-        if name == ALL:
-            return "Every class whose probability reaches its threshold, in its colour; black where none does."
-        return f"White (255) where the probability of {name} reaches its threshold, black (0) elsewhere."
-    if kind == "argmax":
-        against = ", the background counting as 0" if config.background is not None and not config.exclusive else ""
-        return f"The label of the largest logit{against}, in the palette; no threshold is involved."
-    decided = "argmax" if config.exclusive or config.background is None else "threshold"
-    return f"The labels, decided by {decided}, over the picture."
+def _read(asked: Asked) -> Image:
+    """The upload as it is asked for; ValueError, _Several."""
+    place = asked.upload.path
+    if asked.series is None and (place.is_dir() or zipfile.is_zipfile(place)):
+        found = series_in(place)
+        if len(found) > 1:
+            raise _Several([{"uid": one.uid, "what": str(one).rpartition(",")[0]} for one in found])
+    reading = reading_of(asked.value_range.split(), asked.bands, asked.hounsfield or None)
+    reading["name"] = asked.upload.name
+    reader = Reader(place, asked.upload.name, asked.series)
+    if asked.value_range.split() == AUTO:
+        reading = with_common_range([reader], reading)
+    return reader.image(reading)

@@ -1,270 +1,200 @@
-"""What the page looks like and which part listens to which."""
+"""The page as Gradio serves it: one element, in which the viewer opens; and the endpoints for programs."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 
 from ..predictor import Predictor
-from ..render import View
-from .handlers import ALL, FAMILIES, MODEL_WINDOW, WINDOWS, Page, Several, Window, captions_html, status_html
-from .store import Gone
+from .downloads import Choices, write
+from .guard import Guard, Rules
+from .handlers import Asked, Page
+from .jobs import Event, Visitor
+from .serve import numbers, routes, told
+from .store import EXPIRES, LIMIT, keep_newest
+from .uploads import brought
 
-VIEWS: list[tuple[str, View]] = [
-    ("Probability", "probability"),
-    ("Thresholded", "thresholded"),
-    ("Argmax colours", "argmax"),
-    ("Overlay", "overlay"),
-]
-INTRODUCTION = """# unetseg
-Drop a picture, a GeoTIFF, a NIfTI volume or a DICOM series (its files, or a zip of them), or click an example: a U-Net
-labels every pixel.
+# plain names: these are the visitor's own, nothing is fetched
+FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
+# relative to the page, wherever a proxy puts it
+HEAD = "".join(f'<link rel="stylesheet" href="./unetseg/viewer/{name}.css">' for name in ("viewer", "page"))
+OPEN = """
+const at = new URL("./unetseg/viewer/page.js", document.baseURI).href;
+import(at).then(page => page.open(element)).catch(error => { element.textContent = String(error); });
 """
-OWN_WINDOW = "level and width"
-EMPTY = '<p class="status">No picture yet.</p>'
-CSS = Path(__file__).with_name("page.css")
-# all views are on the page, the style sheet hides all but one: switching asks nobody
-SWITCH = "view => { document.body.dataset.view = view; }"
 
 
-def launch(predictors: dict[str, Predictor], *, host: str | None = None, port: int | None = None) -> None:
-    """Serve the page until it is interrupted."""
-    build(Page(predictors)).launch(
+def launch(
+    predictors: dict[str, Predictor],
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    mcp: bool = False,
+    limit: int = LIMIT,
+    expires: float = EXPIRES,
+) -> None:
+    """Serve the page until it is interrupted; see `Page` for limit and expires. ValueError for a faulty environment."""
+    page = Page(predictors, limit=limit, expires=expires)
+    try:
+        blocks = build(page)
+        serve(blocks, page, Rules.of(host), host=host, port=port, mcp=mcp)
+        page.start_first()
+        blocks.block_thread()
+    finally:
+        page.close()
+
+
+def serve(
+    blocks: gr.Blocks,
+    page: Page,
+    rules: Rules,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    mcp: bool = False,
+    quiet: bool = False,
+) -> str:
+    """Listen, without waiting; the address."""
+    _, address, _ = blocks.launch(
         server_name=host,
         server_port=port,
-        css_paths=CSS,
-        theme=gr.themes.Base(
-            primary_hue="teal",
-            neutral_hue="slate",
-            # plain names: these are the visitor's own fonts, nothing is fetched
-            font=["system-ui", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"],
-            font_mono=["ui-monospace", "Consolas", "monospace"],
-        ),
+        app_kwargs={"routes": routes(page, rules), "middleware": [Middleware(Guard, rules=rules)]},
+        theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "Consolas", "monospace"]),
         footer_links=[],
-        max_file_size="1gb",
+        max_file_size=rules.largest,
         enable_monitoring=False,
         ssr_mode=False,
+        mcp_server=mcp,
+        prevent_thread_lock=True,
+        quiet=quiet,
     )
+    return address
+
+
+def _file(label: str) -> gr.File:
+    """A file that was uploaded, or made here, in Gradio's folder: nothing is fetched from elsewhere, nothing copied.
+
+    An upload may be named by the address that it has here, as agents do (MCP).
+
+    Not a class of its own: beside the module of such a one Gradio writes a file.
+    """
+    component = gr.File(label=label)
+
+    async def kept(path: str | Path | None) -> str | None:
+        if path is None:
+            return None
+        if str(path).startswith(("http://", "https://")):
+            path = Path(unquote(str(path).partition("/gradio_api/file=")[2])).resolve()
+            if not (path.is_relative_to(Path(component.GRADIO_CACHE).resolve()) and path.is_file()):
+                raise gr.Error("upload the file here: this page fetches nothing from elsewhere", print_exception=False)
+        component.temp_files.add(str(path))
+        return str(path)
+
+    component.async_move_resource_to_block_cache = kept  # type: ignore[assignment, method-assign]
+    return component
 
 
 def build(page: Page) -> gr.Blocks:
     """The page as Blocks, not yet served."""
-    names = list(page.predictors)
-    first = page.config(names[0])
-    several = len(first.outputs) > 1
+
+    async def segment(
+        file: str,
+        model: str,
+        thresholds: str,
+        series: str,
+        value_range: str,
+        bands: str,
+        hounsfield: bool,
+        accept_proposals: bool,
+        request: gr.Request,
+    ) -> tuple[str, str, dict[str, Any]]:
+        """Label every pixel of a picture, GeoTIFF, NIfTI, NRRD or MetaImage volume, or zipped DICOM series.
+
+        Args:
+            file: the file, uploaded.
+            model: a name that /models lists; the first of them unless given.
+            thresholds: one number from 0 to 1 for each output of the model, with commas; its own unless given.
+            series: the UID of one of several DICOM series.
+            value_range: LOW HIGH, the numbers that are black and white, where the file doesn't say; or auto.
+            bands: which bands of a raster are the channels, such as 4,3,2.
+            hounsfield: whether the numbers are Hounsfield units, where the file can't say so.
+            accept_proposals: change the picture if the model would know it better; labels come back as it lies.
+
+        Returns:
+            The label map in the family of the file; the probabilities; the report.
+        """
+        if not file:
+            raise gr.Error("nothing to segment: send a file", print_exception=False)
+        model = model or next(iter(page.predictors))
+        visitor = Visitor(request.client.host if request.client else "")
+        key = page.store.new_key()
+        try:
+            limits = numbers(thresholds, "thresholds")
+            upload = await run_in_threadpool(brought, file, page.folder / key)
+            asked = Asked(
+                model,
+                key,
+                upload,
+                series or None,
+                value_range=value_range,
+                bands=bands,
+                hounsfield=hounsfield,
+                accept=accept_proposals,
+            )
+            await _done(page, asked, visitor)
+            async with page.turn(page.result(key)):
+                return await run_in_threadpool(_written, page, key, limits, Path(hidden.GRADIO_CACHE))
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        finally:
+            page.store.drop(key)
+            page.store.forget_unless_kept(key)
+
+    def models() -> list[dict[str, Any]]:
+        """The models of this page: name, task, labels, thresholds, scores, licence, card."""
+        return [{name: value for name, value in one.items() if name != "examples"} for one in page.models()]
+
     blocks: gr.Blocks
-    with gr.Blocks(title="unetseg", analytics_enabled=False, delete_cache=(3600, 3600)) as blocks:
-        gr.Markdown(INTRODUCTION)
-        key = gr.State("")
-        limits = gr.State(list(first.thresholds))
-        with gr.Row():
-            with gr.Column(scale=1, min_width=280):
-                model = gr.Radio(names, value=names[0], label="Model", elem_id="model", visible=len(names) > 1)
-                upload = gr.File(label="Picture", elem_id="upload", height=150, file_count="multiple")
-                series = gr.Radio([], label="Series", elem_id="series", visible=False)
-                examples = gr.Dataset(
-                    components=[gr.Image(visible=False)],
-                    samples=[[path] for path in page.examples(names[0])],
-                    type="index",
-                    label="Examples (generated, synthetic)",
-                    elem_id="examples",
-                )
-                status = gr.HTML(EMPTY, elem_id="status", padding=False)
-                accept = gr.Button(visible=False, size="md", variant="primary", elem_id="accept")
-                legend = gr.HTML(elem_id="legend", padding=False)
-                quietly: dict[str, Any] = {"interactive": False, "size": "md"}
-                save = gr.DownloadButton(f"Download the {FAMILIES['.png']}", elem_id="download", **quietly)
-                report = gr.DownloadButton("Download the report (JSON)", elem_id="report", **quietly)
-                with gr.Accordion("What the file does not say", open=False, elem_id="reading"):
-                    values = gr.Textbox(
-                        "", label="Value range (--value-range)", placeholder="LOW HIGH, or auto", elem_id="values"
-                    )
-                    bands = gr.Textbox(
-                        "", label="Bands (--bands)", placeholder="red, green, blue: 4,3,2", elem_id="bands"
-                    )
-                    hounsfield = gr.Checkbox(label="The numbers are Hounsfield units")
-                    again = gr.Button("Read it so", size="sm")
-            with gr.Column(scale=3, min_width=480):
-                view = gr.Radio(VIEWS, value="probability", label="View", elem_id="view")
-                with gr.Column(visible=False) as slices:
-                    profile = gr.HTML(elem_id="profile", padding=False)
-                    slice_ = gr.Slider(1, 2, value=1, step=1, label="Slice", elem_id="slice")
-                with gr.Row():
-                    picture = _image("Picture", "picture")
-                    outputs = [_image(label, kind, ["view", f"view-{kind}"]) for label, kind in VIEWS]
-                with gr.Row(visible=False, elem_id="window") as windows:
-                    window = gr.Radio(
-                        [MODEL_WINDOW, *WINDOWS, OWN_WINDOW],
-                        value=MODEL_WINDOW,
-                        label="Window of the picture; the network's input stays as it is",
-                        scale=3,
-                    )
-                    level = gr.Number(40, label="Level (HU)", elem_id="level", min_width=90)
-                    width = gr.Number(400, label="Width (HU)", elem_id="width", minimum=1, min_width=90)
-                captions = gr.HTML(captions_html(ALL, first), elem_id="captions", padding=False)
-                with gr.Row():
-                    chosen = gr.Radio([ALL, *first.outputs], value=ALL, label="Class", elem_id="class", visible=several)
-                    slider = gr.Slider(
-                        0,
-                        1,
-                        value=first.thresholds[0],
-                        step=0.01,
-                        label="Threshold on the probability",
-                        elem_id="slider",
-                    )
-
-        def segment(
-            model: str,
-            paths: list[str] | None,
-            series: str | None,
-            values: str,
-            bands: str,
-            hounsfield: bool,
-            *,
-            accepted: bool = False,
-        ) -> list[Any]:
-            nothing = ["", gr.Slider(), gr.Column(visible=False), gr.Row(visible=False), gr.DownloadButton()]
-            nothing.append(gr.Button(visible=False))
-            if not paths:
-                return [EMPTY, gr.Radio(visible=False), *nothing]
-            try:
-                result = page.segment(
-                    model,
-                    paths,
-                    series,
-                    value_range=values,
-                    bands=bands,
-                    hounsfield=hounsfield,
-                    accept_proposals=accepted,
-                )
-            except Several as several:
-                choices = [(what, uid) for uid, what in several.series.items()]
-                asked = gr.Radio(choices, value=None, visible=True)
-                return [status_html([str(several)]), asked, *nothing]
-            except ValueError as error:
-                return [status_html([str(error)], problem=True), gr.Radio(), *nothing]
-            return [
-                status_html(result.notes),
-                gr.Radio(),
-                result.key,
-                gr.Slider(1, max(2, result.slices), value=result.first + 1),
-                gr.Column(visible=result.slices > 1),
-                gr.Row(visible=result.hounsfield),
-                gr.DownloadButton(f"Download the {result.family}"),
-                gr.Button(f"Look at it {result.proposal}", visible=bool(result.proposal)),
-            ]
-
-        def show(
-            key: str, model: str, chosen: str, limits: list[float], slice_: int, window: str, level: float, width: float
-        ) -> list[str | None]:
-            text = captions_html(chosen, page.config(model))
-            if not key:
-                return [None] * (1 + len(VIEWS)) + ["", text, ""]
-            index = int(slice_) - 1
-            own = window != MODEL_WINDOW and None not in (level, width)  # a number that was emptied is None
-            seen: Window = (level, width) if own else None
-            with _explained():
-                views = [page.view(key, kind, chosen, limits, index, seen) for _, kind in VIEWS]
-                legend = page.legend(key, limits, index)
-                return [page.picture(key, index, seen), *views, legend, text, page.profile(key, chosen, limits, index)]
-
-        def download(key: str, limits: list[float]) -> list[gr.DownloadButton]:
-            if not key:
-                return [gr.DownloadButton(value=None, interactive=False)] * 2
-            with _explained():
-                return [gr.DownloadButton(value=path, interactive=True) for path in page.download(key, limits)]
-
-        def forget() -> list[Any]:
-            """The last result answers no more while the next one is made."""
-            return ["", *[gr.DownloadButton(value=None, interactive=False)] * 2]
-
-        def ask_anew() -> list[Any]:
-            """What was said of the last file holds for it alone."""
-            return [gr.Radio([], value=None, visible=False), "", "", False]
-
-        def choose_window(window: str, level: float, width: float) -> tuple[float, float]:
-            return WINDOWS.get(window, (level, width))
-
-        def choose_model(model: str) -> list[Any]:
-            config = page.config(model)
-            return [
-                *forget(),
-                list(config.thresholds),
-                gr.Radio([ALL, *config.outputs], value=ALL, visible=len(config.outputs) > 1),
-                gr.Slider(value=config.thresholds[0]),
-                gr.Dataset(samples=[[path] for path in page.examples(model)]),
-            ]
-
-        def choose_class(model: str, chosen: str, limits: list[float]) -> float:
-            outputs = page.config(model).outputs
-            return limits[outputs.index(chosen) if chosen in outputs else 0]
-
-        def move(model: str, chosen: str, value: float, limits: list[float]) -> list[float]:
-            outputs = page.config(model).outputs
-            return [value if chosen in (ALL, name) else old for name, old in zip(outputs, limits, strict=True)]
-
-        # what is chosen while an answer is awaited is answered next: Gradio would drop it
-        common: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-        # one heavy run at a time; drawing never waits for it, and is done in the order it was asked for
-        quiet: dict[str, Any] = {**common, "show_progress": "hidden", "concurrency_limit": 8}
-        in_order = {**quiet, "concurrency_limit": 1}
-        segmenting: dict[str, Any] = {
-            "fn": segment,
-            "inputs": [model, upload, series, values, bands, hounsfield],
-            "outputs": [status, series, key, slice_, slices, windows, save, accept],
-            "show_progress_on": [picture],
-            **common,
-        }
-        showing: dict[str, Any] = {
-            "fn": show,
-            "inputs": [key, model, chosen, limits, slice_, window, level, width],
-            "outputs": [picture, *outputs, legend, captions, profile],
-            **in_order,
-        }
-        saving: dict[str, Any] = {"fn": download, "inputs": [key, limits], "outputs": [save, report], **in_order}
-        forgetting: dict[str, Any] = {"fn": forget, "outputs": [key, save, report], **quiet}
-        view.input(None, view, None, js=SWITCH)
-        uploaded = upload.change(ask_anew, None, [series, values, bands, hounsfield], **quiet).then(**forgetting)
-        uploaded.then(**segmenting).then(**showing).then(**saving)
-        gr.on([again.click, values.submit, bands.submit], **forgetting).then(**segmenting).then(**showing).then(
-            **saving
-        )
-        accepting = {**segmenting, "fn": functools.partial(segment, accepted=True)}
-        accept.click(**forgetting).then(**accepting).then(**showing).then(**saving)
-        series.input(**forgetting).then(**segmenting).then(**showing).then(**saving)
-        examples.click(lambda model, index: [page.examples(model)[index]], [model, examples], upload, **quiet)
-        asked = model.change(choose_model, model, [key, save, report, limits, chosen, slider, examples], **quiet)
-        asked.then(**segmenting).then(**showing).then(**saving)
-        chosen.input(choose_class, [model, chosen, limits], slider, **quiet).then(**showing)
-        slider.input(move, [model, chosen, slider, limits], limits, **quiet).then(**showing).then(**saving)
-        slice_.input(**showing)
-        window.input(choose_window, [window, level, width], [level, width], **quiet).then(**showing)
-        for number in (level, width):
-            number.input(lambda: OWN_WINDOW, None, window, **quiet).then(**showing)
+    age = int(page.store.expires)
+    with gr.Blocks(title="unetseg", analytics_enabled=False, delete_cache=(60, max(60, age))) as blocks:
+        gr.HTML("", elem_id="unetseg", head=HEAD, js_on_load=OPEN, apply_default_css=False)
+        with gr.Group(visible=False):  # named, so that programs can ask; the page itself has no use for them
+            hidden = gr.Button()
+            words = [gr.Textbox("", label=name) for name in ("model", "thresholds", "series", "value_range", "bands")]
+            inputs = [_file("file"), *words, gr.Checkbox(label="hounsfield"), gr.Checkbox(label="accept")]
+            outputs = [_file("labels"), _file("probabilities"), gr.JSON(label="report")]
+            hidden.click(segment, inputs, outputs, api_name="segment", concurrency_limit=None)
+            hidden.click(models, None, gr.JSON(label="models"), api_name="models", concurrency_limit=None)
     return blocks
 
 
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (Gone, ValueError) as error:  # a download may find what its format can't hold
-        raise gr.Error(str(error), print_exception=False) from None
+async def _done(page: Page, asked: Asked, visitor: Visitor) -> None:
+    """Wait until a run is done, or end it if it isn't waited for any more; ValueError says what went wrong."""
+    last: Event = {"state": "ended"}
+    async with contextlib.aclosing(told(page, asked, visitor)) as events:
+        async for event in events:
+            last = event or last
+    if last["state"] == "series":
+        said = "; ".join(f"{one['what']}: {one['uid']}" for one in last["series"])
+        raise ValueError(f"this holds {len(last['series'])} series; name one of them by `series`: {said}")
+    if last["state"] != "done":
+        raise ValueError(last.get("error", "the run was ended; ask again"))
 
 
-def _image(label: str, name: str, classes: list[str] | None = None) -> gr.Image:
-    return gr.Image(
-        label=label,
-        elem_id=name,
-        elem_classes=classes,
-        type="filepath",
-        format="png",
-        interactive=False,
-        buttons=["fullscreen"],
-        height=480,
-    )
+def _written(page: Page, key: str, thresholds: list[float] | None, cache: Path) -> tuple[str, str, dict[str, Any]]:
+    """Labels and probabilities as files that Gradio keeps for a while, and the report."""
+    full = page.result(key).full
+    assert full is not None
+    keep_newest(cache, page.store.limit)
+    folder = Path(tempfile.mkdtemp(dir=cache))
+    kinds = {one["kind"] for one in page.info(key)["downloads"]}
+    labels = write("own" if "own" in kinds else "labels_png", full, folder, Choices(thresholds))
+    probabilities = write("probabilities", full, folder, Choices(thresholds))
+    return str(labels), str(probabilities), full.report(thresholds)

@@ -1,8 +1,8 @@
 """A slice of a result as bytes from which a browser draws every view at every threshold by itself.
 
 A length (uint32, little-endian), a header of that length (JSON), and planes, each a zlib stream. Probabilities travel
-as levels: the number of cuts that one reaches; every step of the slider and the checkpoint's own threshold is a cut. So
-`level >= at[k]` is `p >= threshold` for each pixel, and the grey is within one of `render.probability`.
+as levels: the number of cuts that one reaches, where every step of the slider and the checkpoint's own threshold is a
+cut. So `level >= at[k]` is `p >= threshold` for each pixel, and the grey is within one of `render.probability`.
 
 Shapes: K output channels, L labels, h x w pixels at the shown size, H x W of the full size.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ HALVES = np.array([half / (2 * STEPS) for half in range(2 * STEPS + 1)], dtype=n
 
 
 def packed(shown: Segmentation, index: int, full: tuple[int, int], counts: Mapping[str, Any] | None = None) -> bytes:
-    """One slice at the shown size. index: its number. full: (H,W). counts: of its pixels at full size, as `counted`."""
+    """One slice at the shown size. index: its number; full: (H,W); counts: of all its pixels, see `counted`."""
     logits = shown.logits
     header = _header(shown, index, full) | {"counts": counts}
     return _bytes(header, _planes(logits, shown))
@@ -43,19 +43,14 @@ def tile(full: Segmentation, index: int, top: int, left: int, bottom: int, right
     height, width = full.shape[1:]
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise ValueError(f"a tile lies within {height} x {width} pixels, not at {top}, {left} to {bottom}, {right}")
-    rows, at = [], 0
-    for band in restored(full.network_logits[index][None], height, width):  # (1,K,n,W) each
-        if at + band.shape[2] > top:
-            rows.append(band[:, :, max(0, top - at) : bottom - at, left:right])
-        at += band.shape[2]
-        if at >= bottom:
-            break
+    some = restored(full.network_logits[index][None], height, width, top, bottom)  # (1,K,n,W) each
+    logits = torch.cat([band[..., left:right] for band in some], dim=2)
     image = full.image
     pixels = image.pixels[index : index + 1, top:bottom, left:right]
     drawn = full.drawn[index : index + 1, top:bottom, left:right] if full.drawn is not None else None
     part = replace(full, image=replace(image, pixels=pixels, valid=None, place=None), drawn=drawn)
     header = _header(part, index, (height, width)) | {"top": top, "left": left, "counts": None}
-    return _bytes(header, _planes(torch.cat(rows, dim=2), part))
+    return _bytes(header, _planes(logits, part))
 
 
 def entropy(shown: Segmentation) -> bytes:
@@ -73,16 +68,16 @@ def entropy(shown: Segmentation) -> bytes:
 
 
 def counted(full: Segmentation, index: int) -> dict[str, Any]:
-    """Pixels of a slice at full size, band by band.
+    """Pixels of a slice at full size, band by band; those that are not valid don't count.
 
     claims: (K,102) of each channel those that reach each step and, last, its own threshold. argmax: (L,). labels: (L,)
-    by the decision, None where thresholds make it.
+    by the decision, None where thresholds make it. of: how many there are.
     """
     config = full.config
     labels = np.zeros((2, len(config.labels)), dtype=np.int64)
     reached = [np.zeros(len(cuts.values) + 1, dtype=np.int64) for cuts in _cuts(config)]
     fixed = config.exclusive or config.background is None
-    for band in restored(full.network_logits[index][None], *full.shape[1:]):
+    for band in valid_bands(full, index):
         found = task.argmax(band, config)
         labels[0] += torch.bincount(found.flatten(), minlength=labels.shape[1]).numpy()
         if fixed and not config.exclusive:
@@ -96,7 +91,16 @@ def counted(full: Segmentation, index: int) -> dict[str, Any]:
         at_least = sums[::-1].cumsum()[::-1]
         claims.append(at_least[[*cuts.steps, cuts.own]].tolist())
     decision = labels[0 if config.exclusive else 1].tolist() if fixed else None
-    return {"claims": claims, "argmax": labels[0].tolist(), "labels": decision}
+    return {"claims": claims, "argmax": labels[0].tolist(), "labels": decision, "of": int(labels[0].sum())}
+
+
+def valid_bands(full: Segmentation, index: int) -> Iterator[torch.Tensor]:
+    """The logits of a slice at full size in bands (1,K,n,W), or (1,K,1,n) of those pixels that are valid."""
+    valid, top = full.image.valid, 0
+    for band in restored(full.network_logits[index][None], *full.shape[1:]):
+        bottom = top + band.shape[2]
+        yield band if valid is None else band[:, :, torch.from_numpy(valid[index, top:bottom])][:, :, None]
+        top = bottom
 
 
 @dataclass(frozen=True)
@@ -169,18 +173,20 @@ def _planes(logits: torch.Tensor, shown: Segmentation) -> dict[str, NDArray[Any]
     }
     planes["argmax"] = task.argmax(logits, config)[0].numpy()
     if not config.exclusive and config.background is None:
-        planes["labels"] = task.decode(logits, config)[0].numpy()
+        labels = task.decode(logits, config)[0].numpy()  # by tempered logits, argmax by others
+        if not np.array_equal(labels, planes["argmax"]):
+            planes["labels"] = labels
     elif not config.exclusive and len(config.outputs) > 1:
         ranked = task.ranked(logits, config)[0].numpy().astype(np.uint8)  # (K,h,w)
         planes |= {f"order{j}": one for j, one in enumerate(ranked)}
-    stored = shown.image.pixels[0, ..., :1]
-    if shown.drawn is None and _whole_hounsfield(shown, stored):
-        planes["hounsfield"] = stored[..., 0].astype(np.int16)
-    else:
-        drawn = shown.drawn
-        picture = render.as_rgb(scaled(shown.image.pixels, shown.between, config)) if drawn is None else drawn
-        grey = bool((picture == picture[..., :1]).all())
-        planes["picture"] = picture[0, ..., 0] if grey else np.ascontiguousarray(np.moveaxis(picture[0], 2, 0))
+    stored, drawn = shown.image.pixels[0, ..., 0], shown.drawn
+    if _whole_hounsfield(shown, stored):
+        planes["hounsfield"] = stored.astype(np.int16)
+        if drawn is None:
+            return planes
+    picture = (render.as_rgb(scaled(shown.image.pixels, shown.between, config)) if drawn is None else drawn)[0]
+    grey = bool((picture == picture[..., :1]).all())
+    planes["picture"] = picture[..., 0] if grey else np.ascontiguousarray(np.moveaxis(picture, 2, 0))
     return planes
 
 
@@ -193,12 +199,13 @@ def _whole_hounsfield(shown: Segmentation, stored: NDArray[Any]) -> bool:
 
 
 def _bytes(header: Mapping[str, Any], planes: Mapping[str, NDArray[Any]]) -> bytes:
-    described, parts, offset = [], [], 0
+    described: list[dict[str, Any]] = []
+    parts: list[bytes] = []
     for name, plane in planes.items():
         photographed = name in ("picture", "hounsfield")
         # red and blue follow green
-        parted = [plane] if plane.ndim == 2 else [plane[0] - plane[1], plane[1], plane[2] - plane[1]]
-        raw = b"".join(map(_medians if photographed else _above, parted))
+        channels = [plane[0] - plane[1], plane[1], plane[2] - plane[1]] if plane.ndim == 3 else [plane]
+        raw = b"".join(map(_medians if photographed else _sums, channels))
         # what is left is noise and runs, in which no other strings repeat: a fifth of the time, and fewer bytes
         packing = zlib.compressobj(6, strategy=zlib.Z_RLE)
         data = packing.compress(raw) + packing.flush()
@@ -207,20 +214,20 @@ def _bytes(header: Mapping[str, Any], planes: Mapping[str, NDArray[Any]]) -> byt
                 "name": name,
                 "type": str(plane.dtype),
                 "shape": list(plane.shape),
-                "filter": "median" if photographed else "up",
-                "offset": offset,
+                "filter": "median" if photographed else "plane",
+                "offset": sum(map(len, parts)),
                 "bytes": len(data),
             }
         )
         parts.append(data)
-        offset += len(data)
     text = json.dumps({**header, "planes": described}, ensure_ascii=False).encode()
     return b"".join([len(text).to_bytes(4, "little"), text, *parts])
 
 
-def _above(plane: NDArray[np.uint8]) -> bytes:
-    """What each pixel is more than the one above it."""
-    return np.diff(plane, axis=0, prepend=np.uint8(0)).tobytes()
+def _sums(plane: NDArray[np.uint8]) -> bytes:
+    """What each pixel is more than left and above less above left: the plane on which its neighbours lie."""
+    rows = np.diff(plane, axis=0, prepend=np.uint8(0))
+    return bytes(np.diff(rows, axis=1, prepend=np.uint8(0)))
 
 
 def _medians(plane: NDArray[Any]) -> bytes:
@@ -234,7 +241,7 @@ def _medians(plane: NDArray[Any]) -> bytes:
     low, high = np.minimum(left, above), np.maximum(left, above)
     rest = wide[1:, 1:] - np.clip(left + above - corner, low, high)
     if plane.dtype == np.uint8:
-        return bytes(rest.astype(np.uint8).tobytes())
+        return bytes(rest.astype(np.uint8))
     short = rest.astype(np.int16)
     folded = ((short << 1) ^ (short >> 15)).astype(np.uint16)
-    return bytes(np.concatenate([folded & 255, folded >> 8]).astype(np.uint8).tobytes())
+    return bytes((folded & 255).astype(np.uint8)) + bytes((folded >> 8).astype(np.uint8))

@@ -1,274 +1,281 @@
-// The views of a slice as pixels, as unetseg/render.py draws them: the same labels, colours and greys.
+// What is drawn of a packed result: every view equals `Segmentation.view`, pixel by pixel; a probability within a grey.
 
+import { opaque, rgb, SCALES } from "./scale.js";
+
+export { barGradient } from "./scale.js";
+
+/** @typedef {import("./facts.js").Drawn} Drawn */
 /** @typedef {import("./unpack.js").Packed} Packed */
-/** @typedef {import("./unpack.js").Levels} Levels */
-
-/**
- * What is drawn and how. channel: of the outputs, null for all of them. visible: of each label. band: how far from its
- * threshold a probability is called uncertain; 0 for none. window: level and width, null as the network saw it.
- * @typedef {object} Options
- * @property {"probability" | "thresholded" | "argmax" | "overlay" | "entropy" | "picture"} view
- * @property {number | null} channel
- * @property {number[]} thresholds
- * @property {"perceptual" | "grey"} scale
- * @property {number} opacity
- * @property {boolean} outline
- * @property {boolean[]} visible
- * @property {number} band
- * @property {[number, number] | null} window
- */
-
-/** @typedef {[number, number, number]} Colour */
 
 const STEPS = 100;
-/** Sixteen colours of viridis (matplotlib, CC0), for probabilities from 0 to 1; between them it is linear. */
-const VIRIDIS = "440154 481a6c 472f7d 414487 39568c 31688e 2a788e 23888e 1f988b 22a884 35b779 54c568 7ad151 a5db36 d2e21b fde725";
-/** Of pixels near their threshold: no scale and few palettes have it. */
-const UNCERTAIN = /** @type {Colour} */ ([255, 0, 200]);
-/** What an unlabelled or hidden pixel is in views without the picture. */
-const BLACK = /** @type {Colour} */ ([0, 0, 0]);
-const float = Math.fround;
+/** A pixel in the uncertain band, and the stripes of it: so many pixels of each period, diagonally. */
+const UNCERTAIN = opaque(255, 61, 190);
+const [STRIPE, PERIOD] = [2, 5];
+const BLACK = opaque(0, 0, 0);
+const WHITE = opaque(255, 255, 255);
 
-/** To the nearest, of two alike the even one, as NumPy and torch round. @param {number} x */
-export function round(x) {
-  const up = Math.round(x);
-  return up - x === 0.5 && up % 2 !== 0 ? up - 1 : up;
-}
-
-/** @param {string} hex @returns {Colour} */
-export function colour(hex) {
-  const value = Number.parseInt(hex.replace("#", ""), 16);
-  return [value >> 16, (value >> 8) & 255, value & 255];
-}
-
-/** Red, green, blue as a number of an RGBA picture in the order of this machine's bytes. @param {ArrayLike<number>} c */
-function pixel(c) {
-  return ((255 << 24) | (c[2] << 16) | (c[1] << 8) | c[0]) >>> 0;
-}
-
-const stops = VIRIDIS.split(" ").map(colour);
-const SCALES = {
-  grey: Uint32Array.from({ length: 256 }, (_, grey) => pixel([grey, grey, grey])),
-  perceptual: Uint32Array.from({ length: 256 }, (_, grey) => {
-    const place = (grey / 255) * (stops.length - 1);
-    const below = Math.min(Math.floor(place), stops.length - 2);
-    return pixel(stops[below].map((low, i) => Math.round(low + (stops[below + 1][i] - low) * (place - below))));
-  }),
-};
-
-/** A scale from 0 to 1 as a gradient of CSS, to the right. @param {"perceptual" | "grey"} scale */
-export function barGradient(scale) {
-  const colours = scale === "grey" ? ["#000", "#fff"] : VIRIDIS.split(" ").map((hex) => `#${hex}`);
-  return `linear-gradient(to right, ${colours.join(", ")})`;
+/**
+ * The level from which on a channel reaches a threshold: exactly, of a step of the slider and the checkpoint's own;
+ * else of the nearest half step.
+ * @param {Packed} packed
+ * @param {number} k
+ * @param {number} threshold
+ */
+export function levelOf(packed, k, threshold) {
+  const { at, own, grey } = packed.levels[k];
+  const value = Math.fround(threshold);
+  if (value === Math.fround(own.value)) return own.level;
+  const half = Math.round(Math.min(Math.max(value, 0), 1) * 2 * STEPS);
+  if (half % 2 === 0) return at[half / 2];
+  const extra = grey.length > 2 * STEPS + 1 && half / (2 * STEPS) > own.value;
+  return half + (extra ? 1 : 0);
 }
 
 /**
- * The level from which a threshold is reached: of a step of the slider or the checkpoint's own; of another the next step.
- * @param {Levels} levels
- * @param {number} threshold
+ * The middle of what the probability of a level may be.
+ * @param {Packed} packed
+ * @param {number} k
+ * @param {number} level
  */
-export function levelOf(levels, threshold) {
-  if (threshold === levels.own.value) return levels.own.level;
-  const nearest = Math.round(threshold * STEPS);
-  const step = Math.abs(threshold * STEPS - nearest) < 1e-6 ? nearest : Math.ceil(threshold * STEPS);
-  return step > STEPS ? levels.grey.length : levels.at[Math.max(0, step)];
+export function middleOf(packed, k, level) {
+  const { own, grey } = packed.levels[k];
+  const extra = grey.length > 2 * STEPS + 1;
+  const cut = (/** @type {number} */ i) =>
+    extra && i === own.level ? own.value : (i - (extra && i > own.level ? 1 : 0)) / (2 * STEPS);
+  return level === grey.length - 1 ? 1 : (cut(level) + cut(level + 1)) / 2;
 }
 
-/** The decision, as `task.decode` makes it: an id for each pixel. @param {Packed} packed @param {number[]} thresholds */
+/** @type {WeakMap<Packed, {key: string, map: Uint8Array}>} */
+const decided = new WeakMap();
+
+/**
+ * The labels as `Segmentation.labels` decides on them, one for each pixel; not to be written to.
+ * @param {Packed} packed
+ * @param {number[]} thresholds
+ * @returns {Uint8Array}
+ */
 export function labels(packed, thresholds) {
-  const { task, levels, level, order, argmax } = packed;
-  if (packed.labels) return packed.labels;
-  if (task.exclusive) return argmax;
-  const least = levels.map((one, k) => levelOf(one, thresholds[k]));
-  const found = new Uint8Array(argmax.length);
+  const { task, level, order, argmax } = packed;
+  if (task.exclusive || task.background === null) return packed.labels ?? argmax;
+  const at = thresholds.map((threshold, k) => levelOf(packed, k, threshold));
+  const key = at.join();
+  const before = decided.get(packed);
+  if (before?.key === key) return before.map;
+  const size = argmax.length;
+  const map = new Uint8Array(size);
   if (level.length === 1) {
-    const [[plane], [from]] = [level, least];
-    for (let i = 0; i < found.length; i += 1) found[i] = plane[i] >= from ? 1 : 0;
-    return found;
-  }
-  for (let i = 0; i < found.length; i += 1) {
-    for (const ranked of order) {
-      const k = ranked[i];
-      if (level[k][i] >= least[k]) {
-        found[i] = k + 1;
-        break;
+    const [one] = level;
+    const [from] = at;
+    for (let i = 0; i < size; i++) map[i] = one[i] >= from ? 1 : 0;
+  } else {
+    for (let j = order.length - 1; j >= 0; j--) {
+      const ranked = order[j];
+      for (let i = 0; i < size; i++) {
+        const k = ranked[i];
+        if (level[k][i] >= at[k]) map[i] = k + 1;
       }
     }
   }
-  return found;
-}
-
-/** Greys of the picture, one plane or three. @param {Packed} packed @param {[number, number] | null} window @returns {Uint8Array} */
-function picture(packed, window) {
-  if (packed.picture || !packed.hounsfield) return packed.picture ?? new Uint8Array(packed.height * packed.width);
-  const [level, width] = window ?? [0, 0];
-  const [low, high] = window ? [level - width / 2, level + width / 2] : (packed.window ?? [0, 1]);
-  const span = float(float(high) - float(low));
-  const table = new Uint8Array(2 ** 16);
-  for (let value = -(2 ** 15); value < 2 ** 15; value += 1) {
-    const part = float(float(value - float(low)) / span);
-    table[value & 0xffff] = round(float(Math.min(1, Math.max(0, part)) * 255));
-  }
-  return Uint8Array.from(packed.hounsfield, (value) => table[value & 0xffff]);
+  decided.set(packed, { key, map });
+  return map;
 }
 
 /**
- * The pixels of a view, RGBA in the order of this machine's bytes; null where it needs entropy that isn't there.
+ * A view as RGBA, in order of rows. Of entropy that is not there yet, the picture.
  * @param {Packed} packed
- * @param {Options} options
- * @returns {Uint32Array<ArrayBuffer> | null}
+ * @param {Drawn} drawn
+ * @returns {Uint8ClampedArray<ArrayBuffer>}
  */
-export function draw(packed, options) {
-  const drawn = new Uint32Array(packed.height * packed.width);
-  const channel = packed.level.length === 1 ? 0 : options.channel;
-  switch (options.view) {
-    case "probability":
-      drawProbability(drawn, packed, channel, SCALES[options.scale]);
-      break;
-    case "thresholded":
-      if (channel === null) drawClaims(drawn, packed, options);
-      else drawClaim(drawn, packed, channel, options.thresholds[channel]);
-      break;
-    case "argmax": {
-      const colours = palette(packed, options.visible).map(pixel);
-      for (let i = 0; i < drawn.length; i += 1) drawn[i] = colours[packed.argmax[i]];
-      break;
-    }
-    case "overlay":
-      drawOverlay(drawn, packed, options);
-      break;
-    case "entropy": {
-      const plane = packed.entropy[channel === null || packed.entropy.length === 1 ? 0 : channel + 1];
-      if (!plane) return null;
-      for (let i = 0; i < drawn.length; i += 1) drawn[i] = SCALES[options.scale][plane[i]];
-      break;
-    }
-    case "picture":
-      drawPicture(drawn, picture(packed, options.window));
-      break;
-  }
-  if (options.band > 0) drawBand(drawn, packed, channel, options);
-  return drawn;
+export function draw(packed, drawn) {
+  const out = new Uint32Array(packed.height * packed.width);
+  const channel = packed.task.outputs.length === 1 ? 0 : drawn.channel;
+  const entropy = packed.entropy.get(channel) ?? packed.entropy.get(null);
+  if (drawn.view === "probability") probability(out, packed, channel, SCALES[drawn.scale]);
+  else if (drawn.view === "thresholded") thresholded(out, packed, channel, drawn);
+  else if (drawn.view === "argmax") argmax(out, packed, drawn);
+  else if (drawn.view === "overlay") overlay(out, packed, drawn);
+  else if (drawn.view === "entropy" && entropy) through(out, entropy, SCALES[drawn.scale]);
+  else overlay(out, packed, { ...drawn, opacity: 0, outline: false });
+  if (drawn.band > 0) uncertain(out, packed, channel, drawn);
+  return new Uint8ClampedArray(out.buffer);
 }
 
-/** The colours of all labels, black where one is hidden. @param {Packed} packed @param {boolean[]} visible */
-function palette(packed, visible) {
-  return packed.task.palette.map((hex, label) => (visible[label] === false ? BLACK : colour(hex)));
-}
-
-/** @param {Uint32Array} drawn @param {Packed} packed @param {number | null} channel @param {Uint32Array} scale */
-function drawProbability(drawn, packed, channel, scale) {
+/** @param {Uint32Array} out @param {Packed} packed @param {number | null} channel @param {Uint32Array} scale */
+function probability(out, packed, channel, scale) {
+  const { levels, level } = packed;
   if (channel !== null) {
-    const table = Uint32Array.from(packed.levels[channel].grey, (grey) => scale[grey]);
-    const plane = packed.level[channel];
-    for (let i = 0; i < drawn.length; i += 1) drawn[i] = table[plane[i]];
+    const pixels = Uint32Array.from(levels[channel].grey, (grey) => scale[grey]);
+    through(out, level[channel], pixels);
     return;
   }
-  const most = new Uint8Array(drawn.length);
-  packed.level.forEach((plane, k) => {
-    const grey = Uint8Array.from(packed.levels[k].grey);
-    for (let i = 0; i < most.length; i += 1) {
-      const one = grey[plane[i]];
-      if (one > most[i]) most[i] = one;
+  const highest = new Uint8Array(out.length);
+  level.forEach((values, k) => {
+    const grey = Uint8Array.from(levels[k].grey);
+    for (let i = 0; i < highest.length; i++) {
+      const one = grey[values[i]];
+      if (one > highest[i]) highest[i] = one;
     }
   });
-  for (let i = 0; i < drawn.length; i += 1) drawn[i] = scale[most[i]];
+  through(out, highest, scale);
 }
 
-/** @param {Uint32Array} drawn @param {Packed} packed @param {number} channel @param {number} threshold */
-function drawClaim(drawn, packed, channel, threshold) {
-  const from = levelOf(packed.levels[channel], threshold);
-  const plane = packed.level[channel];
-  for (let i = 0; i < drawn.length; i += 1) drawn[i] = plane[i] >= from ? 0xffffffff : 0xff000000;
+/** @param {Uint32Array} out @param {Uint8Array} values @param {Uint32Array} pixels of each value */
+function through(out, values, pixels) {
+  for (let i = 0; i < out.length; i++) out[i] = pixels[values[i]];
 }
 
-/** Every claim in its colour; of several the mean. @param {Uint32Array} drawn @param {Packed} packed @param {Options} options */
-function drawClaims(drawn, packed, { thresholds, visible }) {
-  const { level, levels, task } = packed;
-  const first = task.labels.length - level.length;
-  const size = drawn.length;
-  const sums = new Uint16Array(3 * size);
-  const claims = new Uint8Array(size);
-  level.forEach((plane, k) => {
-    if (visible[k + first] === false) return;
-    const from = levelOf(levels[k], thresholds[k]);
-    const [red, green, blue] = colour(task.palette[k + first]);
-    for (let i = 0; i < size; i += 1) {
-      if (plane[i] < from) continue;
-      claims[i] += 1;
+/** @param {Uint32Array} out @param {Packed} packed @param {number | null} channel @param {Drawn} drawn */
+function thresholded(out, packed, channel, { thresholds, visible }) {
+  const { task, level, levels } = packed;
+  const at = thresholds.map((threshold, k) => levelOf(packed, k, threshold));
+  if (channel !== null) {
+    const pixels = Uint32Array.from(levels[channel].grey, (_, one) => (one >= at[channel] ? WHITE : BLACK));
+    through(out, level[channel], pixels);
+    return;
+  }
+  const first = task.labels.length - task.outputs.length;
+  const colors = task.palette.map(rgb);
+  const sums = new Uint16Array(3 * out.length);
+  const claims = new Uint8Array(out.length);
+  level.forEach((values, k) => {
+    if (!visible[k + first]) return;
+    const [red, green, blue] = colors[k + first];
+    const from = at[k];
+    for (let i = 0; i < out.length; i++) {
+      if (values[i] < from) continue;
+      claims[i]++;
       sums[3 * i] += red;
       sums[3 * i + 1] += green;
       sums[3 * i + 2] += blue;
     }
   });
-  for (let i = 0; i < size; i += 1) {
-    const count = claims[i] || 1;
-    const [r, g, b] = [3 * i, 3 * i + 1, 3 * i + 2];
-    drawn[i] = 0xff000000 | (round(sums[b] / count) << 16) | (round(sums[g] / count) << 8) | round(sums[r] / count);
+  for (let i = 0; i < out.length; i++) {
+    const n = claims[i];
+    const at = 3 * i;
+    if (n === 0) out[i] = BLACK;
+    else if (n === 1) out[i] = opaque(sums[at], sums[at + 1], sums[at + 2]);
+    else out[i] = opaque(even(sums[at] / n), even(sums[at + 1] / n), even(sums[at + 2] / n));
   }
 }
 
-/** @param {Uint32Array} drawn @param {Uint8Array} greys one plane or three */
-function drawPicture(drawn, greys) {
-  const size = drawn.length;
-  const [green, blue] = greys.length === size ? [0, 0] : [size, 2 * size];
-  for (let i = 0; i < size; i += 1) {
-    drawn[i] = 0xff000000 | (greys[i + blue] << 16) | (greys[i + green] << 8) | greys[i];
-  }
+/** @param {Uint32Array} out @param {Packed} packed @param {Drawn} drawn */
+function argmax(out, packed, { visible }) {
+  const { palette } = packed.task;
+  const pixels = Uint32Array.from(palette, (color, label) => (visible[label] ? opaque(...rgb(color)) : BLACK));
+  through(out, packed.argmax, pixels);
 }
 
-/** @param {Uint32Array} drawn @param {Packed} packed @param {Options} options */
-function drawOverlay(drawn, packed, { thresholds, visible, opacity, outline, window }) {
-  const { task, height, width } = packed;
-  const size = drawn.length;
-  const found = labels(packed, thresholds);
-  const greys = picture(packed, window);
-  const [green, blue] = greys.length === size ? [0, 0] : [size, 2 * size];
-  // what each grey becomes under each label, a table for each of red, green and blue
-  const tables = task.palette.map((hex, label) => {
-    const bare = visible[label] === false || (label === 0 && task.background !== null);
-    const weight = bare ? 0 : float(opacity);
-    return colour(hex).map((c) =>
-      Uint8Array.from({ length: 256 }, (_, grey) => round(float(float(grey * float(1 - weight)) + float(c * weight)))),
-    );
+/** The labels in colour over the picture, as `render.overlay`; their outline in full colour. @param {Uint32Array} out @param {Packed} packed @param {Drawn} drawn */
+function overlay(out, packed, { thresholds, opacity, outline, visible, window }) {
+  const { task } = packed;
+  const map = labels(packed, thresholds);
+  const picture = pictureOf(packed, window);
+  const colors = task.palette.map(rgb);
+  const painted = task.labels.map((_, label) => visible[label] && !(label === 0 && task.background !== null));
+  /** Of each label and value of a channel, what is drawn. @type {Uint8Array[]} */
+  const mixed = [0, 1, 2].map((channel) => {
+    const table = new Uint8Array(256 * colors.length);
+    colors.forEach((color, label) => {
+      const weight = Math.fround(painted[label] ? opacity : 0);
+      const rest = Math.fround(1 - weight);
+      const tint = Math.fround(color[channel] * weight);
+      for (let value = 0; value < 256; value++) {
+        table[256 * label + value] = even(Math.fround(Math.fround(value * rest) + tint));
+      }
+    });
+    return table;
   });
-  for (let i = 0; i < size; i += 1) {
-    const [r, g, b] = tables[found[i]];
-    drawn[i] = 0xff000000 | (b[greys[i + blue]] << 16) | (g[greys[i + green]] << 8) | r[greys[i]];
-  }
-  if (!outline) return;
-  const lines = palette(packed, visible).map(pixel);
-  for (let y = 0, i = 0; y < height; y += 1) {
-    for (let x = 0; x < width; x += 1, i += 1) {
-      const own = found[i];
-      if ((own === 0 && task.background !== null) || visible[own] === false) continue;
-      const inside =
-        (x === 0 || found[i - 1] === own) &&
-        (x === width - 1 || found[i + 1] === own) &&
-        (y === 0 || found[i - width] === own) &&
-        (y === height - 1 || found[i + width] === own);
-      if (!inside) drawn[i] = lines[own];
+  const [red, green, blue] = mixed;
+  if (picture.length === 1) {
+    const [grey] = picture;
+    const whole = Uint32Array.from(red, (value, i) => opaque(value, green[i], blue[i])); // of each label and grey
+    for (let i = 0; i < out.length; i++) out[i] = whole[(map[i] << 8) | grey[i]];
+  } else {
+    const [r, g, b] = picture;
+    for (let i = 0; i < out.length; i++) {
+      const at = map[i] << 8;
+      out[i] = 0xff000000 | (blue[at | b[i]] << 16) | (green[at | g[i]] << 8) | red[at | r[i]];
     }
   }
+  if (outline)
+    outlined(
+      out,
+      map,
+      packed.width,
+      colors.map((color) => opaque(...color)),
+      painted,
+    );
 }
 
-/** Pixels whose probability is near the threshold. @param {Uint32Array} drawn @param {Packed} packed @param {number | null} channel @param {Options} options */
-function drawBand(drawn, packed, channel, { thresholds, band, visible }) {
-  const first = packed.task.labels.length - packed.level.length;
-  const mark = pixel(UNCERTAIN);
-  packed.level.forEach((plane, k) => {
-    if (channel === null ? visible[k + first] === false : k !== channel) return;
-    const low = levelOf(packed.levels[k], Math.max(0, thresholds[k] - band));
-    const high = levelOf(packed.levels[k], thresholds[k] + band);
-    for (let i = 0; i < drawn.length; i += 1) if (plane[i] >= low && plane[i] < high) drawn[i] = mark;
+/** @param {Uint32Array} out @param {Uint8Array} map @param {number} width @param {number[]} pixels @param {boolean[]} painted */
+function outlined(out, map, width, pixels, painted) {
+  const last = map.length - width;
+  for (let i = 0, x = 0; i < map.length; i++, x = x === width - 1 ? 0 : x + 1) {
+    const label = map[i];
+    if (!painted[label]) continue;
+    const edge =
+      (x > 0 && map[i - 1] !== label) ||
+      (x < width - 1 && map[i + 1] !== label) ||
+      (i >= width && map[i - width] !== label) ||
+      (i < last && map[i + width] !== label);
+    if (edge) out[i] = pixels[label];
+  }
+}
+
+/** Stripes where a probability is so near to a threshold that matters in the view. @param {Uint32Array} out @param {Packed} packed @param {number | null} channel @param {Drawn} drawn */
+function uncertain(out, packed, channel, { view, thresholds, band }) {
+  const { task, level, width } = packed;
+  const decides = view === "thresholded" || (view === "overlay" && !task.exclusive && task.background !== null);
+  if (!decides && !(view === "probability" && channel !== null)) return;
+  level.forEach((values, k) => {
+    if (channel !== null && channel !== k) return;
+    const from = thresholds[k] - band <= 0 ? 0 : levelOf(packed, k, thresholds[k] - band);
+    const to = levelOf(packed, k, thresholds[k] + band);
+    for (let i = 0; i < out.length; i++) {
+      if (values[i] < from || values[i] >= to) continue;
+      const [x, y] = [i % width, Math.floor(i / width)];
+      if ((x + y) % PERIOD < STRIPE) out[i] = UNCERTAIN;
+    }
   });
 }
 
-/** Labels of a run that goes on in colour, and nothing where there is background. @param {Uint8Array} found @param {{palette: string[], background: string | null}} of @param {number} opacity */
-export function drawLabels(found, of, opacity) {
-  const alpha = Math.round(opacity * 255) << 24;
-  const colours = Uint32Array.from(of.palette, (hex, label) =>
-    label === 0 && of.background !== null ? 0 : (pixel(colour(hex)) & 0xffffff) | alpha,
-  );
-  return Uint32Array.from(found, (label) => colours[label]);
+/** @type {WeakMap<Packed, {low: number, high: number, grey: Uint8Array}>} */
+const windowed = new WeakMap();
+
+/**
+ * The picture: red, green and blue, or grey; of Hounsfield units in a window, or as the network saw it.
+ * @param {Packed} packed
+ * @param {[number, number] | null} window level and width
+ * @returns {Uint8Array[]}
+ */
+export function pictureOf(packed, window) {
+  const { hounsfield, picture } = packed;
+  if (!hounsfield || (window === null && picture.length)) return picture;
+  const half = window && Math.max(window[1], 1) / 2;
+  const [low, high] = half ? [window[0] - half, window[0] + half] : (packed.window ?? [0, 1]);
+  const before = windowed.get(packed);
+  if (before?.low === low && before.high === high) return [before.grey];
+  const table = windowTable(low, high);
+  const grey = new Uint8Array(hounsfield.length);
+  for (let i = 0; i < grey.length; i++) grey[i] = table[hounsfield[i] + 32768];
+  windowed.set(packed, { low, high, grey });
+  return [grey];
+}
+
+/** The grey of each Hounsfield unit from -32768 on, in the float32 of `prepare.scaled` and `render.as_rgb`. @param {number} low @param {number} high */
+function windowTable(low, high) {
+  const [from, span] = [Math.fround(low), Math.fround(Math.fround(high) - Math.fround(low))];
+  const table = new Uint8Array(65536);
+  for (let i = 0; i < table.length; i++) {
+    const share = Math.fround(Math.fround(i - 32768 - from) / span);
+    table[i] = even(Math.fround(Math.min(Math.max(share, 0), 1) * 255));
+  }
+  return table;
+}
+
+/** Rounded, a half to the even neighbour, as NumPy and torch round. @param {number} value */
+function even(value) {
+  const low = Math.floor(value);
+  const part = value - low;
+  return part > 0.5 || (part === 0.5 && low % 2 === 1) ? low + 1 : low;
 }

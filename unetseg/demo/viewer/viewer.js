@@ -1,470 +1,313 @@
-// A result on a canvas: views, comparison with the picture, zoom and pan, the pointer. It knows no page and no server.
+// The viewer: a result and its picture on canvases. It knows no server and no page; what it is given it draws.
 
-import { draw, drawLabels, labels } from "./draw.js";
+import { draw, labels, middleOf } from "./draw.js";
+import { context, Layer } from "./layer.js";
+import { evenly, meets, seen, tilesOf } from "./place.js";
+import { rgb } from "./scale.js";
+import { Stage } from "./stage.js";
 
-/** @typedef {import("./draw.js").Options} Drawn */
+/** @typedef {import("./facts.js").Drawn} Drawn */
+/** @typedef {import("./facts.js").Pointed} Pointed */
+/** @typedef {import("./place.js").Box} Box */
+/** @typedef {import("./place.js").Zoom} Zoom */
 /** @typedef {import("./unpack.js").Packed} Packed */
-/** @typedef {Drawn & {compare: "off" | "swipe" | "side" | "blink"}} Options */
-/** @typedef {{top: number, left: number, bottom: number, right: number}} Region of the full size */
-/** @typedef {{x: number, y: number, label: number, probabilities: number[], hounsfield: number | null}} Pointed */
+/** @typedef {{palette: string[], background: string | null}} Colors */
+/** @typedef {Drawn & {zoom: Zoom & {fitted: boolean}, divider: number, tilesWanted: Box[]}} State */
 /**
- * @typedef {object} Told
- * @property {(pointed: Pointed | null) => void} [onPoint] what is under the pointer, in pixels of the full size
- * @property {(state: {zoom: number, x: number, y: number, tilesWanted: Region[]}) => void} [onChange]
+ * onPoint: what the pointer is over. onChange: zoom and divider, and the tiles that would show what is seen more finely.
+ * @typedef {{onPoint?: (pointed: Pointed | null) => void, onChange?: (state: State) => void}} Told
  */
 
-/** Pixels a side, of the full size, that are asked for at once. */
-const TILE = 512;
-const MOST_TILES = 48;
-/** Of the screen for one pixel of the full size. */
-const CLOSEST = 48;
-const BLINK = 700;
-/** After the last change of zoom or place before tiles are asked for, in milliseconds. */
-const RESTS = 120;
-const STEP = 1.25;
+/** @type {Drawn} */
+const AT_FIRST = {
+  view: "overlay",
+  channel: null,
+  thresholds: [],
+  scale: "perceptual",
+  opacity: 0.45,
+  outline: false,
+  visible: [],
+  band: 0,
+  window: null,
+  compare: "off",
+};
+/** Milliseconds after the last move before tiles are asked for. */
+const SETTLED = 100;
+/** Milliseconds for which the view before stands while an entropy is on its way. */
+const PATIENCE = 250;
+/** Tiles that are kept; the longest unseen go first. */
+const MOST_TILES = 32;
+/** The longest side of a picture that is shown before its result, as of the result. */
+const SHOWN_SIDE = 768;
 
 export class Viewer {
-  /** @param {HTMLElement} element that it fills @param {Told} told */
+  /** @param {HTMLElement} element @param {Told} [told] */
   constructor(element, told = {}) {
-    this.element = element;
     this.told = told;
-    this.canvas = document.createElement("canvas");
-    this.canvas.className = "viewer-canvas";
-    this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "img");
-    this.swipe = document.createElement("input");
-    Object.assign(this.swipe, { type: "range", min: "0", max: "100", step: "1", value: "50", className: "viewer-swipe" });
-    this.swipe.hidden = true;
-    element.classList.add("viewer");
-    element.append(this.canvas, this.swipe);
-    /** @type {Options} */
-    this.options = {
-      view: "overlay",
-      channel: null,
-      thresholds: [],
-      scale: "perceptual",
-      opacity: 0.45,
-      outline: false,
-      visible: [],
-      band: 0,
-      window: null,
-      compare: "off",
-    };
-    /** @type {Packed | null} */
-    this.packed = null;
-    /** @type {ImageBitmap | null} */
-    this.bitmap = null;
-    /** @type {Packed[]} */
-    this.tiles = [];
-    /** @type {Map<Packed, {view: HTMLCanvasElement | null, picture: HTMLCanvasElement | null}>} */
-    this.made = new Map();
-    /** @type {{packed: Packed, key: string, labels: Uint8Array} | null} */
-    this.decided = null;
-    /** @type {HTMLCanvasElement | null} */
-    this.rows = null;
-    this.center = { x: 0.5, y: 0.5 }; // of height and width
-    this.zoom = 0; // of the screen for a pixel of the full size; 0: all of it fits
-    this.blinks = false;
-    /** @type {number | undefined} */
-    this.blinking = undefined;
-    /** @type {number | undefined} */
-    this.resting = undefined;
-    this.painting = 0;
-    /** @type {Map<number, {x: number, y: number}>} */
-    this.pointers = new Map();
-    this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
-    this.calm.addEventListener("change", () => this.blink());
-    this.listen();
-    new ResizeObserver(() => this.paint()).observe(element);
+    /** @type {Drawn} */
+    this.drawn = { ...AT_FIRST };
+    /** @type {Layer | null} */
+    this.base = null;
+    /** @type {Map<string, Layer>} */
+    this.tiles = new Map();
+    /** @type {Box[]} */
+    this.tilesWanted = [];
+    /** @type {{bitmap: ImageBitmap, colors: Colors} | null} */
+    this.previewed = null;
+    this.isHeld = false;
+    this.isWaiting = false;
+    this.isBehind = false;
+    this.stage = new Stage(element, { moved: () => this.moved(), pointed: (at) => this.pointed(at) });
+    this.name({ group: "Picture and result", divider: "How much of the picture is shown" });
   }
 
-  /** A slice of a result, or null for nothing. @param {Packed | null} packed @param {{keepZoom?: boolean}} [how] */
-  show(packed, { keepZoom = true } = {}) {
-    this.packed = packed;
-    this.bitmap = null;
-    this.rows = null;
-    this.tiles = [];
-    this.made.clear();
-    if (!keepZoom || !packed) this.fit();
-    this.told.onPoint?.(null);
-    this.paint();
-    this.rest();
+  /** In the language of the page. @param {{group: string, divider: string}} names */
+  name({ group, divider }) {
+    this.stage.element.setAttribute("aria-label", group);
+    this.stage.handle.setAttribute("aria-label", divider);
   }
 
-  /** A picture alone, before there is a result. @param {ImageBitmap} bitmap */
-  preview(bitmap) {
-    this.show(null);
-    this.bitmap = bitmap;
-    this.paint();
+  /** @returns {State} */
+  get state() {
+    const { zoom, isFitted, divider } = this.stage;
+    return { ...this.drawn, zoom: { ...zoom, fitted: isFitted }, divider, tilesWanted: this.tilesWanted };
+  }
+
+  /** Show a result, or nothing. @param {Packed | null} packed @param {{keepZoom?: boolean}} [how] */
+  show(packed, { keepZoom = false } = {}) {
+    const before = this.base?.packed;
+    this.clear();
+    if (!packed) {
+      this.stage.open({ width: 0, height: 0 }, 1, false);
+      return;
+    }
+    const isSame = before !== undefined && before.full.join() === packed.full.join();
+    this.suit(packed);
+    if (this.drawn.view === "entropy" && isSame && packed.entropy.size === 0) this.hold();
+    this.base = new Layer(packed, this.stage.after.canvas, this.stage.before.canvas, { keep: this.isHeld });
+    this.base.put(packed);
+    this.stage.compare(this.drawn.compare);
+    this.stage.open(packed, packed.full[1] / packed.width, keepZoom && isSame);
+    this.redraw();
+  }
+
+  /** A picture whose result is not there yet; colors: of the labels that `partial` tells. @param {ImageBitmap} bitmap @param {Colors} [colors] */
+  preview(bitmap, colors) {
+    this.clear();
+    const ratio = Math.min(1, SHOWN_SIDE / Math.max(bitmap.width, bitmap.height));
+    const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * ratio)));
+    const { canvas } = this.stage.after;
+    canvas.width = width;
+    canvas.height = height;
+    canvas.style.cssText = `width: ${width}px; height: ${height}px`;
+    const on = context(canvas);
+    on.imageSmoothingQuality = "high";
+    on.drawImage(bitmap, 0, 0, width, height);
+    this.previewed = colors ? { bitmap, colors } : null;
+    this.stage.compare("off");
+    this.stage.open({ width, height }, 1, false);
   }
 
   /**
-   * Labels over the picture of a run that goes on, from the row `top` of `of` at the shown size.
-   * @param {Uint8Array} found
+   * Rows of labels of a run that goes on, over the picture that is previewed.
+   * @param {Uint8Array} map
    * @param {number} top
-   * @param {number} of
-   * @param {{palette: string[], background: string | null}} colours
+   * @param {number} of how many rows there are in all
    */
-  partial(found, top, of, colours) {
-    if (!this.bitmap || !found.length) return;
-    const width = Math.round((this.bitmap.width * of) / this.bitmap.height);
-    const height = found.length / width;
-    if (!Number.isInteger(height)) return; // it is of another size than the picture, which the result will show
-    this.rows ??= sized(width, of);
-    put(this.rows, drawLabels(found, colours, this.options.opacity), width, height, top);
-    this.paint();
+  partial(map, top, of) {
+    const { width, height } = this.stage.after.canvas;
+    const rows = map.length / width;
+    if (!this.previewed || of !== height || !Number.isInteger(rows) || rows === 0 || top + rows > of) return;
+    const { bitmap, colors } = this.previewed;
+    const palette = colors.palette.map(rgb);
+    const over = new OffscreenCanvas(width, rows);
+    const on = /** @type {OffscreenCanvasRenderingContext2D} */ (over.getContext("2d"));
+    const pixels = new ImageData(width, rows);
+    map.forEach((label, i) => {
+      pixels.data.set(palette[label], 4 * i);
+      pixels.data[4 * i + 3] = label === 0 && colors.background !== null ? 0 : Math.round(255 * this.drawn.opacity);
+    });
+    on.putImageData(pixels, 0, 0);
+    const canvas = context(this.stage.after.canvas);
+    const down = bitmap.height / height;
+    canvas.drawImage(bitmap, 0, top * down, bitmap.width, rows * down, 0, top, width, rows); // rows may come again
+    canvas.drawImage(over, 0, top);
   }
 
-  /** @param {Partial<Options>} changed */
+  /** @param {Partial<Drawn>} changed */
   set(changed) {
-    const compared = changed.compare !== undefined && changed.compare !== this.options.compare;
-    Object.assign(this.options, changed);
-    for (const made of this.made.values()) {
-      made.view = null;
-      if (changed.window !== undefined) made.picture = null;
+    const before = this.drawn;
+    this.drawn = { ...before, ...changed };
+    const isOther = (/** @type {keyof Drawn} */ name) => String(before[name]) !== String(this.drawn[name]);
+    if (!(/** @type {(keyof Drawn)[]} */ (Object.keys(changed)).some(isOther))) return;
+    for (const layer of this.layers()) {
+      layer.isDrawn = false;
+      if (isOther("window")) layer.isPictured = false;
     }
-    this.swipe.hidden = this.options.compare !== "swipe";
-    if (compared) this.blink();
-    this.paint();
+    if (isOther("compare") && this.base) this.stage.compare(this.drawn.compare);
+    if (this.drawn.view !== "entropy") this.release();
+    this.redraw();
+    if (isOther("view")) this.settle();
   }
 
-  /** A part of the slice at full size. @param {Packed} tile */
-  addTile(tile) {
-    if (tile.index !== this.packed?.index) return;
-    this.tiles = [tile, ...this.tiles].slice(0, MOST_TILES);
-    for (const one of this.made.keys()) if (one !== this.packed && !this.tiles.includes(one)) this.made.delete(one);
-    this.paint();
+  /** A tile of the slice that is shown. @param {Packed} packed */
+  addTile(packed) {
+    const whole = this.base?.packed;
+    if (!whole || packed.index !== whole.index || packed.full.join() !== whole.full.join()) return;
+    const layer = new Layer(packed);
+    const name = JSON.stringify(layer.box);
+    this.tiles.get(name)?.remove();
+    this.tiles.set(name, layer);
+    layer.put(whole);
+    this.tilesWanted = this.tilesWanted.filter((box) => JSON.stringify(box) !== name);
+    this.stage.after.sheet.append(layer.result);
+    this.stage.before.sheet.append(layer.picture);
+    for (const [oldest, one] of this.tiles) {
+      if (this.tiles.size <= MOST_TILES) break;
+      one.remove();
+      this.tiles.delete(oldest);
+    }
+    this.redraw();
   }
 
-  /** @param {{entropy: Uint8Array[]}} planes */
-  addEntropy({ entropy }) {
-    if (!this.packed || entropy[0]?.length !== this.packed.argmax.length) return;
-    this.packed.entropy = entropy;
-    this.made.delete(this.packed);
-    this.paint();
+  /** How undecided the slice is that is shown. @param {Packed} plane */
+  addEntropy(plane) {
+    const whole = this.base?.packed;
+    if (!this.base || !whole || plane.height !== whole.height || plane.width !== whole.width) return;
+    whole.entropy = plane.entropy;
+    this.base.isDrawn = false;
+    this.release();
+    this.redraw();
   }
 
-  /** How much of the screen a pixel of the full size takes, and which is in the middle. */
-  get state() {
-    const [height, width] = this.size;
-    return { zoom: this.scale, x: this.center.x * width, y: this.center.y * height };
+  /** @param {number} scale pixels of the screen for each shown one @param {number} x shown pixel in the middle @param {number} y */
+  zoomTo(scale, x, y) {
+    this.stage.look({ scale, x, y });
   }
 
-  /** All of it. */
   fit() {
-    this.zoom = 0;
-    this.center = { x: 0.5, y: 0.5 };
-    this.moved();
+    this.stage.fit();
   }
 
-  /** @param {number} zoom of the screen for a pixel of the full size @param {number} [x] in the middle @param {number} [y] */
-  zoomTo(zoom, x = this.state.x, y = this.state.y) {
-    const [height, width] = this.size;
-    const least = this.least;
-    this.zoom = zoom <= least * 1.001 ? 0 : Math.min(zoom, Math.max(CLOSEST, least));
-    // no further than that a side of the picture is at a side of the screen
-    const [halfWidth, halfHeight] = [this.room.width, this.room.height].map((side) => side / 2 / this.scale);
-    this.center.x = halfWidth * 2 >= width ? 0.5 : Math.min(width - halfWidth, Math.max(halfWidth, x)) / width;
-    this.center.y = halfHeight * 2 >= height ? 0.5 : Math.min(height - halfHeight, Math.max(halfHeight, y)) / height;
-    this.moved();
-  }
-
-  /** The view at the shown size, red, green, blue and alpha. @returns {Uint8ClampedArray | null} */
+  /** The view on the screen at the shown size, drawn anew. */
   pixels() {
-    const drawn = this.packed && draw(this.packed, this.options);
-    return drawn && new Uint8ClampedArray(drawn.buffer);
+    if (!this.base) throw new Error("there is no result to draw; show one first");
+    const { packed } = this.base;
+    return new ImageData(draw(packed, this.drawn), packed.width, packed.height);
   }
 
-  /** [height, width] of the full size. @returns {[number, number]} */
-  get size() {
-    if (this.packed) return this.packed.full;
-    return this.bitmap ? [this.bitmap.height, this.bitmap.width] : [1, 1];
+  clear() {
+    for (const tile of this.tiles.values()) tile.remove();
+    this.tiles.clear();
+    this.tilesWanted = [];
+    this.base = null;
+    this.previewed = null;
+    this.release();
+    this.stage.pointAt(null);
   }
 
-  /** Of the screen, for one picture: half of it side by side. */
-  get room() {
-    const { clientWidth, clientHeight } = this.element;
-    return { width: this.options.compare === "side" ? clientWidth / 2 : clientWidth, height: clientHeight };
+  layers() {
+    return this.base ? [this.base, ...this.tiles.values()] : [];
   }
 
-  /** The zoom at which all of it fits. */
-  get least() {
-    const [height, width] = this.size;
-    return Math.max(Math.min(this.room.width / width, this.room.height / height), 1e-6);
+  /** What was set of another result's classes does not hold of this one's. @param {Packed} packed */
+  suit({ task, levels }) {
+    const { drawn } = this;
+    if (drawn.thresholds.length !== task.outputs.length) drawn.thresholds = levels.map(({ own }) => own.value);
+    if (drawn.visible.length !== task.labels.length) drawn.visible = task.labels.map(() => true);
+    if (drawn.channel !== null && drawn.channel >= task.outputs.length) drawn.channel = null;
   }
 
-  get scale() {
-    return this.zoom || this.least;
+  /** Drawn at once, but not twice before the screen shows it. */
+  redraw() {
+    if (this.isWaiting) {
+      this.isBehind = true;
+      return;
+    }
+    this.isWaiting = true;
+    this.isBehind = false;
+    requestAnimationFrame(() => {
+      this.isWaiting = false;
+      if (this.isBehind) this.redraw();
+    });
+    this.paint();
+  }
+
+  paint() {
+    const { base, drawn, stage } = this;
+    if (!base || drawn.thresholds.length !== base.packed.task.outputs.length) return; // its result comes next
+    if (!this.isHeld) base.draw(drawn);
+    const box = seen(stage.zoom, stage.pane, stage.picture, base.packed.full);
+    for (const [name, tile] of [...this.tiles]) {
+      tile.result.hidden = drawn.view === "entropy"; // of a tile there is none
+      if (!meets(tile.box, box)) continue;
+      if (!tile.result.hidden) tile.draw(drawn);
+      this.tiles.delete(name);
+      this.tiles.set(name, tile);
+    }
+  }
+
+  /** The view before stands for a moment rather than that the picture flickers. */
+  hold() {
+    this.isHeld = true;
+    this.holding = window.setTimeout(() => {
+      this.release();
+      this.redraw();
+    }, PATIENCE);
+  }
+
+  release() {
+    this.isHeld = false;
+    window.clearTimeout(this.holding);
   }
 
   moved() {
-    this.canvas.classList.toggle("is-zoomed", this.zoom > 0);
-    this.paint();
-    this.rest();
+    if (this.tiles.size) this.redraw();
+    this.settle();
   }
 
-  /** Once it stays where it is, what lies there is asked for at full size. */
-  rest() {
-    window.clearTimeout(this.resting);
-    this.resting = window.setTimeout(() => {
-      this.told.onChange?.({ ...this.state, tilesWanted: this.wanted() });
-    }, RESTS);
+  settle() {
+    window.clearTimeout(this.settling);
+    this.settling = window.setTimeout(() => {
+      this.tilesWanted = this.finer();
+      this.told.onChange?.(this.state);
+    }, SETTLED);
   }
 
-  /** Tiles that are on the screen, finer than what is shown, and not there. @returns {Region[]} */
-  wanted() {
-    const { packed } = this;
-    const [height, width] = this.size;
-    if (!packed || !this.zoom || (packed.height === height && packed.width === width)) return [];
-    if ((this.scale * window.devicePixelRatio * width) / packed.width < 1.2) return []; // what is shown is fine enough
-    const { x, y } = this.state;
-    const [halfWidth, halfHeight] = [this.room.width, this.room.height].map((side) => side / 2 / this.scale);
-    const wanted = [];
-    for (let top = TILE * Math.max(0, Math.floor((y - halfHeight) / TILE)); top < Math.min(height, y + halfHeight); top += TILE) {
-      for (let left = TILE * Math.max(0, Math.floor((x - halfWidth) / TILE)); left < Math.min(width, x + halfWidth); left += TILE) {
-        if (this.tiles.some((tile) => tile.top === top && tile.left === left)) continue;
-        wanted.push({ top, left, bottom: Math.min(height, top + TILE), right: Math.min(width, left + TILE) });
-      }
-    }
-    return wanted.length > MOST_TILES / 2 ? [] : wanted;
+  /** The tiles that are not there, where shown pixels are larger than those of the screen and hide some. */
+  finer() {
+    const { stage, base } = this;
+    if (!base || stage.isFitted || stage.ratio <= 1 || this.drawn.view === "entropy") return [];
+    if (stage.zoom.scale * window.devicePixelRatio <= 1) return [];
+    const box = seen(stage.zoom, stage.pane, stage.picture, base.packed.full);
+    return tilesOf(box, base.packed.full).filter((tile) => !this.tiles.has(JSON.stringify(tile)));
   }
 
-  /** View and picture of a slice or tile, drawn when they are needed. @param {Packed} packed @param {"view" | "picture"} what */
-  canvasOf(packed, what) {
-    let made = this.made.get(packed);
-    if (!made) {
-      made = { view: null, picture: null };
-      this.made.set(packed, made);
-    }
-    made[what] ??= this.drawnOf(packed, what);
-    return made[what];
+  /** @param {{x: number, y: number} | null} at a shown pixel */
+  pointed(at) {
+    if (!this.told.onPoint) return;
+    this.told.onPoint(at && this.base ? this.pointedAt(this.base.packed, at.x, at.y) : null);
   }
 
-  /** @param {Packed} packed @param {"view" | "picture"} what */
-  drawnOf(packed, what) {
-    const options = what === "view" ? this.options : /** @type {Options} */ ({ ...this.options, view: "picture", band: 0 });
-    const drawn = draw(packed, options);
-    if (!drawn) return null;
-    const canvas = sized(packed.width, packed.height);
-    put(canvas, drawn, packed.width, packed.height, 0);
-    return canvas;
-  }
-
-  /** Before the browser shows the next frame. */
-  paint() {
-    if (!this.painting) this.painting = requestAnimationFrame(() => this.painted());
-  }
-
-  painted() {
-    this.painting = 0;
-    const { clientWidth, clientHeight } = this.element;
-    const ratio = window.devicePixelRatio;
-    const [width, height] = [Math.round(clientWidth * ratio), Math.round(clientHeight * ratio)];
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-    const context = context2d(this.canvas);
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, width, height);
-    context.scale(ratio, ratio);
-    const { compare } = this.options;
-    const all = { left: 0, width: clientWidth };
-    if (compare === "side") {
-      this.layer(context, "picture", { left: 0, width: clientWidth / 2 }, all);
-      this.layer(context, "view", { left: clientWidth / 2, width: clientWidth / 2 }, all);
-    } else if (compare === "swipe") {
-      const at = (clientWidth * Number(this.swipe.value)) / 100;
-      this.layer(context, "picture", all, { left: 0, width: at });
-      this.layer(context, "view", all, { left: at, width: clientWidth - at });
-      context.fillStyle = "#fff";
-      context.fillRect(at - 1, 0, 2, clientHeight);
-    } else {
-      this.layer(context, compare === "blink" && this.blinks ? "picture" : "view", all, all);
-    }
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {"view" | "picture"} what
-   * @param {{left: number, width: number}} room in which it lies in the middle
-   * @param {{left: number, width: number}} clip what of it is seen
-   */
-  layer(context, what, room, clip) {
-    const [height, width] = this.size;
-    const { scale } = this;
-    const [wide, high] = [width * scale, height * scale];
-    const left = room.left + room.width / 2 - this.center.x * wide;
-    const top = this.room.height / 2 - this.center.y * high;
-    context.save();
-    context.beginPath();
-    context.rect(Math.max(room.left, clip.left), 0, Math.min(room.width, clip.width), this.room.height);
-    context.clip();
-    /** @param {CanvasImageSource & {width: number}} image @param {number[]} place @param {number} pixels of the full size */
-    const drawImage = (image, [x, y, w, h], pixels) => {
-      context.imageSmoothingEnabled = (w / image.width) * window.devicePixelRatio < 1;
-      context.imageSmoothingQuality = "high";
-      if (pixels > 0) context.drawImage(image, x, y, w, h);
+  /** @param {Packed} whole @param {number} shownX @param {number} shownY @returns {Pointed} */
+  pointedAt(whole, shownX, shownY) {
+    const [height, width] = whole.full;
+    const full = { x: Math.floor((shownX * width) / whole.width), y: Math.floor((shownY * height) / whole.height) };
+    const box = { top: full.y, left: full.x, bottom: full.y + 1, right: full.x + 1 };
+    const tile =
+      this.drawn.view === "entropy" ? undefined : [...this.tiles.values()].find((one) => meets(one.box, box));
+    const packed = tile ? tile.packed : whole;
+    const [row, column] = tile
+      ? [full.y - tile.box.top, full.x - tile.box.left]
+      : [Math.floor(shownY), Math.floor(shownX)];
+    const i = row * packed.width + column;
+    const map = this.drawn.view === "argmax" ? packed.argmax : labels(packed, this.drawn.thresholds);
+    return {
+      x: tile ? full.x : evenly(width, whole.width, column),
+      y: tile ? full.y : evenly(height, whole.height, row),
+      label: map[i],
+      probabilities: packed.level.map((values, k) => middleOf(packed, k, values[i])),
+      hounsfield: packed.hounsfield ? packed.hounsfield[i] : null,
     };
-    const whole = this.packed ? (this.canvasOf(this.packed, what) ?? this.canvasOf(this.packed, "picture")) : this.bitmap;
-    if (whole) drawImage(whole, [left, top, wide, high], width);
-    if (this.rows && what === "view") drawImage(this.rows, [left, top, wide, high], width);
-    if (this.zoom > 0 && this.options.view !== "entropy") {
-      for (const tile of this.tiles) {
-        const canvas = this.canvasOf(tile, what);
-        const place = [left + tile.left * scale, top + tile.top * scale, tile.width * scale, tile.height * scale];
-        if (canvas) drawImage(canvas, place, tile.width);
-      }
-    }
-    context.restore();
   }
-
-  /** Picture and view in turn, by itself or, where motion is to be little, when it is clicked. */
-  blink() {
-    window.clearInterval(this.blinking);
-    this.blinks = false;
-    this.paint();
-    if (this.options.compare !== "blink" || this.calm.matches) return;
-    this.blinking = window.setInterval(() => {
-      this.blinks = !this.blinks;
-      this.paint();
-    }, BLINK);
-  }
-
-  listen() {
-    const { canvas } = this;
-    this.swipe.addEventListener("input", () => this.paint());
-    canvas.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
-    canvas.addEventListener("keydown", (event) => this.pressed(event));
-    canvas.addEventListener("dblclick", () => (this.zoom ? this.fit() : this.zoomTo(this.scale * 4)));
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      this.pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY });
-      if (this.options.compare === "blink" && this.calm.matches) {
-        this.blinks = !this.blinks;
-        this.paint();
-      }
-    });
-    canvas.addEventListener("pointermove", (event) => this.dragged(event));
-    for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
-      canvas.addEventListener(end, (event) => this.pointers.delete(event.pointerId));
-    }
-    canvas.addEventListener("pointerleave", () => this.told.onPoint?.(null));
-    canvas.addEventListener("blur", () => this.told.onPoint?.(null));
-  }
-
-  /** Where a place on the screen lies in the full size. @param {number} x @param {number} y */
-  under(x, y) {
-    const { room, scale, state } = this;
-    const inside = this.options.compare === "side" ? x % room.width : x;
-    return { x: state.x + (inside - room.width / 2) / scale, y: state.y + (y - room.height / 2) / scale };
-  }
-
-  /** Zoom so that what is under a place on the screen stays there. @param {number} factor @param {number} x @param {number} y */
-  zoomAt(factor, x, y) {
-    const { state } = this;
-    const fixed = this.under(x, y);
-    const zoom = Math.min(this.scale * factor, Math.max(CLOSEST, this.least));
-    const part = 1 - this.scale / zoom;
-    this.zoomTo(zoom, state.x + (fixed.x - state.x) * part, state.y + (fixed.y - state.y) * part);
-  }
-
-  /** @param {WheelEvent} event */
-  wheeled(event) {
-    event.preventDefault();
-    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 24 : 1;
-    this.zoomAt(2 ** ((-event.deltaY * lines) / 240), event.offsetX, event.offsetY);
-    this.point(event.offsetX, event.offsetY);
-  }
-
-  /** @param {PointerEvent} event */
-  dragged(event) {
-    const { pointers } = this;
-    const before = pointers.get(event.pointerId);
-    const now = { x: event.offsetX, y: event.offsetY };
-    if (before) {
-      const [other] = [...pointers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
-      if (other) {
-        const [far, near] = [now, before].map((place) => Math.hypot(place.x - other.x, place.y - other.y));
-        if (near > 0) this.zoomAt(far / near, (now.x + other.x) / 2, (now.y + other.y) / 2);
-      } else {
-        const { state, scale } = this;
-        this.zoomTo(this.scale, state.x - (now.x - before.x) / scale, state.y - (now.y - before.y) / scale);
-      }
-      pointers.set(event.pointerId, now);
-    }
-    this.point(now.x, now.y);
-  }
-
-  /** @param {KeyboardEvent} event */
-  pressed(event) {
-    const { state, room, scale } = this;
-    const step = Math.min(room.width, room.height) / 8 / scale;
-    /** @type {Record<string, () => void>} */
-    const keys = {
-      "+": () => this.zoomTo(scale * STEP),
-      "=": () => this.zoomTo(scale * STEP),
-      "-": () => this.zoomTo(scale / STEP),
-      0: () => this.fit(),
-      ArrowLeft: () => this.zoomTo(scale, state.x - step, state.y),
-      ArrowRight: () => this.zoomTo(scale, state.x + step, state.y),
-      ArrowUp: () => this.zoomTo(scale, state.x, state.y - step),
-      ArrowDown: () => this.zoomTo(scale, state.x, state.y + step),
-    };
-    const act = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
-    if (!act || !(this.packed || this.bitmap)) return;
-    event.preventDefault();
-    act();
-    this.point(room.width / 2, room.height / 2); // what is in the middle is what a keyboard points at
-  }
-
-  /** @param {number} x @param {number} y of the screen */
-  point(x, y) {
-    const { packed } = this;
-    if (!packed || !this.told.onPoint) return;
-    const [height, width] = packed.full;
-    const place = this.under(x, y);
-    const [column, row] = [Math.floor(place.x), Math.floor(place.y)];
-    if (column < 0 || row < 0 || column >= width || row >= height) {
-      this.told.onPoint(null);
-      return;
-    }
-    const tile = this.tiles.find(
-      (one) => row >= one.top && row < one.top + one.height && column >= one.left && column < one.left + one.width,
-    );
-    const part = tile ?? packed;
-    const i = tile
-      ? (row - tile.top) * tile.width + (column - tile.left)
-      : Math.floor((place.y * packed.height) / height) * packed.width + Math.floor((place.x * packed.width) / width);
-    this.told.onPoint({
-      x: column,
-      y: row,
-      label: this.labelsOf(part)[i],
-      probabilities: part.level.map((plane, k) => part.levels[k].grey[plane[i]] / 255),
-      hounsfield: part.hounsfield ? part.hounsfield[i] : null,
-    });
-  }
-
-  /** The decision, once for thresholds. @param {Packed} packed */
-  labelsOf(packed) {
-    const key = this.options.thresholds.join();
-    if (this.decided?.packed !== packed || this.decided.key !== key) {
-      this.decided = { packed, key, labels: labels(packed, this.options.thresholds) };
-    }
-    return this.decided.labels;
-  }
-}
-
-/** @param {number} width @param {number} height */
-function sized(width, height) {
-  return Object.assign(document.createElement("canvas"), { width, height });
-}
-
-/** @param {HTMLCanvasElement} canvas */
-function context2d(canvas) {
-  const context = canvas.getContext("2d");
-  if (!context) throw new Error("this browser draws on no canvas; take another");
-  return context;
-}
-
-/** @param {HTMLCanvasElement} canvas @param {Uint32Array<ArrayBuffer>} drawn @param {number} width @param {number} height @param {number} top */
-function put(canvas, drawn, width, height, top) {
-  context2d(canvas).putImageData(new ImageData(new Uint8ClampedArray(drawn.buffer), width, height), 0, top);
 }

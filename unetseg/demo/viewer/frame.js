@@ -1,0 +1,147 @@
+// The frame of the page: where its parts are, the choice of language and model, the examples. No state of a result.
+
+import { Choice } from "./choice.js";
+import { button, fill, make } from "./element.js";
+import { OWN_NAMES } from "./words.js";
+
+/** @typedef {import("./facts.js").Limits} Limits */
+/** @typedef {import("./facts.js").Model} Model */
+/** @typedef {import("./words.js").Language} Language */
+/** @typedef {import("./viewer.js").Viewer} Viewer */
+/** @typedef {import("./words.js").Words} Words */
+
+/** More models than this are chosen from a list. */
+const SIDE_BY_SIDE = 3;
+const THUMBNAIL = 48;
+/** What a click zooms by. */
+const STEP = 1.5;
+
+export class Frame {
+  constructor() {
+    this.root = make("div", { class: "unetseg" });
+    this.stage = make("div", { class: "stage" });
+    this.live = make("p", { class: "unseen", "aria-live": "polite" });
+    this.zoom = make("div", { class: "zoom" });
+    this.stage.append(this.zoom);
+    this.model = make("div", { class: "model-place" });
+    this.bar = make("div", { class: "bar-place" });
+    this.line = make("div", { class: "line-place" });
+    this.below = make("div", { class: "below-place" });
+    this.controls = make("div", { class: "controls-place" });
+    this.notes = make("section", { class: "notes" });
+    this.acts = make("div", { class: "acts main-acts" });
+    this.examples = make("section", { class: "examples" });
+    this.foot = make("p", { class: "foot small" });
+  }
+
+  /**
+   * All of it in a language; what is in its places stays.
+   * @param {Words} words
+   * @param {{opener: HTMLElement, reading: HTMLElement, unseen: HTMLElement[]}} parts
+   * @param {(language: Language) => void} choose
+   */
+  build(words, { opener, reading, unseen }, choose) {
+    this.root.lang = words.locale;
+    this.notes.setAttribute("aria-label", words.say("notes"));
+    this.examples.setAttribute("aria-label", words.say("examples"));
+    fill(
+      this.root,
+      make("header", { class: "head" }, make("h1", {}, "unetseg"), this.model, opener, languages(words, choose)),
+      make(
+        "section",
+        { class: "work", "aria-label": words.say("result") },
+        this.bar,
+        this.stage,
+        this.line,
+        this.below,
+      ),
+      make(
+        "section",
+        { class: "panel", "aria-label": words.say("controls") },
+        this.notes,
+        reading,
+        this.controls,
+        this.acts,
+        this.examples,
+        this.foot,
+      ),
+      ...unseen,
+      this.live,
+    );
+  }
+
+  /** Buttons for what wheel, fingers and keys do, too. @param {Words} words @param {Viewer} viewer */
+  buildZoom(words, viewer) {
+    const by = (/** @type {number} */ factor) => {
+      const { scale, x, y } = viewer.state.zoom;
+      viewer.zoomTo(scale * factor, x, y);
+    };
+    const act = (/** @type {string} */ sign, /** @type {string} */ name, /** @type {() => void} */ then) =>
+      button(sign, then, { "aria-label": words.say(name), title: words.say(name) });
+    fill(
+      this.zoom,
+      act("+", "zoomIn", () => by(STEP)),
+      act("−", "zoomOut", () => by(1 / STEP)),
+      act("⤢", "zoomFit", () => viewer.fit()),
+    );
+  }
+
+  /** No result is there, and none of its controls. */
+  withoutResult() {
+    for (const place of [this.bar, this.line, this.below, this.controls]) fill(place);
+  }
+
+  /**
+   * The choice of a model, and what belongs to the one that is chosen.
+   * @param {Words} words
+   * @param {Model[]} models
+   * @param {Model} model
+   * @param {Limits} limits
+   * @param {{choose: (name: string) => void, example: (number: number) => void}} act
+   */
+  buildModel(words, models, model, limits, act) {
+    fill(this.model, modelChoice(words, models, model, act.choose));
+    const thumbnails = model.examples.map(({ thumbnail }, number) => {
+      const alt = words.say("example", { number: number + 1 });
+      const image = make("img", { src: thumbnail, alt, width: THUMBNAIL, height: THUMBNAIL });
+      return make("button", { type: "button", class: "thumbnail", onclick: () => act.example(number) }, image);
+    });
+    fill(
+      this.examples,
+      make("h2", {}, words.say("examples"), make("span", { class: "small" }, ` ${words.say("generated")}`)),
+      make(
+        "div",
+        { class: "examples-row" },
+        make("div", { class: "thumbnails" }, ...thumbnails),
+        make("p", { class: "small hint" }, words.say("dropHint")),
+      ),
+    );
+    const kept = words.say("keptShort", { time: words.time(limits.expires_s) });
+    fill(this.foot, words.after(words.say(model.medical ? "notMedicalShort" : "noWarranty"), kept));
+  }
+}
+
+/** @param {Words} words @param {Model[]} models @param {Model} model @param {(name: string) => void} choose */
+function modelChoice(words, models, model, choose) {
+  if (models.length === 1) return make("span", { class: "single-model" }, model.title);
+  if (models.length <= SIDE_BY_SIDE) {
+    const options = models.map(({ name, title }) => ({ value: name, text: title }));
+    return new Choice(words.say("model"), options, model.name, choose, { class: "models" }).element;
+  }
+  const options = models.map(({ name, title }) =>
+    make("option", { value: name, selected: name === model.name }, title),
+  );
+  const select = make("select", { "aria-label": words.say("model"), onchange: () => choose(select.value) }, ...options);
+  return select;
+}
+
+/** @param {Words} words @param {(language: Language) => void} choose */
+function languages(words, choose) {
+  const names = /** @type {Language[]} */ (Object.keys(OWN_NAMES));
+  const options = names.map((value) => ({ value, text: OWN_NAMES[value] }));
+  const choice = new Choice(words.say("language"), options, words.language, choose, { class: "language" });
+  choice.inputs.forEach((input, i) => {
+    input.parentElement?.setAttribute("lang", names[i]);
+  });
+  return choice.element;
+}

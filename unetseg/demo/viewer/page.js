@@ -1,0 +1,467 @@
+// The page: it builds its interface into an element, and puts viewer, controls and server together.
+
+import { openAbout } from "./about.js";
+import { openCode } from "./code.js";
+import { atFirst, Controls } from "./controls.js";
+import { openDownloads } from "./downloads.js";
+import { button, fill, make } from "./element.js";
+import { note } from "./explain.js";
+import { Frame } from "./frame.js";
+import { Intake } from "./intake.js";
+import { errorText, failedNote, resultNotes, runningNotes, seriesNote } from "./notes.js";
+import { Reading } from "./reading.js";
+import { Result } from "./result.js";
+import { Running } from "./running.js";
+import { Refused, Service } from "./service.js";
+import { decidedByThreshold } from "./shares.js";
+import { Viewer } from "./viewer.js";
+import { prefer, preferred, Words } from "./words.js";
+
+/** @typedef {import("./facts.js").Drawn} Drawn */
+/** @typedef {import("./facts.js").Info} Info */
+/** @typedef {import("./facts.js").Limits} Limits */
+/** @typedef {import("./facts.js").Model} Model */
+/** @typedef {import("./facts.js").Pointed} Pointed */
+/** @typedef {import("./facts.js").Task} Task */
+/** @typedef {import("./result.js").Region} Region */
+/** @typedef {import("./service.js").Wanted} Wanted */
+/**
+ * What stands in the place of a result, a question or a fault. key: of the upload, where the server keeps it.
+ * @typedef {{wanted: Wanted, key?: string, build: () => HTMLElement}} Asked
+ */
+
+/**
+ * Build the page into an element.
+ * @param {HTMLElement} element
+ * @param {Service} [service]
+ */
+export function open(element, service = new Service()) {
+  const page = new Page(element, service);
+  void page.start();
+  return page;
+}
+
+export class Page {
+  /** @param {HTMLElement} element @param {Service} service */
+  constructor(element, service) {
+    this.service = service;
+    this.words = new Words(preferred());
+    this.frame = new Frame();
+    this.viewer = new Viewer(this.frame.stage, {
+      onPoint: (/** @type {Pointed | null} */ pointed) => this.controls?.point(pointed),
+      onChange: (/** @type {{tilesWanted?: Region[]}} */ { tilesWanted = [] }) => this.tiles(tilesWanted),
+    });
+    this.intake = new Intake((files) => this.take(files));
+    this.reading = new Reading((reading) => this.readSo(reading));
+    /** @type {Model[]} */
+    this.models = [];
+    /** @type {Limits} */
+    this.limits = { bytes: Number.POSITIVE_INFINITY, expires_s: 0, per_hour_bytes: null };
+    this.model = "";
+    /** @type {Controls | null} */
+    this.controls = null;
+    /** @type {Drawn | undefined} how the last result was drawn */
+    this.drawn = undefined;
+    /** @type {Result | null} the last one; it is seen unless there is a run or a question */
+    this.result = null;
+    /** @type {Running | null} */
+    this.running = null;
+    /** @type {Asked | null} */
+    this.asked = null;
+    /** @type {File[] | undefined} the last ones that were sent */
+    this.files = undefined;
+    element.replaceChildren(this.frame.root);
+    this.build();
+  }
+
+  async start() {
+    const isIdle = () => !this.running && !this.result && !this.asked;
+    try {
+      const { models, limits } = await this.service.models();
+      this.models = models;
+      this.limits = limits;
+      this.model = models[0].name;
+      this.build();
+      this.say(this.words.say("starting"));
+      const info = await this.service.first();
+      const result = await Result.open(this.service, this.viewer, info, { model: info.model, example: 0 });
+      if (isIdle()) this.show(result); // else the visitor was quicker
+    } catch (error) {
+      if (isIdle()) this.broken(error, null);
+    }
+  }
+
+  // -- what is on the screen
+
+  /** The whole interface in the language of now; what is shown and what runs goes on. */
+  build() {
+    const { words, frame, intake } = this;
+    const parts = {
+      opener: intake.opener(words),
+      reading: this.reading.build(words),
+      unseen: [intake.input, intake.veil],
+    };
+    frame.build(words, parts, (language) => {
+      prefer(language);
+      this.words = new Words(language);
+      this.build();
+      /** @type {HTMLElement | null} */ (frame.root.querySelector(".language input:checked"))?.focus();
+    });
+    this.viewer.name({ group: words.say("result"), divider: words.say("swipeHandle") });
+    frame.buildZoom(words, this.viewer);
+    this.buildModel();
+    if (this.running) frame.stage.append(this.running.shown(words));
+    if (this.drawn && this.isShown()) this.buildResult(this.drawn);
+    this.drawNotes();
+  }
+
+  /** What belongs to the model at hand: its choice, its examples, its words. */
+  buildModel() {
+    const model = this.facts(this.model);
+    if (!model) return;
+    this.frame.buildModel(this.words, this.models, model, this.limits, {
+      choose: (name) => this.chooseModel(name),
+      example: (number) => this.run({ model: this.model, example: number }),
+    });
+    this.buildActs();
+  }
+
+  buildActs() {
+    const { words, frame } = this;
+    const model = this.facts(this.model);
+    const dialog = { "aria-haspopup": "dialog" };
+    const about = () => model && openAbout(frame.root, words, model, this.limits);
+    fill(
+      frame.acts,
+      this.isShown() && button(words.say("download"), () => this.openDownloads(), dialog),
+      this.isShown() && button(words.say("code"), () => this.openCode(), dialog),
+      model && button(words.say("aboutShort"), about, { ...dialog, title: words.say("about") }),
+    );
+  }
+
+  /** The controls of the result. @param {Drawn} drawn */
+  buildResult(drawn) {
+    const { result, words, frame } = this;
+    const model = result && this.facts(result.info.model);
+    if (!result || !model) return;
+    const isShown = () => this.result === result && this.isShown();
+    result.lost = (error) => this.lost(error);
+    this.controls = new Controls(
+      words,
+      this.viewer,
+      { task: result.packed.task, thresholds: model.thresholds, curve: model.curve },
+      {
+        slice: (index) => this.go(index),
+        counts: (thresholds) => result.counts(thresholds),
+        values: (x, y) => result.values(x, y),
+        entropy: () => void result.entropy(isShown).catch(() => undefined), // it was told
+        changed: () => this.changed(),
+        settled: () => this.settled(),
+      },
+      drawn,
+    );
+    fill(frame.bar, this.controls.bar);
+    fill(frame.line, this.controls.line);
+    fill(frame.below, this.controls.below);
+    fill(frame.controls, this.controls.panel);
+    this.controls.show(result.info, result.packed, result.index, result.profile);
+    this.buildActs();
+  }
+
+  /** Whether the last result is seen. */
+  isShown() {
+    return this.result !== null && !this.running && !this.asked;
+  }
+
+  /** @param {string} name */
+  facts(name) {
+    return this.models.find((model) => model.name === name) ?? null;
+  }
+
+  /** Show a result. @param {Result} result */
+  show(result) {
+    const before = this.result?.info.model;
+    const { name, ...facts } = { name: result.info.model, ...this.facts(result.info.model) };
+    this.running = null;
+    this.asked = null;
+    this.result = result;
+    this.frame.stage.classList.remove("is-stale");
+    if (this.model !== name) {
+      this.model = name;
+      this.buildModel();
+    }
+    this.reading.tell(result.info.description);
+    const first = atFirst(result.packed.task, facts.thresholds ?? result.info.thresholds);
+    this.buildResult(this.drawn ? carried(this.drawn, first, before === name) : first);
+    this.drawNotes();
+  }
+
+  /** Something stands where a result would. @param {Asked} asked */
+  stand(asked) {
+    const { classList } = this.frame.stage;
+    this.running?.forget();
+    this.running = null;
+    this.asked = asked;
+    this.withoutResult();
+    if (classList.contains("is-stale") || !asked.wanted.files) this.viewer.show(null);
+    classList.remove("is-stale");
+    this.buildActs();
+    this.drawNotes();
+  }
+
+  /** While there is no result, nothing says anything of the last one. */
+  withoutResult() {
+    this.controls = null;
+    this.frame.withoutResult();
+  }
+
+  changed() {
+    this.drawn = this.controls?.drawn;
+    this.drawNotes();
+  }
+
+  settled() {
+    if (!this.controls || !this.result) return;
+    const shares = this.controls.sentence();
+    this.say(shares);
+    const { view } = this.controls.drawn;
+    const said = this.words.say("altView", { view: this.words.say(view), picture: this.result.info.name, shares });
+    const { stage } = this.frame;
+    stage.querySelector(".after [role=img]")?.setAttribute("aria-label", said);
+    const picture = this.words.say("altPicture", { picture: this.result.info.name });
+    stage.querySelector(".before [role=img]")?.setAttribute("aria-label", picture);
+  }
+
+  /** What a screen reader is to say. @param {string} text */
+  say(text) {
+    if (this.frame.live.textContent !== text) this.frame.live.textContent = text;
+  }
+
+  drawNotes() {
+    const { words, result, asked, controls, frame } = this;
+    if (this.running) {
+      fill(frame.notes, ...runningNotes(words, this.running.wanted.files?.[0].name));
+    } else if (asked) {
+      fill(frame.notes, make("div", { role: "alert" }, asked.build()));
+    } else if (result && controls) {
+      fill(
+        frame.notes,
+        ...resultNotes(words, result, controls, this.acts(result, controls), this.again(result.wanted)),
+      );
+    } else {
+      fill(frame.notes, make("p", { class: "strong" }, words.say("starting")));
+    }
+  }
+
+  /** What the buttons of the notes do. @param {Result} result @param {Controls} controls */
+  acts(result, controls) {
+    return {
+      show: (/** @type {string} */ output, /** @type {number} */ value) => controls.showFrom(output, value),
+      reset: () => controls.change({ thresholds: [...controls.model.thresholds] }),
+      go: (/** @type {number} */ index) => void this.go(index),
+      accept: (/** @type {boolean} */ accept) => this.run({ ...this.anew(result.wanted), accept }),
+      reading: () => this.reading.show(),
+    };
+  }
+
+  // -- runs
+
+  /** @param {File[]} files */
+  take(files) {
+    const size = files.reduce((sum, file) => sum + file.size, 0);
+    this.reading.clear();
+    if (size <= this.limits.bytes) {
+      this.run({ model: this.model, files });
+      return;
+    }
+    const build = () => {
+      const { words } = this;
+      const facts = { name: files[0].name, size: words.bytes(size), limit: words.bytes(this.limits.bytes) };
+      return note("problem", words.say("tooLarge", facts), this.backButton());
+    };
+    this.stand({ wanted: { model: this.model }, build });
+  }
+
+  /** @param {string} name */
+  chooseModel(name) {
+    if (name === this.model) return;
+    const [before, now] = [this.facts(this.model), this.facts(name)];
+    const last = this.running?.wanted ?? this.asked?.wanted ?? this.result?.wanted;
+    this.model = name;
+    this.buildModel();
+    // an example of another kind of picture says nothing of this model
+    const isOwn = last && (last.files || last.again || (last.example !== undefined && before?.kind === now?.kind));
+    this.run(isOwn ? { ...this.anew(last), model: name, accept: false } : { model: name, example: 0 });
+  }
+
+  /** What was wanted, of the upload that the server keeps, if it keeps it. @param {Wanted} wanted @returns {Wanted} */
+  anew(wanted) {
+    const { files, again, ...rest } = wanted;
+    const key = this.running
+      ? undefined
+      : this.asked
+        ? this.asked.key
+        : this.result?.isGone
+          ? undefined
+          : this.result?.info.key;
+    return key && wanted.example === undefined ? { ...rest, again: key } : wanted;
+  }
+
+  /** What makes a result anew without the server's copy of its upload; null if nothing does. @param {Wanted} wanted */
+  again({ again, ...rest }) {
+    if (!again) return () => this.run(rest);
+    const { files } = this;
+    return files ? () => this.run({ ...rest, files }) : null;
+  }
+
+  /** @param {import("./code.js").Reading} reading */
+  readSo(reading) {
+    const last = this.asked?.wanted ?? this.result?.wanted;
+    if (last) this.run({ ...this.anew(last), ...reading });
+  }
+
+  /** @param {Wanted} wanted */
+  run(wanted) {
+    const { frame } = this;
+    this.running?.forget();
+    this.asked = null;
+    this.files = wanted.files ?? (wanted.again ? this.files : undefined);
+    this.controls?.slices?.stop();
+    frame.stage.classList.add("is-stale");
+    this.running = new Running(this.service, wanted, {
+      picture: (picture) => {
+        this.withoutResult();
+        frame.stage.classList.remove("is-stale");
+        this.viewer.preview(picture, this.facts(wanted.model) ?? undefined);
+      },
+      rows: (rows, top, of) => this.viewer.partial(rows, top, of),
+      done: (info) => void this.done(info, wanted),
+      series: (series, key) => {
+        const choose = (/** @type {string} */ uid) => this.run({ ...this.anew(wanted), series: uid });
+        this.stand({ wanted, key, build: () => seriesNote(this.words, series, choose) });
+      },
+      failed: (sentence, key) => this.failed(sentence, wanted, key),
+      broken: (error) => this.broken(error, wanted),
+      cancelled: () => this.cancelled(),
+      said: (text) => this.say(text),
+    });
+    frame.stage.append(this.running.shown(this.words));
+    this.buildActs();
+    this.drawNotes();
+  }
+
+  /** @param {Info} info @param {Wanted} wanted */
+  async done(info, wanted) {
+    const { running } = this;
+    try {
+      const result = await Result.open(this.service, this.viewer, info, wanted);
+      if (this.running === running) this.show(result);
+    } catch (error) {
+      if (this.running === running) this.broken(error, wanted);
+    }
+  }
+
+  cancelled() {
+    const { words } = this;
+    this.running = null;
+    const what = words.say(this.result ? "lastStays" : "nothingShown");
+    if (this.result) this.show(this.result);
+    else this.stand({ wanted: { model: this.model }, build: () => note("info", words.say("nothingShown")) });
+    this.say(words.say("cancelled", { what }));
+  }
+
+  /** @param {string} sentence @param {Wanted} wanted @param {string | undefined} key */
+  failed(sentence, wanted, key) {
+    const build = () => {
+      const read = key ? button(this.words.say("sayReading"), () => this.reading.show()) : null;
+      return failedNote(this.words, sentence, read, this.backButton());
+    };
+    this.stand({ wanted, key, build });
+  }
+
+  /** No answer, or none of the API. @param {unknown} error @param {Wanted | null} wanted null: the page did not start */
+  broken(error, wanted) {
+    if (error instanceof Refused && error.reached && !error.gone) {
+      this.failed(error.message, wanted ?? { model: this.model }, undefined);
+      return;
+    }
+    const again = wanted ? this.again(wanted) : () => void this.start();
+    const build = () => {
+      const act = again && button(this.words.say("tryAgain"), again, { class: "primary" });
+      return note("problem", errorText(error, this.words), act, this.backButton());
+    };
+    this.stand({ wanted: wanted ?? { model: this.model }, build });
+  }
+
+  /** Back to the result before. */
+  backButton() {
+    const { result } = this;
+    return result ? button(this.words.say("lastResult"), () => this.show(result)) : null;
+  }
+
+  // -- what a result wants of the server
+
+  /** Another slice, true once it is shown. @param {number} index */
+  async go(index) {
+    const { result, controls } = this;
+    if (!result || !controls) return false;
+    controls.slices?.at(index);
+    const came = await result.go(index).catch(() => null); // it was told
+    if (came && this.controls === controls) controls.show(result.info, result.packed, index, result.profile);
+    return came !== null;
+  }
+
+  /** @param {Region[]} wanted */
+  tiles(wanted) {
+    const { result } = this;
+    if (result && this.isShown()) result.tiles(wanted, () => this.result === result && this.isShown());
+  }
+
+  /** What is on the screen stays, but the server says no more of it. @param {unknown} error */
+  lost(error) {
+    this.say(errorText(error, this.words));
+    this.drawNotes();
+  }
+
+  openDownloads() {
+    const { result, controls, words } = this;
+    if (!result || !controls) return;
+    const { thresholds, view, opacity, window } = controls.drawn;
+    /** @type {Record<string, string | number>} */
+    const how = { thresholds: thresholds.join(), view, slice: result.index, opacity };
+    if (window) how.window = `${window[0] - window[1] / 2},${window[0] + window[1] / 2}`;
+    openDownloads(
+      this.frame.root,
+      words,
+      result.info,
+      (kind) => result.file(kind, how),
+      (error) => errorText(error, words),
+    );
+  }
+
+  openCode() {
+    const { result, controls } = this;
+    const model = result && this.facts(result.info.model);
+    if (!result || !controls || !model) return;
+    openCode(this.frame.root, this.words, {
+      info: result.info,
+      source: model.source,
+      commit: model.commit,
+      thresholds: decidedByThreshold(controls.model.task) ? controls.drawn.thresholds : null,
+      reading: result.wanted,
+    });
+  }
+}
+
+/**
+ * How the next result is drawn: as the last one, but at its own thresholds.
+ * @param {Drawn} drawn
+ * @param {Drawn} first how the next one is drawn at first
+ * @param {boolean} sameModel
+ * @returns {Drawn}
+ */
+function carried(drawn, first, sameModel) {
+  const { view, scale, opacity, outline, compare, band } = drawn;
+  const classes = sameModel ? { visible: drawn.visible, channel: drawn.channel } : {};
+  return { ...first, view, scale, opacity, outline, compare, band, ...classes };
+}
