@@ -50,3 +50,15 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which finds what assistive technology can't use; `npm ci` in web/ brings it."""
+    path = Path(__file__).resolve().parent.parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
+    if not path.exists():
+        missing = f"no axe-core at {path}; run npm ci in web/"
+        if os.environ.get("UNETSEG_BROWSER"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path.read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import torch
 from configs import config_for
 from numpy.typing import NDArray
 
-from unetseg.render import as_rgb, colourised, overlay, palette, probability, resized, thresholded
+from unetseg.render import as_rgb, colourised, entropy, overlay, palette, probability, resized, thresholded
 
 NOTHING, CAT, DOG, BIRD = (0x10, 0x20, 0x30), (0xE4, 0x57, 0x2E), (0x17, 0xBE, 0xBB), (0xFF, 0xC9, 0x14)
 ANIMALS = config_for("one-vs-rest with background")
@@ -51,6 +51,26 @@ def test_a_background_that_is_a_channel_has_its_colour() -> None:
     config = config_for("multiclass with background")
     view = thresholded(row((0.9, 0.1, 0.0), (0.0, 0.0, 1.0)), (0.5, 0.5, 0.5), config, None)
     assert [tuple(pixel) for pixel in view[0].tolist()] == [NOTHING, DOG]
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "one-vs-rest"])
+def test_entropy_is_black_where_a_network_is_sure_and_white_where_it_knows_nothing(kind: str) -> None:
+    share = 1 / 3 if kind == "multiclass" else 0.5
+    view = entropy(row((1.0, 0.0, 0.0), (share,) * 3), config_for(kind))
+    assert view[0].tolist() == grey(0, 255)
+
+
+def test_entropy_of_an_exclusive_task_is_that_of_all_its_channels() -> None:
+    view = entropy(row((0.5, 0.25, 0.25), (0.5, 0.5, 0.0)), config_for("multiclass"), 1)
+    bits = np.array([1.5, 1.0]) / np.log2(3)
+    assert view[0].tolist() == grey(*np.rint(255 * bits).astype(int).tolist())
+
+
+def test_entropy_of_independent_classes_is_of_one_or_of_the_least_decided() -> None:
+    probabilities = row((0.5, 0.25, 1.0), (0.0, 0.25, 1.0))
+    quarter = round(255 * (0.25 * 2 + 0.75 * np.log2(4 / 3)))
+    assert entropy(probabilities, ANIMALS, 1)[0].tolist() == grey(quarter, quarter)
+    assert entropy(probabilities, ANIMALS)[0].tolist() == grey(255, quarter)
 
 
 def test_labels_are_painted_in_the_palette() -> None:

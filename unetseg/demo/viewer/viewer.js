@@ -159,6 +159,7 @@ export class Viewer {
     this.tiles.get(name)?.remove();
     this.tiles.set(name, layer);
     layer.put(whole);
+    this.tilesWanted = this.tilesWanted.filter((box) => JSON.stringify(box) !== name);
     this.stage.after.sheet.append(layer.result);
     this.stage.before.sheet.append(layer.picture);
     for (const [oldest, one] of this.tiles) {
