@@ -7,7 +7,7 @@ import re
 import threading
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 from .. import task
 from ..batch import stem_of
 from ..formats import Image, Raster, Series, Volume
-from ..prepare import scaled
-from ..render import as_rgb
 from ..segmentation import Segmentation, foreign
-from ..tiling import bands
 from .downloads import offered
 from .packed import counted, entropy, packed, tile, valid_bands
 from .uploads import Upload
@@ -90,7 +87,7 @@ class Result:
     def shown(self, index: int) -> Segmentation:
         """A slice at the shown size: some of its pixels, the picture antialiased."""
         alone = self._of(index).alone(index)
-        return alone if max(alone.shape[1:]) <= SHOWN_SIDE else _drawn(alone).reduced(SHOWN_SIDE)
+        return alone.reduced(SHOWN_SIDE)
 
     def counts(self, thresholds: Sequence[float] | None, index: int) -> list[int]:
         """Pixels of each label of a slice at full size, band by band, as `packed.counted` counts them."""
@@ -283,15 +280,6 @@ def _place(image: Image, index: int, y: int, x: int) -> dict[str, Any] | None:
     if affine is None:
         return None
     return {"kind": "patient", "at": (np.array(affine) @ [index, y, x, 1])[:3].tolist()}
-
-
-def _drawn(full: Segmentation) -> Segmentation:
-    """With its picture drawn, band by band: all of a large one as floats would be as much as the logits."""
-    if full.drawn is not None:
-        return full
-    height = full.shape[1]
-    drawn = [as_rgb(scaled(full.image.pixels[:, a:b], full.between, full.config)) for a, b in bands(height)]
-    return replace(full, drawn=np.concatenate(drawn, axis=1))
 
 
 def _owner(array: NDArray[Any] | None) -> NDArray[Any] | None:
