@@ -428,7 +428,7 @@ def test_side_by_side_both_look_at_the_same_place(page: Page, served: Desk) -> N
     places = page.evaluate("() => [...document.querySelectorAll('.sheet')].map((one) => one.style.transform)")
     assert places[0] == places[1]
     boxes = [page.locator(f".{name}").bounding_box() for name in ("before", "after")]
-    assert boxes[0] and boxes[1]
+    assert all(boxes)
     assert boxes[0]["width"] == boxes[1]["width"] == 399
     assert boxes[0]["x"] < boxes[1]["x"]
     page.mouse.move(100, 300)
@@ -442,7 +442,7 @@ def test_side_by_side_becomes_one_below_the_other_where_that_is_larger(page: Pag
     show(page, served, label_image(20, 80))
     drawn(page, {"compare": "side"})
     boxes = [page.locator(f".{name}").bounding_box() for name in ("before", "after")]
-    assert boxes[0] and boxes[1]
+    assert all(boxes)
     assert boxes[0]["x"] == boxes[1]["x"]
     assert boxes[0]["y"] < boxes[1]["y"]
 
