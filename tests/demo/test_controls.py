@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import rasterio
 import torch
 from configs import KINDS, config_for, segmented
 from hypothesis import given
@@ -47,7 +48,8 @@ import { rows } from "./viewer/shares.js";
 import * as explain from "./viewer/explain.js";
 import * as code from "./viewer/code.js";
 import { Profile } from "./viewer/slices.js";
-Object.assign(window, { rows, explain, code, Words });
+import { crsName } from "./viewer/readout.js";
+Object.assign(window, { crsName, rows, explain, code, Words });
 window.show = async ({ info, model, language = "en", profile = null, counts = null }) => {
   const got = (index) => fetch(`packed/${index}`).then((answer) => answer.arrayBuffer()).then(unpack);
   window.asked = [];
@@ -228,7 +230,7 @@ def test_one_vs_rest_asks_for_the_full_size_when_a_move_has_ended(page: Page, sh
     full = result(config)
     labels = len(config.labels)
     show(full, counts=[960 - 3 * labels, *[labels] * (labels - 1)])
-    page.evaluate("window.packed.full = [48, 80]")  # as if it were shown reduced
+    page.evaluate("window.packed.counts.of *= 4")  # as if it were shown reduced
     page.evaluate("window.controls.update()")
     expect(page.locator(".legend .share").first).to_contain_text("about")
     page.get_by_role("radio", name="Thresholded", exact=True).check()
@@ -382,6 +384,23 @@ def test_what_is_under_the_pointer_is_said(page: Page, show: Show) -> None:
     assert re.sub(r"\s+", " ", text) == "water water 0.70 road 0.20 land 0.10 x 3, y 5"
     page.evaluate("window.controls.point(null)")
     expect(page.locator(".caption")).to_be_visible()
+
+
+def test_the_place_is_said_in_millimetres_or_on_the_ground(page: Page, show: Show) -> None:
+    show(result(config_for("binary")))
+    place = """info => {
+      Object.assign(window.controls.shown.info, info);
+      window.controls.readout.show(window.controls.shown.info, window.packed, 2);
+      return window.controls.readout.place(10, 20);
+    }"""
+    affine = [[0, 0, -1.5, 100], [0, -1.5, 0, 50], [3, 0, 0, -7], [0, 0, 0, 1]]  # of slice, row, column
+    assert page.evaluate(place, {"affine": affine}) == "x 10, y 20 · R 85.0, A 20.0, I 1.0 mm"
+    crs = rasterio.crs.CRS.from_epsg(32632)
+    for words in (crs.to_wkt(), crs.to_wkt(version="WKT2_2019"), "EPSG:32632"):
+        ground = {"crs": words, "transform": [0.5, 0, 500_000, 0, -0.5, 5_400_000], "metres": 0.5}
+        said = page.evaluate(place, {"affine": None, "ground": ground})
+        assert said == "x 10, y 20 · EPSG:32632 500005.3, 5399989.8"
+    assert page.evaluate("window.crsName", 'LOCAL_CS["site 7",UNIT["metre",1]]') == "site 7"
 
 
 # -- names, and what is told in sentences

@@ -28,7 +28,8 @@ export class Frame {
     this.line = make("div", { class: "line-place" });
     this.below = make("div", { class: "below-place" });
     this.controls = make("div", { class: "controls-place" });
-    this.notes = make("section", { class: "notes" });
+    this.notes = make("section", { class: "notes", tabindex: -1 });
+    this.panel = make("section", { class: "panel" });
     this.acts = make("div", { class: "acts main-acts" });
     this.examples = make("section", { class: "examples" });
     this.foot = make("p", { class: "foot small" });
@@ -44,6 +45,8 @@ export class Frame {
     this.root.lang = words.locale;
     this.notes.setAttribute("aria-label", words.say("notes"));
     this.examples.setAttribute("aria-label", words.say("examples"));
+    this.panel.setAttribute("aria-label", words.say("controls"));
+    fill(this.panel, this.notes, reading, this.controls, this.acts, this.examples, this.foot);
     fill(
       this.root,
       make("header", { class: "head" }, make("h1", {}, "unetseg"), this.model, opener, languages(words, choose)),
@@ -55,16 +58,7 @@ export class Frame {
         this.line,
         this.below,
       ),
-      make(
-        "section",
-        { class: "panel", "aria-label": words.say("controls") },
-        this.notes,
-        reading,
-        this.controls,
-        this.acts,
-        this.examples,
-        this.foot,
-      ),
+      this.panel,
       ...unseen,
       this.live,
     );
