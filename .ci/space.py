@@ -3,6 +3,7 @@
 The hub is the one of the tests; the folder of the Space is pulled from it, and nothing of the clone is beside it.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import httpx
 import PIL.Image
 from playwright.sync_api import expect, sync_playwright
 
@@ -63,13 +65,19 @@ with HubServer() as hub, tempfile.TemporaryDirectory() as temporary:
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
             page = browser.new_page()
             page.goto(address)
-            expect(page.locator("#view")).to_be_visible(timeout=SECONDS)
-            page.set_input_files("#upload input[type=file]", picture)
-            commit = hub.commits("someone/liver")[0].oid[:7]
-            for words in ("upload.png: 300 x 300 pixels, ", f"binary model liver (someone/liver at {commit})"):
-                expect(page.locator("#status")).to_contain_text(words, timeout=SECONDS)
-            expect(page.locator("#probability img")).to_be_visible(timeout=SECONDS)
+            # the example that is solved at the start, then the visitor's own
+            expect(page.get_by_role("heading", name="synthetic_ct_0.png")).to_be_visible(timeout=SECONDS)
+            page.locator("#unetseg input[type=file]").first.set_input_files(picture)
+            expect(page.get_by_role("heading", name="upload.png")).to_be_visible(timeout=SECONDS)
             browser.close()
+        commit = hub.commits("someone/liver")[0].oid
+        with picture.open("rb") as file:
+            told = httpx.post(f"{address}/unetseg/runs", data={"model": "liver"}, files={"file": file}, timeout=60).text
+        result = json.loads(told.rpartition("data: ")[2])["result"]
+        assert result["description"].startswith("upload.png: 300 x 300 pixels, "), result
+        assert (result["source"], result["commit"]) == (f"someone/liver at {commit[:7]}", commit), result
+        (model,) = httpx.get(f"{address}/unetseg/models").json()["models"]
+        assert model["card"], "the card of the hub"
     finally:
         server.terminate()
         server.wait(timeout=30)

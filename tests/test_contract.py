@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ from numpy.typing import NDArray
 
 from unetseg import Predictor
 from unetseg.__main__ import main
-from unetseg.demo.handlers import Page
+from unetseg.demo.downloads import Choices
+from unetseg.demo.handlers import Asked, Page
+from unetseg.demo.jobs import Event, Visitor
+from unetseg.demo.uploads import brought
 from unetseg.fitting.recipe import toml
 
 MODEL = "someone/model"
@@ -74,9 +78,14 @@ def evaluate(given: Given) -> float:
 
 def page(given: Given) -> float:
     handlers = Page({"model": Predictor.from_pretrained(given.checkpoint)})
-    key = handlers.segment("model", str(given.picture)).key
-    labels = read(Path(handlers.download(key, handlers.config("model").thresholds)[0]))
-    handlers._folder.cleanup()
+    told: queue.Queue[Event | None] = queue.Queue()
+    key = handlers.store.new_key()
+    upload = brought(str(given.picture), handlers.folder / key)
+    handlers.start(Asked("model", key, upload), Visitor("somewhere"), told.put)
+    while told.get(timeout=60) is not None:
+        pass
+    labels = read(handlers.download(key, "labels_png", Choices())[0])
+    handlers.close()
     return given.wrong(labels)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from .formats import Image, Kind, save_labels, save_probabilities
 from .gate import PERCENTILES, Gate
 from .measure import Cleaning, cleaned, report
 from .prepare import Ranges, evenly, restore, restored, scaled
+from .tiling import bands
 
 NOTHING = Cleaning()
 SOMETHING = 0.001
@@ -131,13 +133,14 @@ class Segmentation:
             highest.append((name, float(values.max()), shows))
         if self.gate is None:
             return Explanation(tuple(highest))
-        every = slice(None, None, -(-len(part.image.pixels) // 8))
+        step = max(1, math.isqrt(part.image.pixels[0, ..., 0].size // MOST_VALUES))
+        every = (slice(None, None, -(-len(part.image.pixels) // 8)), *[slice(None, None, step)] * 2)
         x = scaled(part.image.pixels[every], self.between, self.config).transpose(0, 1)  # (C,D,H,W)
         valid = part.image.valid
         values = x.flatten() if valid is None else x[:, torch.from_numpy(valid[every])].flatten()
         if not len(values):
             return Explanation(tuple(highest))
-        here = torch.quantile(evenly_spread(values), torch.tensor(SPREAD) / 100).tolist()
+        here = np.percentile(evenly_spread(values).numpy(), SPREAD).tolist()  # torch sorts, and takes longer
         there = self.gate.intensities.mean(dim=0)[[PERCENTILES.index(p) for p in SPREAD]].tolist()
         return Explanation(tuple(highest), tuple(here), tuple(there))
 
@@ -249,7 +252,7 @@ class Segmentation:
             return self
         h, w = (max(1, round(side * longest / max(height, width))) for side in (height, width))
         rows, columns = evenly(height, h), evenly(width, w)
-        kept = [self._restored(index)[:, :, rows][:, :, :, columns] for index in range(depth)]
+        kept = [self._some(index, rows, columns) for index in range(depth)]
         drawn = np.stack([render.resized(self._picture(index)[0], h, w) for index in range(depth)])
         valid = None if self.image.valid is None else self.image.valid[:, rows][:, :, columns]
         pixels = self.image.pixels[:, rows][:, :, columns]
@@ -331,6 +334,15 @@ class Segmentation:
     def _restored(self, index: int) -> Tensor:
         return restore(self.network_logits[index][None], *self.shape[1:])  # (1,K,H,W)
 
+    def _some(self, index: int, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Tensor:
+        """Rows and columns of what is restored, (1,K,h,w), without all of it in memory."""
+        found, top = [], 0
+        for band in restored(self.network_logits[index][None], *self.shape[1:]):  # (1,K,n,W) each
+            here = rows[(rows >= top) & (rows < top + band.shape[2])] - top
+            found.append(band[:, :, here][:, :, :, columns])
+            top += band.shape[2]
+        return torch.cat(found, dim=2)
+
     def _probabilities(self, index: int) -> Tensor:
         return task.activate(self._restored(index), self.config)
 
@@ -338,7 +350,13 @@ class Segmentation:
         part = slice(index, None if index == -1 else index + 1)
         if self.drawn is not None:
             return self.drawn[part]
-        return render.as_rgb(scaled(self.image.pixels[part], self.between, self.config))
+        # band by band: as floats, all of a large one would be as much as its logits
+        pixels = self.image.pixels[part]
+        drawn = [
+            render.as_rgb(scaled(pixels[:, top:bottom], self.between, self.config))
+            for top, bottom in bands(pixels.shape[1])
+        ]
+        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn, axis=1)
 
 
 def foreign(

@@ -40,15 +40,15 @@ class Desk:
 
 
 @contextlib.contextmanager
-def desk() -> Iterator[Desk]:
-    """Serve the page until the block ends."""
+def desk(page: str = PAGE) -> Iterator[Desk]:
+    """Serve a page until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             folder, _, name = self.path.strip("/").rpartition("/")
             path = FOLDER / name
             if self.path == "/":
-                self._answer(PAGE.encode(), "text/html")
+                self._answer(page.encode(), "text/html")
             elif folder == "viewer" and path.suffix in KINDS and path.is_file():
                 self._answer(path.read_bytes(), KINDS[path.suffix])
             elif folder == "packed" and name in served.packed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import os
 import sys
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = options.model or shipped()
     if not names:
         parser.error("there is no checkpoint in checkpoints/; name one with --model, or train one: training/train.py")
+    if options.keep <= 0 or options.memory <= 0:
+        parser.error("--keep and --memory are more than 0")
+    if options.mcp and importlib.util.find_spec("mcp") is None:
+        parser.error("--mcp needs a package that is not installed: pip install 'unetseg[mcp]'")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("unetseg").setLevel(logging.INFO)  # other packages stay quiet
     logging.getLogger("rasterio").setLevel(logging.ERROR)  # it repeats every remark of GDAL

@@ -55,7 +55,7 @@ class Choices:
 
 
 def offered(full: Segmentation, stem: str) -> list[dict[str, Any]]:
-    """The kinds that there are of a result: what each is called, and of which family it is.
+    """The kinds that there are of a result: what each is called, its family, and how its name ends.
 
     names_patient: whether the file names the patient as its source does, as the standard wants it.
     """
@@ -71,11 +71,13 @@ def offered(full: Segmentation, stem: str) -> list[dict[str, Any]]:
         "report": f"{stem}_report.json",
         "zip": f"{stem}_unetseg.zip",
     }
-    return [
-        {"kind": kind, "name": name, "family": _family(name), "names_patient": name.endswith(".dcm")}
-        for kind, name in names.items()
-        if name is not None
-    ]
+    found = []
+    for kind, name in names.items():
+        if name is not None:
+            suffix = next(ending for ending in FAMILIES if name.endswith(ending))
+            facts = {"kind": kind, "name": name, "family": FAMILIES[suffix], "suffix": suffix}
+            found.append(facts | {"names_patient": suffix == ".dcm"})
+    return found
 
 
 def write(kind: Download, full: Segmentation, folder: Path, choices: Choices) -> Path:
@@ -147,7 +149,3 @@ def _has_polygons(full: Segmentation) -> bool:
     place = full.image.place
     placed = isinstance(place, Raster) and place.crs is not None and place.transform is not None
     return placed and importlib.util.find_spec("geopandas") is not None
-
-
-def _family(name: str) -> str:
-    return next(family for ending, family in FAMILIES.items() if name.endswith(ending))

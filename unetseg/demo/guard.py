@@ -1,21 +1,20 @@
 """What stands before the page: the hosts it answers to, a login, how much may be sent, how browsers treat it.
 
-A pure ASGI middleware: it holds back no part of what is sent or received.
+A pure ASGI middleware: it holds nothing back of what is sent or received.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import ipaddress
 import json
 import os
 import re
 import socket
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -27,26 +26,28 @@ LARGEST = 1_000_000_000
 """Bytes of one upload."""
 PER_HOUR = 4_000_000_000
 """Bytes that one address may send in an hour."""
-HOUR = 3600.0
+HOUR = 60
+"""Minutes."""
 AUTH, HOSTS = "UNETSEG_AUTH", "UNETSEG_HOSTS"
 STARTUP = "/gradio_api/startup-events"
 """What Gradio asks of itself once it listens, without a login."""
 
-# Gradio starts by scripts within its page, and makes functions of text: of `js_on_load`, and of templates. Styles stand
-# in elements and attributes. Frames: a Space is shown in one of huggingface.co.
+# Gradio makes functions of text: of `js_on_load`, and of the template of an HTML element. Its page begins with scripts,
+# which are named by their hashes; styles stand in elements and attributes, where none can be named.
+# Frames: a Space is shown in one of huggingface.co.
 POLICY = {
     "default-src": "'none'",
-    "script-src": "'self' 'unsafe-inline' 'unsafe-eval'",
+    "script-src": "'self' 'unsafe-eval'",
     "style-src": "'self' 'unsafe-inline'",
     "img-src": "'self' data: blob:",
-    "font-src": "'self' data:",
+    "font-src": "'self'",
     "connect-src": "'self'",
-    "worker-src": "'self' blob:",
     "manifest-src": "'self'",
     "form-action": "'self'",
     "base-uri": "'self'",
     "frame-ancestors": "'self'",
 }
+SCRIPT = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 SPACE_FRAMES = "'self' https://huggingface.co https://*.hf.space"
 
 ANSWERS = re.compile(
@@ -58,7 +59,9 @@ ANSWERS = re.compile(
 """Paths that are answered; all else of Gradio has no use here: proxies, monitoring, deep links, editing by prompts."""
 
 
-class _TooMuch(Exception):  # noqa: N818, what happened, not a fault
+class TooMuch(Exception):  # noqa: N818, what happened, not a fault
+    """More came than may come: raised where it is received, and answered by the guard."""
+
     def __init__(self, status: int, sentence: str) -> None:
         self.status, self.sentence = status, sentence
 
@@ -87,10 +90,11 @@ class Rules:
         hosts = frozenset(name.strip().lower() for name in named if name.strip())
         return cls(hosts, auth, space="SPACE_ID" in environment)
 
-    @property
-    def policy(self) -> str:
-        """The content security policy."""
+    def policy(self, page: bytes = b"") -> str:
+        """The content security policy; of a page with the hashes of the scripts that stand in it."""
         policy = POLICY | ({"frame-ancestors": SPACE_FRAMES} if self.space else {})
+        hashes = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in SCRIPT.findall(page)]
+        policy["script-src"] += "".join(f" 'sha256-{one}'" for one in hashes)
         return "; ".join(f"{name} {value}" for name, value in policy.items())
 
     def knows(self, host: str) -> bool:
@@ -117,29 +121,32 @@ class Rules:
 
 
 class Quota:
-    """Bytes that each address sent within the last hour."""
+    """Bytes that each address sent within the last hour, minute by minute."""
 
     def __init__(self, per_hour: int) -> None:
         self.per_hour = per_hour
-        self._sent: dict[str, deque[tuple[float, int]]] = {}
-        self._lock = threading.Lock()
+        self._sent: dict[str, dict[int, int]] = {}
+        self._tidied = 0
 
     def left(self, address: str, now: float | None = None) -> int:
         """What it may still send."""
-        now = time.monotonic() if now is None else now
-        with self._lock:
-            for known in [*self._sent]:
-                sent = self._sent[known]
-                while sent and sent[0][0] <= now - HOUR:
-                    sent.popleft()
-                if not sent:
-                    del self._sent[known]
-            return self.per_hour - sum(count for _, count in self._sent.get(address, ()))
+        minute = self._minute(now)
+        sent = self._sent.get(address, {})
+        return self.per_hour - sum(count for when, count in sent.items() if when > minute - HOUR)
 
     def add(self, address: str, count: int, now: float | None = None) -> None:
         """It has sent so many."""
-        with self._lock:
-            self._sent.setdefault(address, deque()).append((time.monotonic() if now is None else now, count))
+        minute = self._minute(now)
+        sent = self._sent.setdefault(address, {})
+        sent[minute] = sent.get(minute, 0) + count
+
+    def _minute(self, now: float | None) -> int:
+        """The number of this minute, with which addresses that sent nothing for an hour are forgotten."""
+        minute = int((time.monotonic() if now is None else now) // 60)
+        if minute != self._tidied:
+            self._tidied = minute
+            self._sent = {who: sent for who, sent in self._sent.items() if max(sent) > minute - HOUR}
+        return minute
 
 
 class Guard:
@@ -171,7 +178,7 @@ class Guard:
 
         try:
             await self.app(scope, self._counted(scope, headers, receive), self._secured(sent))
-        except _TooMuch as much:
+        except TooMuch as much:
             if started:
                 raise
             await _answer(much.status, much.sentence, self._secured(send))
@@ -196,15 +203,15 @@ class Guard:
             if length.isdecimal():
                 try:
                     self._check(scope, int(length))
-                except _TooMuch as much:
+                except TooMuch as much:
                     return much.status, much.sentence
         return None
 
     def _check(self, scope: Scope, length: int) -> None:
         if length > self.rules.largest:
-            raise _TooMuch(413, f"more than {_words(self.rules.largest)} came; send less at once")
+            raise TooMuch(413, f"more than {_words(self.rules.largest)} came; send less at once")
         if length > self.quota.left(_address(scope)):
-            raise _TooMuch(429, f"you have sent {_words(self.rules.per_hour)} within an hour; try again later")
+            raise TooMuch(429, f"you have sent {_words(self.rules.per_hour)} within an hour; try again later")
 
     def _counted(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """`receive` that counts what comes, and raises once it is too much."""
@@ -217,25 +224,34 @@ class Guard:
                 total += len(body)
                 self._check(scope, len(body))
                 if total > self.rules.largest:
-                    raise _TooMuch(413, f"more than {_words(self.rules.largest)} came; send less at once")
+                    raise TooMuch(413, f"more than {_words(self.rules.largest)} came; send less at once")
                 self.quota.add(_address(scope), len(body))
             return message
 
         return counted
 
     def _secured(self, send: Send) -> Send:
-        """`send` with the headers that tell browsers what they may do."""
+        """`send` with the headers that tell browsers what they may do; those of HTML wait for its scripts."""
+        waiting: Message | None = None
 
         async def secured(message: Message) -> None:
+            nonlocal waiting
+            if waiting is not None:
+                MutableHeaders(scope=waiting)["Content-Security-Policy"] = self.rules.policy(message.get("body", b""))
+                await send(waiting)
+                waiting = None
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = self.rules.policy
+                headers["Content-Security-Policy"] = self.rules.policy()
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
                 headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
                 if not self.rules.space:
                     headers["X-Frame-Options"] = "SAMEORIGIN"
+                if headers.get("content-type", "").startswith("text/html"):
+                    waiting = message
+                    return
             await send(message)
 
         return secured

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -10,10 +12,12 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import PIL.Image
+import torch
 
 from ..batch import AUTO, reading_of, with_common_range
 from ..batch import Job as Reader
@@ -63,11 +67,11 @@ class Page:
         self._folder = tempfile.TemporaryDirectory(prefix="unetseg-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         self.store: Store[Result] = Store(self.folder, limit, expires)
-        self.jobs = Jobs()
+        # threads that are started later would take the default
+        self.jobs = Jobs(partial(torch.set_num_threads, torch.get_num_threads()))
         self._paces = {name: Pace() for name in predictors}
         self._models: dict[str, Any] | None = None
-        # writing: one download is made at a time, for a large one takes much memory
-        self._lock, self.writing = threading.Lock(), threading.Lock()
+        self._lock, self._turn = threading.Lock(), asyncio.Semaphore(1)
         self._first: str | None = None
         self._first_done = threading.Event()
 
@@ -125,6 +129,7 @@ class Page:
         key = self.store.new_key()
         asked = self.example(next(iter(self.predictors)), 0, key)
         self.start(asked, FIRST, tell)
+        threading.Thread(target=self.models, name="unetseg-models", daemon=True).start()  # whoever comes need not wait
 
     def first(self) -> dict[str, Any]:
         """INFO of the first example, once it is there; raises Gone if it failed."""
@@ -140,6 +145,10 @@ class Page:
             raise Gone
         return result
 
+    def turn(self, result: Result) -> contextlib.AbstractAsyncContextManager[None]:
+        """In which something is made of a result: of large ones one thing at a time, for each takes much memory."""
+        return self._turn if result.is_large else contextlib.nullcontext()
+
     def info(self, key: str) -> dict[str, Any]:
         """The facts of a result; see `result.facts`."""
         return self.result(key).info
@@ -151,12 +160,17 @@ class Page:
         if kind not in names:
             raise ValueError(f"{result.info['name']} can be had as {', '.join(names)}, not as {kind}")
         assert result.full is not None
-        with self.writing:
-            try:
-                folder = Path(tempfile.mkdtemp(prefix="out-", dir=self.folder / key))
-                path = write(cast(Download, kind), result.full, folder, choices)
-            except FileNotFoundError:  # dropped meanwhile
-                raise Gone from None
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="out-", dir=self.folder / key))
+        except FileNotFoundError:  # dropped meanwhile
+            raise Gone from None
+        try:
+            path = write(cast(Download, kind), result.full, folder, choices)
+        except FileNotFoundError:
+            raise Gone from None
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self.store.fit(key)
         return path, names[kind]
 

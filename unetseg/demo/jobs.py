@@ -81,7 +81,9 @@ class Jobs:
     In a lane addresses take turns, and those of one address by page: who asks for much waits longer, nobody else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Callable[[], object] = lambda: None) -> None:
+        """prepare: is called in each thread before its first run."""
+        self._prepare = prepare
         self._changed = threading.Condition()
         self._waiting: dict[Lane, OrderedDict[str, OrderedDict[str, deque[Job]]]] = {
             "small": OrderedDict(),
@@ -188,10 +190,12 @@ class Jobs:
         for lane, running in self._running.items():
             seconds = running.remaining if running else 0.0
             for place, job in enumerate(self._order(lane), start=1):
-                job.tell({"state": "waiting", "place": place, "seconds": round(seconds, 1)})
+                if running or place > 1:  # else it is as good as started
+                    job.tell({"state": "waiting", "place": place, "seconds": round(seconds, 1)})
                 seconds += job.seconds
 
     def _work(self, lane: Lane) -> None:
+        self._prepare()
         while True:
             with self._changed:
                 while not self._closed and (job := self._next(lane)) is None:

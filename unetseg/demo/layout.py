@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
 from starlette.concurrency import run_in_threadpool
@@ -16,10 +17,12 @@ from .downloads import Choices, write
 from .guard import Guard, Rules
 from .handlers import Asked, Page
 from .jobs import Event, Visitor
-from .serve import routes, told
+from .serve import numbers, routes, told
 from .store import EXPIRES, LIMIT, keep_newest
 from .uploads import brought
 
+# plain names: these are the visitor's own, nothing is fetched
+FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
 # relative to the page, wherever a proxy puts it
 HEAD = "".join(f'<link rel="stylesheet" href="./unetseg/viewer/{name}.css">' for name in ("viewer", "page"))
 OPEN = """
@@ -63,6 +66,7 @@ def serve(
         server_name=host,
         server_port=port,
         app_kwargs={"routes": routes(page, rules), "middleware": [Middleware(Guard, rules=rules)]},
+        theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "Consolas", "monospace"]),
         footer_links=[],
         max_file_size=rules.largest,
         enable_monitoring=False,
@@ -74,18 +78,27 @@ def serve(
     return address
 
 
-class _File(gr.File):
-    """A file that was uploaded, or made here, in Gradio's folder: nothing is fetched from elsewhere, nothing copied."""
+def _file(label: str) -> gr.File:
+    """A file that was uploaded, or made here, in Gradio's folder: nothing is fetched from elsewhere, nothing copied.
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        if str(url_or_file_path).startswith(("http://", "https://")):
-            raise gr.Error("send the file itself: this page fetches nothing from elsewhere", print_exception=False)
-        if url_or_file_path is not None:
-            self.temp_files.add(str(url_or_file_path))
-        return None if url_or_file_path is None else str(url_or_file_path)
+    An upload may be named by the address that it has here, as agents do (MCP).
 
-    def get_block_name(self) -> str:
-        return "file"
+    Not a class of its own: beside the module of such a one Gradio writes a file.
+    """
+    component = gr.File(label=label)
+
+    async def kept(path: str | Path | None) -> str | None:
+        if path is None:
+            return None
+        if str(path).startswith(("http://", "https://")):
+            path = Path(unquote(str(path).partition("/gradio_api/file=")[2])).resolve()
+            if not (path.is_relative_to(Path(component.GRADIO_CACHE).resolve()) and path.is_file()):
+                raise gr.Error("upload the file here: this page fetches nothing from elsewhere", print_exception=False)
+        component.temp_files.add(str(path))
+        return str(path)
+
+    component.async_move_resource_to_block_cache = kept  # type: ignore[assignment, method-assign]
+    return component
 
 
 def build(page: Page) -> gr.Blocks:
@@ -121,9 +134,9 @@ def build(page: Page) -> gr.Blocks:
             raise gr.Error("nothing to segment: send a file", print_exception=False)
         model = model or next(iter(page.predictors))
         visitor = Visitor(request.client.host if request.client else "")
+        key = page.store.new_key()
         try:
-            limits = [float(part) for part in thresholds.split(",")] if thresholds else None
-            key = page.store.new_key()
+            limits = numbers(thresholds, "thresholds")
             upload = await run_in_threadpool(brought, file, page.folder / key)
             asked = Asked(
                 model,
@@ -136,11 +149,13 @@ def build(page: Page) -> gr.Blocks:
                 accept=accept_proposals,
             )
             await _done(page, asked, visitor)
-            return await run_in_threadpool(_written, page, key, limits, Path(hidden.GRADIO_CACHE))
+            async with page.turn(page.result(key)):
+                return await run_in_threadpool(_written, page, key, limits, Path(hidden.GRADIO_CACHE))
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
         finally:
             page.store.drop(key)
+            page.store.forget_unless_kept(key)
 
     def models() -> list[dict[str, Any]]:
         """The models of this page: name, task, labels, thresholds, scores, licence, card."""
@@ -153,8 +168,8 @@ def build(page: Page) -> gr.Blocks:
         with gr.Group(visible=False):  # named, so that programs can ask; the page itself has no use for them
             hidden = gr.Button()
             words = [gr.Textbox("", label=name) for name in ("model", "thresholds", "series", "value_range", "bands")]
-            inputs = [_File(label="file"), *words, gr.Checkbox(label="hounsfield"), gr.Checkbox(label="accept")]
-            outputs = [_File(label="labels"), _File(label="probabilities"), gr.JSON(label="report")]
+            inputs = [_file("file"), *words, gr.Checkbox(label="hounsfield"), gr.Checkbox(label="accept")]
+            outputs = [_file("labels"), _file("probabilities"), gr.JSON(label="report")]
             hidden.click(segment, inputs, outputs, api_name="segment", concurrency_limit=None)
             hidden.click(models, None, gr.JSON(label="models"), api_name="models", concurrency_limit=None)
     return blocks
@@ -177,10 +192,9 @@ def _written(page: Page, key: str, thresholds: list[float] | None, cache: Path) 
     """Labels and probabilities as files that Gradio keeps for a while, and the report."""
     full = page.result(key).full
     assert full is not None
-    with page.writing:
-        keep_newest(cache, page.store.limit)
-        folder = Path(tempfile.mkdtemp(dir=cache))
-        kinds = {one["kind"] for one in page.info(key)["downloads"]}
-        labels = write("own" if "own" in kinds else "labels_png", full, folder, Choices(thresholds))
-        probabilities = write("probabilities", full, folder, Choices(thresholds))
-        return str(labels), str(probabilities), full.report(thresholds)
+    keep_newest(cache, page.store.limit)
+    folder = Path(tempfile.mkdtemp(dir=cache))
+    kinds = {one["kind"] for one in page.info(key)["downloads"]}
+    labels = write("own" if "own" in kinds else "labels_png", full, folder, Choices(thresholds))
+    probabilities = write("probabilities", full, folder, Choices(thresholds))
+    return str(labels), str(probabilities), full.report(thresholds)

@@ -35,6 +35,8 @@ def picture(image: Image, config: SegmentationConfig) -> dict[str, Any]:
     some = image.pixels[slices // 2 : slices // 2 + 1][:, rows][:, :, columns]
     file = io.BytesIO()
     drawn = as_rgb(scaled(some, ranges(image, config), config))[0]
+    if len(config.channels) == 1:
+        drawn = drawn[..., 0]
     PIL.Image.fromarray(drawn).save(file, "PNG", compress_level=1)
     data = base64.b64encode(file.getvalue()).decode()
     return {"picture": data, "height": height, "width": width, "description": image.description()}

@@ -6,8 +6,8 @@ import base64
 import re
 import threading
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from .. import task
 from ..batch import stem_of
 from ..formats import Image, Raster, Series, Volume
-from ..prepare import scaled
-from ..render import as_rgb
 from ..segmentation import Segmentation, foreign
-from ..tiling import bands
 from .downloads import offered
-from .packed import valid_bands
+from .packed import counted, entropy, packed, tile, valid_bands
 from .uploads import Upload
 
 SHOWN_SIDE = 768
+LARGE = 2**22
+"""Pixels of a slice."""
 SLIDER = tuple(k / 100 for k in range(101))
 """The steps of the page's sliders."""
 
@@ -44,7 +43,7 @@ class Result:
     full: Segmentation | None = None
     info: dict[str, Any] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    packed: dict[str, bytes] = field(default_factory=dict)
+    packed: dict[int, bytes] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -60,34 +59,57 @@ class Result:
         held |= {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if t is not None}
         return sum(held.values()) + sum(map(len, self.packed.values()))
 
-    def once(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """What was made under a name before, else made now, by one at a time."""
+    @property
+    def is_large(self) -> bool:
+        """Whether what is made of a slice takes much memory: one such thing is made at a time."""
+        return self.full is not None and self.full.shape[1] * self.full.shape[2] > LARGE
+
+    def slice(self, index: int) -> bytes:
+        """What the viewer draws a slice from; that which is shown first is made once."""
         with self.lock:
-            if name not in self.packed:
-                self.packed[name] = make()
-            return self.packed[name]
+            if index in self.packed:
+                return self.packed[index]
+        full = self._of(index)
+        made = packed(self.shown(index), index, full.shape[1:], counted(full, index))
+        if index == self.info["first"]:
+            with self.lock:
+                self.packed[index] = made
+        return made
+
+    def entropy(self, index: int) -> bytes:
+        """How sure the network is of a slice, at the shown size; see `packed.entropy`."""
+        return entropy(self.shown(index))
+
+    def tile(self, index: int, top: int, left: int, bottom: int, right: int) -> bytes:
+        """A region of a slice at full size; see `packed.tile`."""
+        return tile(self._of(index), index, top, left, bottom, right)
 
     def shown(self, index: int) -> Segmentation:
         """A slice at the shown size: some of its pixels, the picture antialiased."""
-        assert self.full is not None
-        alone = self.full.alone(index)
-        return alone if max(alone.shape[1:]) <= SHOWN_SIDE else _drawn(alone).reduced(SHOWN_SIDE)
+        alone = self._of(index).alone(index)
+        return alone.reduced(SHOWN_SIDE)
 
     def counts(self, thresholds: Sequence[float] | None, index: int) -> list[int]:
         """Pixels of each label of a slice at full size, band by band, as `packed.counted` counts them."""
-        assert self.full is not None
-        found = valid_bands(self.full, index)
-        count = len(self.full.config.labels)
-        return sum(
-            (task.decode(band, self.full.config, thresholds).flatten().bincount(minlength=count) for band in found),
-            torch.zeros(count, dtype=torch.int64),
-        ).tolist()
+        full = self._of(index)
+        count = len(full.config.labels)
+        total = torch.zeros(count, dtype=torch.int64)
+        for band in valid_bands(full, index):
+            total += task.decode(band, full.config, thresholds).flatten().bincount(minlength=count)
+        return [int(pixels) for pixels in total]
 
     def values(self, index: int, y: int, x: int) -> dict[str, Any]:
         """The stored numbers of a pixel, and where it lies in the world, if its file says so."""
-        assert self.full is not None
-        image = self.full.image
+        image = self._of(index).image
+        if not (y < image.pixels.shape[1] and x < image.pixels.shape[2]):
+            raise ValueError(f"{image.name} has no pixel at {y}, {x}")
         return {"values": image.pixels[index, y, x].tolist(), "place": _place(image, index, y, x)}
+
+    def _of(self, index: int) -> Segmentation:
+        assert self.full is not None
+        if not 0 <= index < self.full.shape[0]:
+            raise ValueError(f"{self.full.name} has the slices 0 to {self.full.shape[0] - 1}, not {index}")
+        return self.full
 
 
 def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires: float) -> dict[str, Any]:
@@ -99,17 +121,18 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
     full = result.full
     assert full is not None
     config, image = full.config, full.image
-    shares = profile(full)
+    shares = profile(full) if full.shape[0] > 1 else None
     stem = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", stem_of(Path(Path(full.name).name)))  # no system has these in a name
     return {
         "key": key,
         "model": result.model,
         "name": full.name,
+        "stem": stem,
         "synthetic": synthetic,
         "description": full.description(),
         "shape": list(full.shape),
         "shown": list(shown_shape(*full.shape[1:])),
-        "first": _first(shares, full),
+        "first": 0 if shares is None else _first(shares, full),
         "hounsfield": image.hounsfield,
         "window": list(full.between[0]) if image.hounsfield and full.between else None,
         "seconds": round(seconds, 2),
@@ -122,7 +145,7 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
         "ground": _ground(full),
         **_patient(image),
         "unit": _unit(image),
-        "profile": _encoded(shares, full),
+        "profile": None if shares is None else _encoded(shares),
         "expires_s": expires,
         "thresholds": list(config.thresholds),
         "downloads": offered(full, stem),
@@ -167,10 +190,8 @@ def _first(shares: NDArray[np.float64], full: Segmentation) -> int:
     return int(found.sum(axis=1).argmax())
 
 
-def _encoded(shares: NDArray[np.float64], full: Segmentation) -> dict[str, Any] | None:
+def _encoded(shares: NDArray[np.float64]) -> dict[str, Any]:
     """The profile of a volume: 65535 is all of a slice; little-endian, packed by zlib, in base64."""
-    if full.shape[0] == 1:
-        return None
     data = np.rint(shares * 65535).astype("<u2").tobytes()
     kind = "claims" if shares.ndim == 3 else "labels"
     return {"kind": kind, "shape": list(shares.shape), "data": base64.b64encode(zlib.compress(data, 6)).decode()}
@@ -259,15 +280,6 @@ def _place(image: Image, index: int, y: int, x: int) -> dict[str, Any] | None:
     if affine is None:
         return None
     return {"kind": "patient", "at": (np.array(affine) @ [index, y, x, 1])[:3].tolist()}
-
-
-def _drawn(full: Segmentation) -> Segmentation:
-    """With its picture drawn, band by band: all of a large one as floats would be as much as the logits."""
-    if full.drawn is not None:
-        return full
-    height = full.shape[1]
-    drawn = [as_rgb(scaled(full.image.pixels[:, a:b], full.between, full.config)) for a, b in bands(height)]
-    return replace(full, drawn=np.concatenate(drawn, axis=1))
 
 
 def _owner(array: NDArray[Any] | None) -> NDArray[Any] | None:

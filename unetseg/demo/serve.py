@@ -12,15 +12,16 @@ from pathlib import Path
 
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ..version import __version__
 from .downloads import Choices
-from .guard import Rules
+from .guard import Rules, TooMuch
 from .handlers import Asked, Page
 from .jobs import Busy, Event, Visitor
+from .result import Result
 from .store import Gone
 from .uploads import received
 
@@ -62,18 +63,36 @@ def routes(page: Page, rules: Rules) -> list[Route]:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_lines(page, asked, visitor), media_type="text/event-stream", headers=headers)
 
+    def bytes_of(make: Callable[[Result, int, Request], bytes]) -> Handler:
+        async def answer(request: Request) -> Response:
+            key, index = request.path_params["key"], _number(request, "index")
+            result = page.result(key)
+            async with page.turn(result):
+                made = await run_in_threadpool(make, result, index, request)
+            page.store.fit(key)
+            return Response(made, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
+
+        return answer
+
+    def tile(result: Result, index: int, request: Request) -> bytes:
+        top, left, bottom, right = (_number(request, name) for name in ("top", "left", "bottom", "right"))
+        return result.tile(index, top, left, bottom, right)
+
     async def values(request: Request) -> Response:
-        full = page.result(request.path_params["key"])
+        result = page.result(request.path_params["key"])
         index, y, x = (_number(request, name) for name in ("index", "y", "x"))
-        return JSONResponse(full.values(index, y, x))
+        return JSONResponse(result.values(index, y, x))
 
     async def counts(request: Request) -> Response:
         result, choices = page.result(request.path_params["key"]), _choices(request)
-        return JSONResponse({"labels": await run_in_threadpool(result.counts, choices.thresholds, choices.index)})
+        async with page.turn(result):
+            found = await run_in_threadpool(result.counts, choices.thresholds, choices.index)
+        return JSONResponse({"labels": found})
 
     async def files(request: Request) -> Response:
         key, kind = request.path_params["key"], request.path_params["kind"]
-        path, name = await run_in_threadpool(page.download, key, kind, _choices(request))
+        async with page.turn(page.result(key)):
+            path, name = await run_in_threadpool(page.download, key, kind, _choices(request))
         headers = {"Cache-Control": "no-store"}
         done = BackgroundTask(page.downloaded, key, path)
         return FileResponse(path, filename=name, headers=headers, background=done)
@@ -85,6 +104,9 @@ def routes(page: Page, rules: Rules) -> list[Route]:
         ("/unetseg/first", first, "GET"),
         ("/unetseg/runs", runs, "POST"),
         (at, info, "GET"),
+        (f"{at}/slices/{{index}}", bytes_of(lambda result, index, _: result.slice(index)), "GET"),
+        (f"{at}/entropy/{{index}}", bytes_of(lambda result, index, _: result.entropy(index)), "GET"),
+        (f"{at}/tiles/{{index}}", bytes_of(tile), "GET"),
         (f"{at}/values/{{index}}", values, "GET"),
         (f"{at}/counts", counts, "GET"),
         (f"{at}/files/{{kind}}", files, "GET"),
@@ -129,7 +151,7 @@ async def told(page: Page, asked: Asked, visitor: Visitor) -> AsyncGenerator[Eve
     loop = asyncio.get_running_loop()
 
     def tell(event: Event | None) -> None:
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the page ends
             loop.call_soon_threadsafe(events.put_nowait, event)
 
     try:
@@ -165,9 +187,8 @@ def _number(request: Request, name: str) -> int:
     return int(said)
 
 
-def _numbers(request: Request, name: str) -> list[float] | None:
-    """Numbers with commas between them, if they are given."""
-    said = request.query_params.get(name)
+def numbers(said: str | None, name: str) -> list[float] | None:
+    """Numbers with commas between them, if any are given; ValueError for what is none."""
     try:
         return [float(part) for part in said.split(",")] if said else None
     except ValueError:
@@ -177,13 +198,13 @@ def _numbers(request: Request, name: str) -> list[float] | None:
 def _choices(request: Request) -> Choices:
     given = request.query_params
     window = None
-    if bounds := _numbers(request, "window"):
+    if bounds := numbers(given.get("window"), "window"):
         if len(bounds) != 2:
             raise ValueError(f"a window is low,high, got {given['window']!r}")
         window = (bounds[0], bounds[1])
-    (opacity,) = (_numbers(request, "opacity") or [0.45])[:1]
+    opacity, *_ = numbers(given.get("opacity"), "opacity") or [0.45]
     return Choices(
-        _numbers(request, "thresholds"),
+        numbers(given.get("thresholds"), "thresholds"),
         "argmax" if given.get("view") == "argmax" else "labels",
         _number(request, "slice") if "slice" in given else 0,
         min(max(opacity, 0.0), 1.0),
@@ -215,5 +236,11 @@ def _explained(handler: Handler) -> Handler:
             return JSONResponse({"error": str(busy)}, status_code=429)
         except ValueError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
+        except (TooMuch, ClientDisconnect):
+            raise
+        except Exception as error:  # memory or disk
+            log.exception("%s failed", request.url.path)
+            what = str(error).partition("\n")[0] or type(error).__name__
+            return JSONResponse({"error": f"this could not be made ({what}); try again later"}, status_code=500)
 
     return answer

@@ -26,6 +26,8 @@ Thing = TypeVar("Thing", bound=Sized)
 EXPIRES = 30 * 60.0
 """Seconds that a result is kept after it was last looked at."""
 LIMIT = 2_000_000_000
+MUCH = 2**26
+"""Bytes of results that are dropped before memory goes back to the system; what expires does at once."""
 
 
 class Gone(Exception):  # noqa: N818, what happened, not a fault
@@ -56,7 +58,7 @@ class Store(Generic[Thing]):
         self.folder, self.limit, self.expires = folder, limit, expires
         self._kept: OrderedDict[str, _Kept[Thing]] = OrderedDict()
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed, self._freed = False, 0
         self._sweeper: threading.Thread | None = None
 
     def new_key(self) -> str:
@@ -80,7 +82,8 @@ class Store(Generic[Thing]):
                 self._sweeper = threading.Thread(target=self._sweep, name="unetseg-store", daemon=True)
                 self._sweeper.start()
             self._changed.notify_all()
-        self.fit(key)
+            self._fit()
+        self._give_back()
 
     def get(self, key: str) -> Thing:
         """What is kept under a key; it counts as used. Raises Gone."""
@@ -97,23 +100,15 @@ class Store(Generic[Thing]):
         with self._changed:
             if key in self._kept:
                 self._drop(key)
-        _tidy()
+        self._give_back()
 
     def fit(self, key: str) -> None:
         """Drop what is too much, after what lies under a key grew."""
         with self._changed:
             if key in self._kept:
                 self._kept[key].files = _bytes_in(self.folder / key)
-            dropped = False
-            while self.nbytes > self.limit:
-                *older, _ = self._kept
-                first = next((key for key in older if not self._kept[key].pinned), None)
-                if first is None:
-                    break
-                self._drop(first)
-                dropped = True
-        if dropped:
-            _tidy()
+            self._fit()
+        self._give_back()
 
     @property
     def nbytes(self) -> int:
@@ -129,8 +124,16 @@ class Store(Generic[Thing]):
                 self._drop(key)
             self._changed.notify_all()
 
+    def _fit(self) -> None:
+        while self.nbytes > self.limit:
+            *older, _ = self._kept
+            first = next((key for key in older if not self._kept[key].pinned), None)
+            if first is None:
+                return
+            self._drop(first)
+
     def _drop(self, key: str) -> None:
-        del self._kept[key]
+        self._freed += self._kept.pop(key).thing.nbytes
         shutil.rmtree(self.folder / key, ignore_errors=True)
 
     def _sweep(self) -> None:
@@ -141,13 +144,23 @@ class Store(Generic[Thing]):
                     return
                 now = time.monotonic()
                 due = {key: one.used + self.expires for key, one in self._kept.items() if not one.pinned}
-                expired = [key for key, when in due.items() if when <= now]
-                for key in expired:
-                    self._drop(key)
-                if not expired:
-                    self._changed.wait(min(due.values()) - now if due else None)
+                for key, when in due.items():
+                    if when <= now:
+                        self._drop(key)
+                later = [when - now for when in due.values() if when > now]
+                if len(later) == len(due):
+                    self._changed.wait(min(later, default=None))
                     continue
-            _tidy()
+            self._give_back(least=1)
+
+    def _give_back(self, least: int = MUCH) -> None:
+        """Let the system have what was dropped, if it is worth the time that this takes: some 50 ms."""
+        with self._changed:
+            if self._freed < least:
+                return
+            self._freed = 0
+        gc.collect()
+        give_back()
 
 
 def keep_newest(folder: Path, limit: int) -> None:
@@ -159,11 +172,6 @@ def keep_newest(folder: Path, limit: int) -> None:
             return
         path.unlink(missing_ok=True)
         total -= size
-
-
-def _tidy() -> None:
-    gc.collect()
-    give_back()
 
 
 def _bytes_in(folder: Path) -> int:

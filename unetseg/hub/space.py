@@ -12,7 +12,7 @@ from . import checkpoint, download
 from .seal import MARKDOWN, sealed
 from .upload import Pushed, commit
 
-PACKAGES = ("torch", "huggingface_hub", "safetensors", "numpy", "pillow", "gradio")
+PACKAGES = ("torch", "huggingface_hub", "safetensors", "numpy", "pillow", "gradio", "markdown-it-py")
 READERS = ("pydicom", "python-gdcm", "highdicom", "nibabel", "rasterio", "scipy")
 """A Space opens the medical and geographic files that the place where it is made opens."""
 
@@ -48,7 +48,7 @@ def make_space(
 def space_files(repo: str, models: Sequence[str]) -> dict[str, bytes]:
     """The files of a Space by path: README.md, app.py, requirements.txt and the package, as they are installed here."""
     package = Path(__file__).parents[1]
-    code = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".css"))
+    code = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".css", ".js", ".svg"))
     files = {f"unetseg/{path.relative_to(package).as_posix()}": path.read_bytes() for path in code}
     texts = {
         "README.md": _readme(repo, models),

@@ -31,8 +31,7 @@ function keptText(words, limits) {
 export function openAbout(within, words, model, limits) {
   const card = make("div", { class: "card", lang: "en" });
   card.innerHTML = model.card; // the server escapes what a card holds of HTML
-  // the dialog has its title, and a card's own begins with the same
-  card.querySelector("h1")?.remove();
+  adapt(card);
   openDialog(
     within,
     words,
@@ -78,4 +77,15 @@ function scores(words, { scores: found }) {
     ),
     make("p", { class: "small" }, words.say("scoresNote")),
   );
+}
+
+/** A card as part of the dialog: without its title, its corners of tables no headings, what may be too wide in reach. @param {HTMLElement} card */
+function adapt(card) {
+  card.querySelector("h1")?.remove();
+  for (const corner of card.querySelectorAll("th:empty")) corner.replaceWith(make("td"));
+  for (const wide of card.querySelectorAll("table, pre")) {
+    const scroll = make("div", { class: "scroll", tabindex: 0 });
+    wide.replaceWith(scroll);
+    scroll.append(wide);
+  }
 }

@@ -71,20 +71,19 @@ export function openCode(within, words, told) {
 export function block(title, lines, words) {
   const said = make("span", { class: "small", role: "status" });
   const id = unique("code");
-  const copy = button(
-    words.say("copy"),
-    () => {
-      navigator.clipboard.writeText(lines).then(
-        () => said.replaceChildren(words.say("copied")),
-        () => said.replaceChildren(words.say("copyFailed")),
-      );
-    },
-    { "aria-describedby": id },
-  );
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(lines); // there is none on a page without https
+      said.replaceChildren(words.say("copied"));
+    } catch {
+      said.replaceChildren(words.say("copyFailed"));
+    }
+  };
+  const act = button(words.say("copy"), () => void copy(), { "aria-describedby": id });
   return make(
     "section",
     { class: "code", "aria-labelledby": id },
-    make("div", { class: "code-head" }, make("h3", { id }, title), said, copy),
+    make("div", { class: "code-head" }, make("h3", { id }, title), said, act),
     make("pre", { tabindex: 0, "aria-labelledby": id }, make("code", {}, lines)),
   );
 }

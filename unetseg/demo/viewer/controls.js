@@ -135,7 +135,7 @@ export class Controls {
     this.readout = new Readout(words, model.task, asked.values ?? null);
     this.below = make("div", { class: "below" });
     this.setPlaces();
-    this.viewer.set(this.seen());
+    this.viewer.set({ ...drawn, visible: this.visible() });
     this.update();
   }
 
@@ -173,16 +173,16 @@ export class Controls {
   /** @param {Partial<Drawn>} changed */
   change(changed) {
     Object.assign(this.drawn, changed);
-    this.viewer.set(this.seen());
+    this.viewer.set({ ...changed, visible: this.visible() });
     if (changed.view === "entropy") this.asked.entropy();
     this.update();
     this.settle();
   }
 
-  /** What the viewer draws: where the legend has no switches, every class is on. */
-  seen() {
+  /** Which labels are drawn: all of them, where the legend has no switches. */
+  visible() {
     const hasSwitches = this.drawn.view === "overlay" || this.drawn.view === "argmax";
-    return hasSwitches ? this.drawn : { ...this.drawn, visible: this.drawn.visible.map(() => true) };
+    return hasSwitches ? this.drawn.visible : this.drawn.visible.map(() => true);
   }
 
   /** @param {number} k @param {number} value */

@@ -34,7 +34,8 @@ export function openDownloads(within, words, info, get, sentence) {
         act.removeAttribute("aria-busy");
       }
     };
-    return make("li", {}, act, said);
+    const names = download.names_patient && make("span", { class: "small" }, words.say("namesPatient"));
+    return make("li", {}, act, names, said);
   });
   openDialog(
     within,

@@ -36,6 +36,22 @@ export function fill(element, ...children) {
   element.replaceChildren(...children.filter((child) => child !== null && child !== undefined && child !== false));
 }
 
+/**
+ * Replace what an element holds, but leave what is the same in its place.
+ * @param {Element} element
+ * @param {...Child} children
+ */
+export function refill(element, ...children) {
+  const next = children.filter((child) => child !== null && child !== undefined && child !== false);
+  next.forEach((child, i) => {
+    const before = element.childNodes[i];
+    if (!before) element.append(child);
+    else if (typeof child === "string" ? before.nodeValue !== child : !before.isEqualNode(child))
+      before.replaceWith(child);
+  });
+  while (element.childNodes.length > next.length) element.lastChild?.remove();
+}
+
 let made = 0;
 
 /**

@@ -29,9 +29,7 @@ export function changeText(change, words) {
     parts.push(words.say("contrast", { low, high }));
   }
   if (change.zoom !== 1) {
-    parts.push(
-      words.say(change.zoom > 1 ? "enlarged" : "reduced", { zoom: change.zoom.toPrecision(2).replace(/\.0$/, "") }),
-    );
+    parts.push(words.say(change.zoom > 1 ? "enlarged" : "reduced", { zoom: Number(change.zoom.toPrecision(2)) }));
   }
   return parts.join(words.say("and"));
 }
@@ -97,7 +95,7 @@ export function blackNote(info, words, { task, most, isOwn }, acts) {
   if (!isOwn) acting.unshift(button(words.say("resetThresholds"), acts.reset));
   if (why?.here && why.there) {
     const [here, there] = [why.here, why.there].map((values) =>
-      words.list(values.map((value) => words.number(value, 2))),
+      words.list(values.map((value) => words.probability(Math.round(value * 100) / 100))),
     );
     body.push(make("p", {}, words.say("tones", { here, there })));
     acting.push(button(words.say("sayReading"), acts.reading));
@@ -113,7 +111,9 @@ export function blackNote(info, words, { task, most, isOwn }, acts) {
 
 /** What readers of the file say: in English as they say it. @param {Info} info */
 export function readerNotes(info) {
-  return info.notices.map((notice) => note("info", make("span", { lang: "en" }, asSentence(notice))));
+  if (!info.notices.length) return [];
+  const sentences = info.notices.map((notice) => make("p", { lang: "en" }, asSentence(notice)));
+  return [make("div", { class: "note info" }, ...sentences)];
 }
 
 /**

@@ -111,7 +111,7 @@
  * @property {number[][] | null} affine
  * @property {Unit | null} unit
  * @property {{kind: "claims" | "labels", shape: number[], data: string} | null} profile zlib of uint16 in base64
- * @property {{kind: string, name: string, family: string}[]} downloads
+ * @property {{kind: string, name: string, family: string, names_patient?: boolean}[]} downloads
  * @property {number} expires_s
  * @property {number[]} thresholds
  */

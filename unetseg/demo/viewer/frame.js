@@ -1,29 +1,35 @@
 // The frame of the page: where its parts are, the choice of language and model, the examples. No state of a result.
 
 import { Choice } from "./choice.js";
-import { fill, make } from "./element.js";
+import { button, fill, make } from "./element.js";
 import { OWN_NAMES } from "./words.js";
 
 /** @typedef {import("./facts.js").Limits} Limits */
 /** @typedef {import("./facts.js").Model} Model */
 /** @typedef {import("./words.js").Language} Language */
+/** @typedef {import("./viewer.js").Viewer} Viewer */
 /** @typedef {import("./words.js").Words} Words */
 
 /** More models than this are chosen from a list. */
 const SIDE_BY_SIDE = 3;
 const THUMBNAIL = 48;
+/** What a click zooms by. */
+const STEP = 1.5;
 
 export class Frame {
   constructor() {
     this.root = make("div", { class: "unetseg" });
     this.stage = make("div", { class: "stage" });
     this.live = make("p", { class: "unseen", "aria-live": "polite" });
+    this.zoom = make("div", { class: "zoom" });
+    this.stage.append(this.zoom);
     this.model = make("div", { class: "model-place" });
     this.bar = make("div", { class: "bar-place" });
     this.line = make("div", { class: "line-place" });
     this.below = make("div", { class: "below-place" });
     this.controls = make("div", { class: "controls-place" });
-    this.notes = make("section", { class: "notes" });
+    this.notes = make("section", { class: "notes", tabindex: -1 });
+    this.panel = make("section", { class: "panel" });
     this.acts = make("div", { class: "acts main-acts" });
     this.examples = make("section", { class: "examples" });
     this.foot = make("p", { class: "foot small" });
@@ -39,6 +45,8 @@ export class Frame {
     this.root.lang = words.locale;
     this.notes.setAttribute("aria-label", words.say("notes"));
     this.examples.setAttribute("aria-label", words.say("examples"));
+    this.panel.setAttribute("aria-label", words.say("controls"));
+    fill(this.panel, this.notes, reading, this.controls, this.acts, this.examples, this.foot);
     fill(
       this.root,
       make("header", { class: "head" }, make("h1", {}, "unetseg"), this.model, opener, languages(words, choose)),
@@ -50,18 +58,25 @@ export class Frame {
         this.line,
         this.below,
       ),
-      make(
-        "section",
-        { class: "panel", "aria-label": words.say("controls") },
-        this.notes,
-        reading,
-        this.controls,
-        this.acts,
-        this.examples,
-        this.foot,
-      ),
+      this.panel,
       ...unseen,
       this.live,
+    );
+  }
+
+  /** Buttons for what wheel, fingers and keys do, too. @param {Words} words @param {Viewer} viewer */
+  buildZoom(words, viewer) {
+    const by = (/** @type {number} */ factor) => {
+      const { scale, x, y } = viewer.state.zoom;
+      viewer.zoomTo(scale * factor, x, y);
+    };
+    const act = (/** @type {string} */ sign, /** @type {string} */ name, /** @type {() => void} */ then) =>
+      button(sign, then, { "aria-label": words.say(name), title: words.say(name) });
+    fill(
+      this.zoom,
+      act("+", "zoomIn", () => by(STEP)),
+      act("−", "zoomOut", () => by(1 / STEP)),
+      act("⤢", "zoomFit", () => viewer.fit()),
     );
   }
 
@@ -96,7 +111,7 @@ export class Frame {
       ),
     );
     const kept = words.say("keptShort", { time: words.time(limits.expires_s) });
-    fill(this.foot, words.after(words.say(model.medical ? "notMedical" : "noWarranty"), kept));
+    fill(this.foot, words.after(words.say(model.medical ? "notMedicalShort" : "noWarranty"), kept));
   }
 }
 

@@ -24,13 +24,11 @@ export class Intake {
         if (files.length) take(files);
       },
     });
-    this.abort = new AbortController();
-    const listen = { signal: this.abort.signal };
-    document.addEventListener("dragenter", (event) => this.over(event, 1), listen);
-    document.addEventListener("dragleave", (event) => this.over(event, -1), listen);
-    document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault(), listen);
-    document.addEventListener("drop", (event) => this.drop(event), listen);
-    document.addEventListener("paste", (event) => this.paste(event), listen);
+    document.addEventListener("dragenter", (event) => this.over(event, 1));
+    document.addEventListener("dragleave", (event) => this.over(event, -1));
+    document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
+    document.addEventListener("drop", (event) => this.drop(event));
+    document.addEventListener("paste", (event) => this.paste(event));
   }
 
   /** The button that opens a file. @param {Words} words */
@@ -38,10 +36,6 @@ export class Intake {
     this.veil.textContent = words.say("dropHere");
     this.input.setAttribute("aria-label", words.say("open"));
     return button(words.say("open"), () => this.input.click(), { class: "primary" });
-  }
-
-  close() {
-    this.abort.abort();
   }
 
   /** @param {DragEvent} event @param {number} step */

@@ -22,6 +22,7 @@ export function resultNotes(words, result, controls, acts, again) {
   const parts = [
     make("h2", { class: "result-name", title: info.name }, info.name),
     make("p", { class: "strong" }, controls.headline()),
+    volumesLine(info, words, controls),
     factsLine(info, words),
   ];
   if (result.isGone) {
@@ -34,7 +35,19 @@ export function resultNotes(words, result, controls, acts, again) {
     const isOwn = controls.drawn.thresholds.every((one, k) => one === controls.model.thresholds[k]);
     parts.push(blackNote(info, words, { task: controls.model.task, most, isOwn }, acts));
   }
-  return [...parts, ...gateNotes(info, words, acts), ...readerNotes(info)];
+  return [...parts.filter((part) => part !== null), ...gateNotes(info, words, acts), ...readerNotes(info)];
+}
+
+/** How much of each class all slices have, about: at the size that the network saw. @param {Info} info @param {Words} words @param {Controls} controls */
+function volumesLine({ shape, unit }, words, { slices, drawn }) {
+  const voxel = unit?.volume_mm3;
+  if (!slices || !voxel) return null;
+  const amounts = slices.classes(drawn.thresholds).map(({ name, shares }) => {
+    const pixels = shares.reduce((sum, share) => sum + share, 0) * shape[1] * shape[2];
+    const share = words.say("about_", { share: words.volume(pixels * voxel) });
+    return words.say("shareOf", { name: words.name(name), share });
+  });
+  return make("p", { class: "small" }, words.say("inAll", { amounts: words.list(amounts) }));
 }
 
 /** What the page knows of the picture, and how long it took. @param {Info} info @param {Words} words */
@@ -46,9 +59,18 @@ function factsLine(info, words) {
     metres && words.say("metresPixel", { metres: words.about(metres) }),
     Math.max(height, width) > Math.max(...info.shown) &&
       words.say("shownReduced", { shown: info.shown.join(" × "), full: `${height} × ${width}` }),
+    info.agreement !== null && words.say("agreementIs", { agreement: words.percent(info.agreement) }),
     words.say("tookSeconds", { model: info.model, seconds: words.number(info.seconds, 1) }),
   ];
   return make("p", { class: "small" }, facts.filter(Boolean).join(" · "));
+}
+
+/** While a run goes on. @param {Words} words @param {string | undefined} name of its picture */
+export function runningNotes(words, name) {
+  return [
+    name && make("h2", { class: "result-name", title: name }, name),
+    make("p", { class: "strong" }, words.say("onItsWay")),
+  ];
 }
 
 /** A sentence of the server. @param {Words} words @param {string} sentence @param {...(HTMLElement | null)} acts */

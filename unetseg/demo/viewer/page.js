@@ -1,20 +1,18 @@
 // The page: it builds its interface into an element, and puts viewer, controls and server together.
 
-import { openAbout } from "./about.js";
-import { openCode } from "./code.js";
+import { buildActs } from "./acts.js";
 import { atFirst, Controls } from "./controls.js";
-import { openDownloads } from "./downloads.js";
-import { button, fill, make } from "./element.js";
+import { button, fill, make, refill } from "./element.js";
 import { note } from "./explain.js";
 import { Frame } from "./frame.js";
 import { Intake } from "./intake.js";
-import { errorText, failedNote, resultNotes, seriesNote } from "./notes.js";
+import { errorText, failedNote, resultNotes, runningNotes, seriesNote } from "./notes.js";
 import { Reading } from "./reading.js";
 import { Result } from "./result.js";
 import { Running } from "./running.js";
 import { Refused, Service } from "./service.js";
-import { decidedByThreshold } from "./shares.js";
 import { Viewer } from "./viewer.js";
+import { afresh, anew, byModel, carried } from "./wanted.js";
 import { prefer, preferred, Words } from "./words.js";
 
 /** @typedef {import("./facts.js").Drawn} Drawn */
@@ -68,6 +66,10 @@ export class Page {
     this.running = null;
     /** @type {Asked | null} */
     this.asked = null;
+    /** Whether the run that ended had the focus. */
+    this.held = false;
+    /** @type {Controls | null} those that the notes speak of */
+    this.noted = null;
     /** @type {File[] | undefined} the last ones that were sent */
     this.files = undefined;
     element.replaceChildren(this.frame.root);
@@ -101,13 +103,14 @@ export class Page {
       reading: this.reading.build(words),
       unseen: [intake.input, intake.veil],
     };
-    this.viewer.name({ group: words.say("result"), divider: words.say("swipeHandle") });
     frame.build(words, parts, (language) => {
       prefer(language);
       this.words = new Words(language);
       this.build();
       /** @type {HTMLElement | null} */ (frame.root.querySelector(".language input:checked"))?.focus();
     });
+    this.viewer.name({ group: words.say("result"), divider: words.say("swipeHandle") });
+    frame.buildZoom(words, this.viewer);
     this.buildModel();
     if (this.running) frame.stage.append(this.running.shown(words));
     if (this.drawn && this.isShown()) this.buildResult(this.drawn);
@@ -126,16 +129,10 @@ export class Page {
   }
 
   buildActs() {
-    const { words, frame } = this;
+    const { result, controls } = this;
     const model = this.facts(this.model);
-    const dialog = { "aria-haspopup": "dialog" };
-    const about = () => model && openAbout(frame.root, words, model, this.limits);
-    fill(
-      frame.acts,
-      this.isShown() && button(words.say("download"), () => this.openDownloads(), dialog),
-      this.isShown() && button(words.say("code"), () => this.openCode(), dialog),
-      model && button(words.say("aboutShort"), about, { ...dialog, title: words.say("about") }),
-    );
+    const shown = result && controls && this.isShown() ? { result, controls } : null;
+    if (model) buildActs(this.frame, this.words, model, this.limits, shown);
   }
 
   /** The controls of the result. @param {Drawn} drawn */
@@ -179,7 +176,7 @@ export class Page {
 
   /** Show a result. @param {Result} result */
   show(result) {
-    const before = this.result?.info.model;
+    const before = this.result;
     const { name, ...facts } = { name: result.info.model, ...this.facts(result.info.model) };
     this.running = null;
     this.asked = null;
@@ -191,8 +188,11 @@ export class Page {
     }
     this.reading.tell(result.info.description);
     const first = atFirst(result.packed.task, facts.thresholds ?? result.info.thresholds);
-    this.buildResult(this.drawn ? carried(this.drawn, first, before === name) : first);
+    // the same one again, after a run that was cancelled or failed, is as it was left
+    const last = before === result ? this.drawn : this.drawn && carried(this.drawn, first, before?.info.model === name);
+    this.buildResult(last ?? first);
     this.drawNotes();
+    this.takeFocus();
   }
 
   /** Something stands where a result would. @param {Asked} asked */
@@ -206,12 +206,19 @@ export class Page {
     classList.remove("is-stale");
     this.buildActs();
     this.drawNotes();
+    this.takeFocus();
   }
 
   /** While there is no result, nothing says anything of the last one. */
   withoutResult() {
     this.controls = null;
     this.frame.withoutResult();
+  }
+
+  /** The notes are next for who held the button that is gone with its run. */
+  takeFocus() {
+    if (this.held) this.frame.notes.focus({ preventScroll: true });
+    this.held = false;
   }
 
   changed() {
@@ -225,7 +232,10 @@ export class Page {
     this.say(shares);
     const { view } = this.controls.drawn;
     const said = this.words.say("altView", { view: this.words.say(view), picture: this.result.info.name, shares });
-    for (const canvas of this.frame.stage.querySelectorAll("canvas")) canvas.setAttribute("aria-label", said);
+    const { stage } = this.frame;
+    stage.querySelector(".after [role=img]")?.setAttribute("aria-label", said);
+    const picture = this.words.say("altPicture", { picture: this.result.info.name });
+    stage.querySelector(".before [role=img]")?.setAttribute("aria-label", picture);
   }
 
   /** What a screen reader is to say. @param {string} text */
@@ -236,17 +246,19 @@ export class Page {
   drawNotes() {
     const { words, result, asked, controls, frame } = this;
     if (this.running) {
-      fill(frame.notes);
+      fill(frame.notes, ...runningNotes(words, this.running.wanted.files?.[0].name));
     } else if (asked) {
       fill(frame.notes, make("div", { role: "alert" }, asked.build()));
     } else if (result && controls) {
-      fill(
-        frame.notes,
-        ...resultNotes(words, result, controls, this.acts(result, controls), this.again(result.wanted)),
-      );
+      const notes = resultNotes(words, result, controls, this.acts(result, controls), this.again(result.wanted));
+      // what stays as it is is not announced again, and keeps the focus
+      (this.noted === controls ? refill : fill)(frame.notes, ...notes);
+      this.noted = controls;
+      return;
     } else {
       fill(frame.notes, make("p", { class: "strong" }, words.say("starting")));
     }
+    this.noted = null;
   }
 
   /** What the buttons of the notes do. @param {Result} result @param {Controls} controls */
@@ -255,7 +267,7 @@ export class Page {
       show: (/** @type {string} */ output, /** @type {number} */ value) => controls.showFrom(output, value),
       reset: () => controls.change({ thresholds: [...controls.model.thresholds] }),
       go: (/** @type {number} */ index) => void this.go(index),
-      accept: (/** @type {boolean} */ accept) => this.run({ ...this.anew(result.wanted), accept }),
+      accept: (/** @type {boolean} */ accept) => this.run({ ...anew(result.wanted, this.key()), accept }),
       reading: () => this.reading.show(),
     };
   }
@@ -280,40 +292,32 @@ export class Page {
 
   /** @param {string} name */
   chooseModel(name) {
-    if (name === this.model) return;
-    const [before, now] = [this.facts(this.model), this.facts(name)];
+    const now = this.facts(name);
+    if (!now || name === this.model) return;
     const last = this.running?.wanted ?? this.asked?.wanted ?? this.result?.wanted;
+    const wanted = byModel(last, this.key(), this.facts(this.model), now);
     this.model = name;
     this.buildModel();
-    // an example of another kind of picture says nothing of this model
-    const isOwn = last && (last.files || last.again || (last.example !== undefined && before?.kind === now?.kind));
-    this.run(isOwn ? { ...this.anew(last), model: name, accept: false } : { model: name, example: 0 });
+    this.run(wanted);
   }
 
-  /** What was wanted, of the upload that the server keeps, if it keeps it. @param {Wanted} wanted @returns {Wanted} */
-  anew(wanted) {
-    const { files, again, ...rest } = wanted;
-    const key = this.running
-      ? undefined
-      : this.asked
-        ? this.asked.key
-        : this.result?.isGone
-          ? undefined
-          : this.result?.info.key;
-    return key && wanted.example === undefined ? { ...rest, again: key } : wanted;
+  /** Of the upload at hand, where the server keeps it. */
+  key() {
+    if (this.running) return undefined;
+    if (this.asked) return this.asked.key;
+    return this.result?.isGone ? undefined : this.result?.info.key;
   }
 
-  /** What makes a result anew without the server's copy of its upload; null if nothing does. @param {Wanted} wanted */
-  again({ again, ...rest }) {
-    if (!again) return () => this.run(rest);
-    const { files } = this;
-    return files ? () => this.run({ ...rest, files }) : null;
+  /** What makes a result anew that the server does not keep; null if nothing does. @param {Wanted} wanted */
+  again(wanted) {
+    const same = afresh(wanted, this.files);
+    return same && (() => this.run(same));
   }
 
   /** @param {import("./code.js").Reading} reading */
   readSo(reading) {
     const last = this.asked?.wanted ?? this.result?.wanted;
-    if (last) this.run({ ...this.anew(last), ...reading });
+    if (last) this.run({ ...anew(last, this.key()), ...reading });
   }
 
   /** @param {Wanted} wanted */
@@ -323,27 +327,32 @@ export class Page {
     this.asked = null;
     this.files = wanted.files ?? (wanted.again ? this.files : undefined);
     this.controls?.slices?.stop();
+    const hadFocus = frame.panel.contains(document.activeElement);
+    this.withoutResult();
     frame.stage.classList.add("is-stale");
     this.running = new Running(this.service, wanted, {
       picture: (picture) => {
-        this.withoutResult();
         frame.stage.classList.remove("is-stale");
         this.viewer.preview(picture, this.facts(wanted.model) ?? undefined);
       },
       rows: (rows, top, of) => this.viewer.partial(rows, top, of),
       done: (info) => void this.done(info, wanted),
       series: (series, key) => {
-        const choose = (/** @type {string} */ uid) => this.run({ ...this.anew(wanted), series: uid });
+        const choose = (/** @type {string} */ uid) => this.run({ ...anew(wanted, key), series: uid });
         this.stand({ wanted, key, build: () => seriesNote(this.words, series, choose) });
       },
       failed: (sentence, key) => this.failed(sentence, wanted, key),
       broken: (error) => this.broken(error, wanted),
       cancelled: () => this.cancelled(),
       said: (text) => this.say(text),
+      held: () => {
+        this.held = true;
+      },
     });
     frame.stage.append(this.running.shown(this.words));
     this.buildActs();
     this.drawNotes();
+    if (hadFocus && !frame.panel.contains(document.activeElement)) this.running.focus();
   }
 
   /** @param {Info} info @param {Wanted} wanted */
@@ -418,46 +427,4 @@ export class Page {
     this.say(errorText(error, this.words));
     this.drawNotes();
   }
-
-  openDownloads() {
-    const { result, controls, words } = this;
-    if (!result || !controls) return;
-    const { thresholds, view, opacity, window } = controls.drawn;
-    /** @type {Record<string, string | number>} */
-    const how = { thresholds: thresholds.join(), view, slice: result.index, opacity };
-    if (window) how.window = `${window[0] - window[1] / 2},${window[0] + window[1] / 2}`;
-    openDownloads(
-      this.frame.root,
-      words,
-      result.info,
-      (kind) => result.file(kind, how),
-      (error) => errorText(error, words),
-    );
-  }
-
-  openCode() {
-    const { result, controls } = this;
-    const model = result && this.facts(result.info.model);
-    if (!result || !controls || !model) return;
-    openCode(this.frame.root, this.words, {
-      info: result.info,
-      source: model.source,
-      commit: model.commit,
-      thresholds: decidedByThreshold(controls.model.task) ? controls.drawn.thresholds : null,
-      reading: result.wanted,
-    });
-  }
-}
-
-/**
- * How the next result is drawn: as the last one, but at its own thresholds.
- * @param {Drawn} drawn
- * @param {Drawn} first how the next one is drawn at first
- * @param {boolean} sameModel
- * @returns {Drawn}
- */
-function carried(drawn, first, sameModel) {
-  const { view, scale, opacity, outline, compare, band } = drawn;
-  const classes = sameModel ? { visible: drawn.visible, channel: drawn.channel } : {};
-  return { ...first, view, scale, opacity, outline, compare, band, ...classes };
 }

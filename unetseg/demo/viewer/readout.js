@@ -94,7 +94,7 @@ export class Readout {
     const [column, row] = [x + 0.5, y + 0.5];
     const degrees = Math.abs(a) < 0.01;
     const at = [a * column + b * row + c, d * column + e * row + f].map((one) => one.toFixed(degrees ? 6 : 1));
-    return `${pixel} · ${info.ground?.crs} ${at.join(", ")}`;
+    return `${pixel} · ${crsName(info.ground?.crs ?? "")} ${at.join(", ")}`;
   }
 }
 
@@ -102,4 +102,10 @@ export class Readout {
 function sides(at) {
   const names = ["RL", "AP", "SI"];
   return `${at.map((one, i) => `${names[i][one >= 0 ? 0 : 1]} ${Math.abs(one).toFixed(1)}`).join(", ")} mm`;
+}
+
+/** What a coordinate system is called: by its authority, as EPSG:32632, else by its name. @param {string} crs as WKT, or short already */
+export function crsName(crs) {
+  const [, authority, code] = /(?:AUTHORITY|ID)\["(\w+)",\s*"?(\w+)"?\]\]$/.exec(crs.trim()) ?? [];
+  return authority ? `${authority}:${code}` : (/^\w+\["([^"]+)"/.exec(crs)?.[1] ?? crs);
 }

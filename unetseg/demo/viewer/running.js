@@ -20,6 +20,7 @@ import { bytes, inflated } from "./inflate.js";
  * @property {(error: unknown) => void} broken there is no answer, or none of the API
  * @property {() => void} cancelled
  * @property {(text: string) => void} said what a screen reader is to say
+ * @property {() => void} held the run ends with the focus on its button, before that goes
  */
 
 export class Running {
@@ -144,6 +145,10 @@ export class Running {
     }
   }
 
+  focus() {
+    this.element.querySelector("button")?.focus();
+  }
+
   cancel() {
     this.stop();
     this.end(() => this.ends.cancelled());
@@ -159,6 +164,7 @@ export class Running {
   end(then) {
     if (this.ended) return;
     this.ended = true;
+    if (this.element.contains(document.activeElement)) this.ends.held();
     this.element.remove();
     then();
   }

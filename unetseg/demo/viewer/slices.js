@@ -1,7 +1,7 @@
 // The slices of a volume: a slider along the profile of the classes, and play.
 
 import { button, fill, make, unique } from "./element.js";
-import { STEPS, stepOf } from "./shares.js";
+import { firstLabel, STEPS, stepOf } from "./shares.js";
 
 /** @typedef {import("./facts.js").Task} Task */
 /** @typedef {import("./words.js").Words} Words */
@@ -84,16 +84,25 @@ export class Slices {
     this.number.textContent = `${index + 1} / ${this.count}`;
   }
 
+  /**
+   * Each class with its share of every slice, at the size that the network saw.
+   * @param {number[]} thresholds
+   */
+  classes(thresholds) {
+    const { profile, task } = this;
+    if (!profile) return [];
+    const first = firstLabel(task);
+    const skip = task.background === null ? 0 : 1;
+    return profile.kind === "claims"
+      ? task.outputs.map((name, k) => ({ name, color: task.palette[k + first], shares: profile.of(k, thresholds[k]) }))
+      : task.labels.map((name, label) => ({ name, color: task.palette[label], shares: profile.of(label) })).slice(skip);
+  }
+
   /** Draw the profile at these thresholds. @param {number[]} thresholds */
   update(thresholds) {
     if (!this.profile) return;
     const { profile, task, words } = this;
-    const first = task.labels.length - task.outputs.length;
-    const skip = task.background === null ? 0 : 1;
-    const classes =
-      profile.kind === "claims"
-        ? task.outputs.map((_, k) => ({ shares: profile.of(k, thresholds[k]), color: task.palette[k + first] }))
-        : task.labels.slice(skip).map((_, i) => ({ shares: profile.of(i + skip), color: task.palette[i + skip] }));
+    const classes = this.classes(thresholds);
     const top = Math.max(...classes.map((one) => Math.max(...one.shares)));
     const sums = Array.from({ length: profile.depth }, (_, i) => classes.reduce((sum, one) => sum + one.shares[i], 0));
     this.most = top > 0 ? sums.indexOf(Math.max(...sums)) : -1;
