@@ -58,7 +58,7 @@ def axe() -> str:
     path = Path(__file__).resolve().parent.parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
     if not path.exists():
         missing = f"no axe-core at {path}; run npm ci in web/"
-        if os.environ.get("UNETSEG_BROWSER"):
+        if os.environ.get("UNETSEG_AXE"):
             pytest.fail(missing)
         pytest.skip(missing)
     return path.read_text(encoding="utf-8")
