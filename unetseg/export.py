@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -27,24 +27,28 @@ from .version import __version__
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
+_Value: TypeAlias = str | float | Sequence[int] | NDArray[Any]
+"""What a node takes: the name of another one's output, or numbers."""
+_Attribute: TypeAlias = int | str | Sequence[int]
+
 OPSET, IR_VERSION = 21, 10
 """Of 2024: ONNX Runtime reads it since 1.18."""
 INPUT, OUTPUT = "image", "probabilities"
 TILE, OVERLAP = 512, 25
 """Pixels a side and percent that a program which cuts a raster into tiles is told to take."""
+ZERO, ONE = np.array(0), np.array(1)  # a list of one number is another shape
 LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
-def export(
-    network: UNet, path: Path, *, float16: bool = False, tile: int | None = None, overwrite: bool = False
-) -> Path:
+def export(network: UNet, path: Path, *, float16: bool = False, tile: int | None = None) -> Path:
     """Write a network as an ONNX file, whole or not at all; ValueError where there is one of this name.
 
-    float16: weights and activations of half the size; resizing, temperature and activation stay float32.
+    float16: weights of half the size. What is computed stays float32: in float16 a CPU takes half as long again, and
+        the probabilities are no nearer.
     tile: take squares of so many pixels only, for programs that know no other pictures; any size unless given.
     """
     check_target(path)
-    if path.exists() and not overwrite:
+    if path.exists():
         raise ValueError(f"{path} exists; name another file with --out, or remove it")
     data = as_onnx(network, float16=float16, tile=tile)
     with whole(path) as temporary:
@@ -78,7 +82,9 @@ def metadata(network: UNet, *, tile: int | None = None) -> dict[str, str]:
     Deepness has no background beside several sigmoids: a model of that kind says nothing to it.
     """
     config = network.config
-    window = "" if config.window is None else f"; of Hounsfield units {config.window[0]:g} is 0 and {config.window[1]:g} 1"
+    window = (
+        "" if config.window is None else f"; of Hounsfield units {config.window[0]:g} is 0 and {config.window[1]:g} 1"
+    )
     facts = {
         "config.json": config.to_json(),
         "input": f"float32 (N,C,H,W) from 0 to 1, {', '.join(config.channels)}{window}; mean and std are inside",
@@ -86,7 +92,7 @@ def metadata(network: UNet, *, tile: int | None = None) -> dict[str, str]:
         "padding": f"inside: the last rows and columns are repeated, to a multiple of {config.stride} at each scale",
         "unetseg": __version__,
     }
-    if network.source is not None:
+    if network.source is not None:  # None of a network that no file holds yet
         facts["weights_sha256"] = hashlib.sha256((network.source.folder / WEIGHTS).read_bytes()).hexdigest()
     if config.exclusive or config.background is None or len(config.classes) == 1:
         facts |= _for_deepness(config, TILE if tile is None else tile)
@@ -117,7 +123,7 @@ def _for_deepness(config: SegmentationConfig, tile: int) -> dict[str, str]:
 
 def _graph(onnx: Any, network: UNet, *, float16: bool, tile: int | None) -> Any:  # noqa: ANN401, of an extra
     config, plain = network.config, fused(network)
-    nodes = _Nodes(onnx.helper.make_node, onnx.numpy_helper.from_array)
+    nodes = _Nodes(onnx.helper.make_node, onnx.numpy_helper.from_array, np.float16 if float16 else np.float32)
     stored = [nodes.add("Shape", INPUT, start=axis, end=axis + 1) for axis in (2, 3)]  # (1,) each
     size, x = stored, INPUT
     if config.working_size is not None:
@@ -128,24 +134,26 @@ def _graph(onnx: Any, network: UNet, *, float16: bool, tile: int | None) -> Any:
         size = [nodes.times(side, config.working_scale) for side in stored]
     if size is not stored:
         x = nodes.antialiased(x, stored, size)
-    channels = [-1, 1, 1]
-    x = nodes.add("Sub", x, np.float32(config.mean).reshape(channels))
-    x = nodes.add("Div", x, np.float32(config.std).reshape(channels))
+    channels = (-1, 1, 1)
+    x = nodes.add("Sub", x, np.reshape(np.array(config.mean, dtype=np.float32), channels))
+    x = nodes.add("Div", x, np.reshape(np.array(config.std, dtype=np.float32), channels))
     total = ""
     for factor in config.scales:
         own = size if factor == 1 else [nodes.times(side, factor) for side in size]
-        seen = x if factor == 1 else nodes.resized(x, size, own) if factor > 1 else nodes.antialiased(x, size, own)
-        logits = _network(nodes, plain, nodes.padded(seen, own, config.stride), float16=float16)
+        seen = x if factor == 1 else nodes.resized(x, own) if factor > 1 else nodes.antialiased(x, size, own)
+        logits = _network(nodes, plain, nodes.padded(seen, own, config.stride))
         logits = nodes.add("Slice", logits, [0, 0], nodes.add("Concat", *own, axis=0), [2, 3])
         if factor != 1:
-            logits = nodes.resized(logits, own, size)
+            logits = nodes.resized(logits, size)
         total = nodes.add("Add", total, logits) if total else logits
     if size is not stored:
-        total = nodes.resized(total, size, stored)
-    temperatures = np.float32(config.temperatures).reshape(channels)
+        total = nodes.resized(total, stored)
+    temperatures = np.reshape(np.array(config.temperatures, dtype=np.float32), channels)
     total = nodes.add("Div", total, temperatures * len(config.scales))  # their mean, at the temperature
-    activation = {"axis": 1} if config.exclusive else {}
-    nodes.add("Softmax" if config.exclusive else "Sigmoid", total, name=OUTPUT, **activation)
+    if config.exclusive:
+        nodes.add("Softmax", total, name=OUTPUT, axis=1)
+    else:
+        nodes.add("Sigmoid", total, name=OUTPUT)
     sides: list[int | str] = ["height", "width"] if tile is None else [tile, tile]
     described = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", count, *sides])
@@ -154,58 +162,57 @@ def _graph(onnx: Any, network: UNet, *, float16: bool, tile: int | None) -> Any:
     return onnx.helper.make_graph(nodes.nodes, "unetseg", described[:1], described[1:], nodes.constants)
 
 
-def _network(nodes: _Nodes, network: UNet, x: str, *, float16: bool) -> str:
+def _network(nodes: _Nodes, network: UNet, x: str) -> str:
     """Logits of `UNet.forward`, for a network whose norms are folded; its weights are constants of their own names."""
-    kind = np.float16 if float16 else np.float32
 
-    def convolution(layer: Any, name: str, x: str, operator: str = "Conv", **options: Any) -> str:  # noqa: ANN401
-        return nodes.add(operator, x, *(nodes.weight(f"{name}.{part}", tensor, kind) for part, tensor in (
-            ("weight", layer.weight), ("bias", layer.bias))), **options)
+    def weights(layer: Any, name: str) -> tuple[str, str]:  # noqa: ANN401, a convolution of either kind
+        return nodes.weight(f"{name}.weight", layer.weight), nodes.weight(f"{name}.bias", layer.bias)
 
-    def block(layers: Any, name: str, x: str) -> str:  # noqa: ANN401
+    def block(layers: Any, name: str, x: str) -> str:  # noqa: ANN401, a Sequential
         for number in (0, 2):
-            x = nodes.add("Relu", convolution(layers[number], f"{name}.{number}", x, pads=[1, 1, 1, 1]))
+            x = nodes.add("Conv", x, *weights(layers[number], f"{name}.{number}"), pads=[1, 1, 1, 1])
+            x = nodes.add("Relu", x)
         return x
 
     skips: list[str] = []
-    x = nodes.cast(x, kind) if float16 else x
     for depth, layers in enumerate(network.contracting):
         if depth:
             skips.append(x)
             x = nodes.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
         x = block(layers, f"contracting.{depth}", x)
     for step, (upsample, layers) in enumerate(zip(network.upsampling, network.expanding, strict=True)):
-        x = convolution(upsample, f"upsampling.{step}", x, "ConvTranspose", strides=[2, 2])
+        x = nodes.add("ConvTranspose", x, *weights(upsample, f"upsampling.{step}"), strides=[2, 2])
         x = block(layers, f"expanding.{step}", nodes.add("Concat", skips.pop(), x, axis=1))
-    x = convolution(network.head, "head", x)
-    return nodes.cast(x, np.float32) if float16 else x
+    return nodes.add("Conv", x, *weights(network.head, "head"))
 
 
 class _Nodes:
     """Nodes of a graph in their order, and its constants; each method gives the name of what it adds."""
 
-    def __init__(self, make_node: Any, from_array: Any) -> None:  # noqa: ANN401, of an extra
-        self.make_node, self.from_array = make_node, from_array
+    def __init__(self, make_node: Any, from_array: Any, kind: type[np.float16 | np.float32]) -> None:  # noqa: ANN401, of an extra
+        """kind: of the weights in the file."""
+        self.make_node, self.from_array, self.kind = make_node, from_array, kind
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self.names: dict[tuple[str, bytes, tuple[int, ...]] | str, str] = {}
 
-    def add(self, operator: str, *inputs: str | float | Sequence[int] | NDArray[Any], name: str = "", **options: Any) -> str:  # noqa: ANN401
+    def add(self, operator: str, *inputs: _Value, name: str = "", **options: _Attribute) -> str:
         """A node; numbers among its inputs become constants, integers int64 and floats those of a double."""
         name = name or f"{operator.lower()}_{len(self.nodes)}"
         names = [value if isinstance(value, str) else self._constant(np.asarray(value)) for value in inputs]
         self.nodes.append(self.make_node(operator, names, [name], name, **options))
         return name
 
-    def weight(self, name: str, tensor: torch.Tensor, kind: type[np.float16] | type[np.float32]) -> str:
-        """A weight of the network, once."""
+    def weight(self, name: str, tensor: torch.Tensor) -> str:
+        """A weight of the network as float32, once."""
         if name not in self.names:
             values = tensor.detach().cpu().numpy()
-            if kind is np.float16 and (largest := float(np.abs(values).max())) > LARGEST_HALF:
+            if self.kind is np.float16 and (largest := float(np.abs(values).max())) > LARGEST_HALF:
                 raise ValueError(f"{name} holds {largest:g}, and float16 ends at {LARGEST_HALF:g}; leave out --float16")
-            self.constants.append(self.from_array(values.astype(kind), name))
-            self.names[name] = name
-        return name
+            self.constants.append(self.from_array(values.astype(self.kind), name))
+            # runtimes do this once, when they load the file
+            self.names[name] = name if self.kind is np.float32 else self.cast(name, np.float32)
+        return self.names[name]
 
     def cast(self, x: str, kind: type[np.generic]) -> str:
         """Numbers of another kind."""
@@ -213,7 +220,9 @@ class _Nodes:
 
     def times(self, side: str, factor: str | float) -> str:
         """A side in pixels times a factor, at least one pixel: rounded as Python rounds."""
-        return self.add("Max", self.cast(self.add("Round", self.add("Mul", self.cast(side, np.float64), factor)), np.int64), [1])
+        return self.add(
+            "Max", self.cast(self.add("Round", self.add("Mul", self.cast(side, np.float64), factor)), np.int64), [1]
+        )
 
     def antialiased(self, x: str, old: Sequence[str], new: Sequence[str]) -> str:
         """(N,C,H,W) to another size, bilinearly and antialiased where it gets smaller.
@@ -229,9 +238,7 @@ class _Nodes:
         Of an even row and its half, [1 3 3 1]/8 of four pixels, divided by its sum at the border. In whole numbers, so
         exact: pixel i reaches max(old,new) to both sides of its middle, in 1/(2 new) of an old pixel.
         """
-        target, source = (
-            self.add("Range", np.int64(0), self.add("Squeeze", side), np.int64(1)) for side in (new, old)
-        )
+        target, source = (self.add("Range", ZERO, self.add("Squeeze", side), ONE) for side in (new, old))
         middle = self.add("Sub", self.add("Mul", self._odd(target), old), new)  # (2i + 1) old - new
         place = self.add("Mul", self.add("Mul", source, [2]), new)  # 2j new
         distance = self.add("Abs", self.add("Sub", self.add("Unsqueeze", middle, [1]), place))  # (new,old)
@@ -242,11 +249,10 @@ class _Nodes:
     def _odd(self, numbers: str) -> str:
         return self.add("Add", self.add("Mul", numbers, [2]), [1])
 
-    def resized(self, x: str, old: Sequence[str], new: Sequence[str]) -> str:
+    def resized(self, x: str, size: Sequence[str]) -> str:
         """(N,C,H,W) to another size, bilinearly."""
-        del old
         start = self.add("Shape", x, start=0, end=2)
-        sizes = self.add("Concat", start, *new, axis=0)
+        sizes = self.add("Concat", start, *size, axis=0)
         return self.add("Resize", x, "", "", sizes, mode="linear", coordinate_transformation_mode="half_pixel")
 
     def padded(self, x: str, size: Sequence[str], stride: int) -> str:
@@ -265,5 +271,5 @@ class _Nodes:
         return self.names[key]
 
 
-_KINDS: dict[type[np.generic], int] = {np.float32: 1, np.int64: 7, np.float16: 10, np.float64: 11}
+_KINDS: dict[type[np.generic], int] = {np.float32: 1, np.int64: 7, np.float64: 11}
 """Numbers that ONNX gives to kinds of numbers."""
