@@ -51,7 +51,7 @@ class Bounds:
     difference: float
 
 
-FLOAT32, BFLOAT16 = Bounds(0.9999, 1e-3), Bounds(0.97, 0.1)
+FLOAT32, BFLOAT16 = Bounds(0.9999, 1e-3), Bounds(0.99, 0.05)
 
 
 @dataclass(frozen=True)
