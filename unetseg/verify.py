@@ -200,8 +200,8 @@ def verify(network: UNet, ways: Sequence[str] = tuple(WAYS)) -> Iterator[Outcome
     proof = Proof.load(folder, network.config)
     if proof is None:
         raise ValueError(
-            f"{network.source} has no test picture, as checkpoints of unetseg before 0.3 have none; "
-            "`verify --write` gives one to a folder"
+            f"{network.source} has no test picture, as older checkpoints have none; `verify --write` gives one to a "
+            "folder"
         )
     image = read_image(folder / PICTURE)
     with tempfile.TemporaryDirectory() as temporary:
