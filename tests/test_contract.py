@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import queue
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,18 @@ from clients import Client, labels_of
 from configs import KINDS, config_for, network_for
 from hub_server import HubServer
 from numpy.typing import NDArray
+from runtimes import Runtime, with_onnxruntime, with_openvino
 
-from unetseg import Predictor
+from unetseg import Predictor, UNet, proof
 from unetseg.__main__ import main
 from unetseg.demo.downloads import Choices
 from unetseg.demo.handlers import Asked, Page
 from unetseg.demo.jobs import Event, Visitor
 from unetseg.demo.uploads import brought
+from unetseg.export import as_onnx
 from unetseg.fitting.recipe import toml
+from unetseg.formats import as_image
+from unetseg.prepare import scale
 
 MODEL = "someone/model"
 
@@ -94,8 +98,26 @@ def hub(given: Given) -> float:
         return given.wrong(client.call(labels_of, MODEL, given.picture).given()[0])
 
 
+def onnxruntime(given: Given) -> float:
+    return exported(given, with_onnxruntime)
+
+
+def openvino(given: Given) -> float:
+    return exported(given, with_openvino)
+
+
+def exported(given: Given, runtime: Runtime) -> float:
+    """Beside the labels of float32, whatever the others take here."""
+    network = UNet.from_pretrained(given.checkpoint)
+    expected = Predictor(network, device="cpu", precision="float32")(given.pixels).labels()[0]
+    x = scale(as_image(given.pixels), network.config).numpy()
+    labels = proof.labels_of(runtime(as_onnx(network))(x)[0], network.config)
+    return replace(given, expected=expected).wrong(labels)
+
+
 # each with the share of labels that may differ: none at one precision and number of threads, some on other runtimes
 WAYS: dict[Callable[[Given], float], float] = {array: 0, path: 0, command_line: 0, evaluate: 0, page: 0, hub: 0}
+WAYS |= dict.fromkeys((onnxruntime, openvino), 1e-4)
 
 
 def read(labels: Path) -> NDArray[np.uint8]:

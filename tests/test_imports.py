@@ -16,11 +16,12 @@ PACKAGE = ROOT / "unetseg"
 # a room, or a module beside the rooms, imports from its own layer and from those before it
 LAYERS = {
     "unetseg": (
-        {"config", "files", "gate", "process", "version"},
+        {"config", "files", "gate", "proof", "process", "version"},
         {"hub"},
         {
             "agreement",
             "change",
+            "export",
             "model",
             "task",
             "prepare",
@@ -33,6 +34,7 @@ LAYERS = {
         },
         {"segmentation"},
         {"predictor"},
+        {"verify"},
         {"batch", "fitting", "demo", "__main__"},
         {"__init__"},
     ),

@@ -1,4 +1,4 @@
-"""The command line: predict, evaluate, doctor; and for the hub info, pull, push, space.
+"""The command line: predict, evaluate, doctor, verify, export; and for the hub info, pull, push, space.
 
 Each command imports what it needs when it runs.
 """
@@ -32,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     _add_predict(commands.add_parser("predict", help="segment pictures and write label maps or views"))
     _add_evaluate(commands.add_parser("evaluate", help="score a checkpoint on a split of a data folder"))
     _add_doctor(commands.add_parser("doctor", help="examine a folder of images and masks and propose a recipe"))
+    _add_verify(commands.add_parser("verify", help="let a checkpoint prove itself on this machine, in every way"))
+    _add_export(commands.add_parser("export", help="write a checkpoint as one ONNX file that needs nothing else"))
     _add_info(commands.add_parser("info", help="what a checkpoint is, where it is from, how good it is"))
     _add_pull(commands.add_parser("pull", help="get a checkpoint from the hub"))
     _add_push(commands.add_parser("push", help="put a checkpoint up as a model repo on the hub"))
@@ -299,6 +301,65 @@ def _doctor(options: argparse.Namespace) -> int:
     return 1
 
 
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Runs the checkpoint's own test picture in every way that is installed, and compares labels and probabilities "
+        "with those that are expected. Exit code 0: all are within the bounds that stand beside them."
+    )
+    parser.add_argument("checkpoint", help=CHECKPOINT)
+    parser.add_argument("--only", action="append", metavar="WAY", help="one of the ways, by its name; repeatable")
+    parser.add_argument(
+        "--write", action="store_true", help="look for a test picture for a folder that has none, and write it there"
+    )
+    parser.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from . import hub
+    from .model import UNet
+    from .verify import WAYS, line, verify, write_proof
+
+    if unknown := sorted(set(options.only or ()) - WAYS.keys()):
+        raise ValueError(f"unknown way {unknown[0]!r}; choose of {', '.join(WAYS)}")
+    source = hub.find(options.checkpoint, companions=True)
+    network = UNet.from_pretrained(source.folder)
+    if options.write:
+        if source.commit:
+            raise ValueError(f"{source} lies in the cache of the hub; pull it to a folder, and name that one")
+        write_proof(network)
+    failed = []
+    for outcome in verify(network, options.only or tuple(WAYS)):
+        log.info("%s", line(outcome))
+        if not outcome.passed or (options.only and outcome.lacking):
+            failed.append(outcome.way)
+    if failed:
+        raise ValueError(f"{options.checkpoint} does not prove itself here: {', '.join(failed)}")
+    return 0
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "The file takes pictures of any size, float32 (N,C,H,W) from 0 to 1, and gives calibrated probabilities."
+    )
+    parser.add_argument("checkpoint", help=CHECKPOINT)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="a new file")
+    parser.add_argument("--float16", action="store_true", help="weights of half the size; computed as before")
+    parser.add_argument(
+        "--tile", type=int, metavar="PIXELS", help="squares of this size alone, as QGIS's Deepness needs it"
+    )
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from .export import export
+    from .model import UNet
+
+    network = UNet.from_pretrained(options.checkpoint)
+    path = export(network, options.out, float16=options.float16, tile=options.tile)
+    log.info("%s, %s bytes: %s", path, f"{path.stat().st_size:,}", network.config.resolutions)
+    return 0
+
+
 def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help=CHECKPOINT)
     parser.set_defaults(run=_info)
@@ -344,6 +405,9 @@ def _add_push(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pull-request", action="store_true", help="propose the commit instead of making it")
     parser.add_argument("--tag", dest="tags", action="append", default=[], help="of the card; repeatable")
     parser.add_argument("--overwrite-card", action="store_true", help="replace a README that was edited on the hub")
+    parser.add_argument(
+        "--onnx", action="store_true", help="put up model.onnx too; one of an earlier push goes without it"
+    )
     parser.set_defaults(run=_push)
 
 
@@ -351,9 +415,17 @@ def _push(options: argparse.Namespace) -> int:
     from . import hub
     from .hub.upload import push
 
+    folder = hub.find(options.checkpoint, companions=True).folder
+    onnx = None
+    if options.onnx:
+        from .export import as_onnx
+        from .model import UNet
+
+        onnx = as_onnx(UNet.from_pretrained(folder))
     pushed = push(
-        hub.find(options.checkpoint, companions=True).folder,
+        folder,
         options.repo,
+        onnx=onnx,
         private=options.private,
         branch=options.branch,
         commit_message=options.message,

@@ -14,7 +14,11 @@ CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
 GATE = "gate.safetensors"
 """What a checkpoint knows of the pictures that it was trained on; got with the weights."""
 GATE_BYTES = 2_000_000
-COMPANIONS = (GATE, README, "calibration.json", "scores.json", "split.json")
+PICTURE, EXPECTED = "sample.png", "expected.safetensors"
+"""A test picture, and what the weights make of it."""
+EXPECTED_BYTES = 2_000_000
+ONNX = "model.onnx"
+COMPANIONS = (GATE, PICTURE, EXPECTED, README, "calibration.json", "scores.json", "split.json")
 """What a run leaves beside config and weights; and the pictures that the README shows."""
 
 MOST_TEXT = 100_000_000

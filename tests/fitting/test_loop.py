@@ -28,6 +28,7 @@ from unetseg.fitting.data.dataset import Crops, Pictures
 from unetseg.fitting.data.folder import find_examples
 from unetseg.fitting.losses import segmentation_loss
 from unetseg.fitting.recipe import Augment, Card, Data, Model, Train
+from unetseg.verify import verify
 
 GREY, LABELS = np.array([40, 230, 120]), ("ground", "square", "bar")
 AUGMENT = Augment(flip=("horizontal",), rotate=20, scale=1.2, translate=0.1, gamma=1.2, noise=0.02, blur=0.5)
@@ -151,9 +152,11 @@ def test_an_easy_task_is_learnt_and_the_checkpoint_is_complete(task: str, folder
     checkpoint = train(recipe, folder, tmp_path / "run")
     assert checkpoint == tmp_path / "run" / "checkpoint"
     assert sorted(path.name for path in checkpoint.iterdir()) == [
-        "README.md", "calibration.json", "config.json", "gate.safetensors", "model.safetensors", "reliability.png",
-        "scores.json", "split.json", "thresholds.png",
+        "README.md", "calibration.json", "config.json", "expected.safetensors", "gate.safetensors",
+        "model.safetensors", "reliability.png", "sample.png", "scores.json", "split.json", "thresholds.png",
     ]  # fmt: skip
+    (outcome,) = verify(UNet.from_pretrained(checkpoint), ["float32"])
+    assert (outcome.passed, outcome.agreement) == (True, 1)
     rows = metrics(tmp_path / "run")
     assert [(row["epoch"], row["step"]) for row in rows] == [(str(i), str(i * 7)) for i in range(1, 9)]
     losses = [float(row["train_loss"]) for row in rows]

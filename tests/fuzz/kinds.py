@@ -40,6 +40,7 @@ from unetseg.formats.annotations import Kind as Tool
 from unetseg.formats.annotations import label_map
 from unetseg.gate import PERCENTILES, Gate, features, fitted
 from unetseg.hub.info import description
+from unetseg.proof import Proof
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (24, 20), dtype=np.uint8)
@@ -323,12 +324,18 @@ def read_state(path: Path) -> object:
     return load_state(path, told, network, average, optimizers(network, Train(optimizer="muon")))
 
 
+PICTURE = b"a picture"
+
+
 def checkpoints() -> dict[str, bytes]:
     network = network_for(CONFIG_OF_RECIPE)
     weights = save({name: value.contiguous() for name, value in network.state_dict().items()})
     windows = torch.rand(12, features(CONFIG_OF_RECIPE))
     gate = fitted(windows, torch.rand(1, len(PERCENTILES)), views=[windows + view for view in range(9)])
-    return {WEIGHTS: weights, GATE: gate.save(weights), CONFIG: CONFIG_OF_RECIPE.to_json().encode()}
+    probabilities = np.linspace(0, 1, len(CONFIG_OF_RECIPE.outputs) * 48, dtype=np.float32).reshape(-1, 6, 8)
+    proof = Proof(PICTURE, np.zeros((6, 8), np.uint8), probabilities)
+    config = CONFIG_OF_RECIPE.to_json().encode()
+    return {WEIGHTS: weights, GATE: gate.save(weights), CONFIG: config, **proof.files(weights)}
 
 
 def read_checkpoint(path: Path) -> object:
@@ -343,10 +350,12 @@ def read_checkpoint(path: Path) -> object:
         (folder / file.name).write_bytes(file.read_bytes())
     path.replace(folder / path.name)
     config, _ = hub.load(folder)
-    return Gate.load(folder, config)
+    return Gate.load(folder, config), Proof.load(folder, config)
 
 
 def spoil_checkpoint(data: bytes, seed: int) -> bytes:
+    if data == PICTURE:
+        return data + bytes([seed % 256])
     return damaged_json(data, seed) if data.startswith(b"{") else damaged_safetensors(data, seed)
 
 

@@ -1,11 +1,17 @@
 import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from configs import config_for
 from huggingface_hub import ModelCard
 
-from unetseg import SegmentationConfig, hub
-from unetseg.hub.model_card import check, for_repo, front_matter, pictures, plain
+from unetseg import Predictor, SegmentationConfig, hub
+from unetseg.__main__ import main, parser
+from unetseg.hub.model_card import check, elsewhere, for_repo, front_matter, pictures, plain
 from unetseg.hub.seal import MARKDOWN, is_edited, sealed
 
 GOOD = """---
@@ -89,3 +95,39 @@ def test_a_tag_finds_its_place_only_in_the_front_matter() -> None:
     text = sealed(plain(config) + "\ntags:\n- no tag\n", MARKDOWN)
     assert for_repo(text, "a/b", ["new"]).count('- "new"') == 1
     assert front_matter(for_repo(text, "a/b", ["new"]))["tags"] == ["new", "image-segmentation", "unet"]
+
+
+@pytest.mark.parametrize("name", hub.shipped())
+def test_the_lines_without_torch_give_the_labels_of_the_predictor(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the card, with the file that its command writes."""
+    monkeypatch.chdir(tmp_path)
+    folder = hub.find(name).folder
+    shutil.copy(folder / "sample.png", "picture.png")
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    *_, code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    verify, export = (shlex.split(line, comments=True)[3:] for line in commands.splitlines())
+    assert callable(parser().parse_args(verify).run)
+    assert main([argument.replace("path/to/this/folder", str(folder)) for argument in export]) == 0
+    found: dict[str, Any] = {}
+    exec(code, found)
+    expected = Predictor.from_pretrained(folder, device="cpu", precision="float32")("picture.png").labels()[0]
+    assert np.array_equal(found["labels"], expected)
+
+
+def test_the_code_of_a_card_is_that_of_its_task(config: SegmentationConfig) -> None:
+    text = elsewhere(config)
+    assert ("argmax" in text) == (config.exclusive or config.background is None)
+    assert ("no place for a background" in text) == (len(config.outputs) > 1 and "argmax" not in text)
+    assert "QGIS" not in elsewhere(config.model_copy(update={"window": (-160.0, 240.0)}))
+    names = ("red", "green", "blue", "infrared")
+    assert "(1,4,H,W): red, green, blue, infrared" in elsewhere(config.model_copy(update={"channels": names}))
+
+
+def test_commands_of_a_card_name_the_repo_that_it_lies_in() -> None:
+    text = for_repo(plain(config_for("binary")), "someone/liver")
+    assert "python -m unetseg verify someone/liver " in text
+    assert "python -m unetseg export other/liver --out" in for_repo(text, "other/liver")
+    assert "path/to/this/folder" not in text

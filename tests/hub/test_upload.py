@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,17 +11,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 from clients import Client, command
 from configs import config_for, network_for
 from hub_server import TOKEN, Fault, HubServer
 
-from unetseg import UNet
-from unetseg.files import CONFIG, README, WEIGHTS
+from unetseg import Predictor, UNet
+from unetseg.export import as_onnx
+from unetseg.files import CONFIG, EXPECTED, ONNX, PICTURE, README, WEIGHTS
 from unetseg.hub import companions, model_card
 from unetseg.hub.seal import MARKDOWN, is_edited, sealed
 from unetseg.hub.upload import Pushed, push
+from unetseg.proof import Proof
 
 REPO = "someone/liver"
 CARD = """---
@@ -346,3 +351,32 @@ def test_no_hub_is_one_sentence(server: HubServer, client: Client, checkpoint: P
     server.close()
     message = client.call(push, checkpoint, REPO).refused(ConnectionError)
     assert message.startswith(f"the connection to the hub broke off at {REPO} (ConnectionRefusedError: ")
+
+
+# --- what proves it, and what runs elsewhere --------------------------------------------------------------------
+
+
+def test_the_test_picture_and_the_onnx_file_go_up_and_the_picture_comes_back(
+    server: HubServer, client: Client, checkpoint: Path, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 24), dtype=np.uint8)
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, "PNG")
+    found = Predictor.from_pretrained(checkpoint, device="cpu", precision="float32")(pixels)
+    proof = Proof(file.getvalue(), found.labels()[0], found.probabilities[0].numpy())
+    for name, data in proof.files((checkpoint / WEIGHTS).read_bytes()).items():
+        (checkpoint / name).write_bytes(data)
+    assert client.call(command, "push", checkpoint, REPO, "--onnx").given() == 0
+    files = server.files(REPO)
+    assert files.keys() == {".gitattributes", CONFIG, WEIGHTS, ONNX, PICTURE, EXPECTED, *PAPERS}
+    assert files[ONNX] == as_onnx(UNet.from_pretrained(checkpoint))
+    assert client.call(command, "verify", REPO, "--only", "float32").given() == 0
+    assert "test picture: 24 x 24 pixels" in client.call(command, "info", REPO).output
+    assert client.call(command, "pull", REPO, tmp_path / "pulled").given() == 0
+    assert sorted(path.name for path in (tmp_path / "pulled").iterdir()) == sorted({*files} - {".gitattributes", ONNX})
+    answer = client.call(command, "verify", REPO, "--write")
+    assert answer.given() == 1
+    assert "lies in the cache of the hub; pull it to a folder, and name that one" in answer.output
+    retrain(checkpoint)  # an old file would be another network than the weights beside it
+    client.call(push, checkpoint, REPO).given()
+    assert ONNX not in server.files(REPO)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from ..config import SegmentationConfig
 from ..files import README, read_json
+from ..proof import Proof
 from . import checkpoint, model_card
 from .download import Source
 
@@ -25,6 +26,7 @@ def description(source: Source) -> str:
         f"temperatures: {', '.join(f'{value:g}' for value in config.temperatures)}; thresholds: {limits}",
     ]
     lines.append(f"gate: {_of_gate(source, config)}")
+    lines.append(f"test picture: {_of_proof(source, config)}")
     papers = checkpoint.companions(source.folder)
     if README in papers:
         with contextlib.suppress(ValueError):  # a README of one's own need not begin with fields
@@ -50,6 +52,16 @@ def _of_gate(source: Source, config: SegmentationConfig) -> str:
         return "none, so it never says that a picture is foreign to it"
     limit = "no limit" if gate.limit is None else f"foreign beyond a distance of {gate.limit:.2f}"
     return f"{len(gate.known)} windows of training pictures, {limit}{', and knows turns' * (gate.views is not None)}"
+
+
+def _of_proof(source: Source, config: SegmentationConfig) -> str:
+    try:
+        proof = Proof.load(source.folder, config)
+    except ValueError as error:
+        return str(error)
+    if proof is None:
+        return "none, so it can't be verified"
+    return f"{' x '.join(map(str, proof.labels.shape))} pixels, for `verify`"
 
 
 def _of_splits(splits: Mapping[str, Mapping[str, Collection[str]]]) -> list[str]:

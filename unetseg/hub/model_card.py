@@ -30,6 +30,7 @@ LICENSES: tuple[License, ...] = get_args(License)
 PIPELINE_TAG = "image-segmentation"
 _PICTURE = re.compile(r"!\[[^\[\]]*\]\(([\w-][\w.-]*\.(?:png|jpe?g|webp|gif))\)")
 _CALL = re.compile(r'(from_pretrained\()"[^"\n]*"')
+_COMMAND = re.compile(r"(python -m unetseg (?:verify|export) )\S+")
 
 
 def pictures(text: str) -> tuple[str, ...]:
@@ -66,17 +67,71 @@ def front_matter(text: str, where: str = "README.md") -> dict[str, object]:
 
 
 def for_repo(text: str, repo: str, tags: Sequence[str] = ()) -> str:
-    """A README as it stands in a repo: its Python lines open that repo, and its front matter has these tags too.
+    """A README as it stands in a repo: its lines of code open that repo, and its front matter has these tags too.
 
     A text that the project wrote is sealed anew; one that a person changed stays theirs.
     """
     edited = is_edited(text, MARKDOWN)
     text = _CALL.sub(rf'\1"{repo}"', text if edited else unsealed(text, MARKDOWN))
+    text = _COMMAND.sub(rf"\1{repo}", text)
     known = front_matter(text).get("tags") or []
     new = [tag for tag in dict.fromkeys(tags) if not isinstance(known, list) or tag not in known]
     if new:
         text = text.replace("\ntags:\n", "\ntags:\n" + "".join(f"- {json.dumps(tag)}\n" for tag in new), 1)
     return text if edited else sealed(text, MARKDOWN)
+
+
+def elsewhere(config: SegmentationConfig) -> str:
+    """The section on how a checkpoint proves itself, and runs without torch."""
+    read = {
+        ("gray",): 'np.asarray(Image.open("picture.png").convert("L"), dtype=np.float32)[None, None] / 255',
+        ("red", "green", "blue"): (
+            'np.moveaxis(np.asarray(Image.open("picture.png").convert("RGB"), dtype=np.float32), 2, 0)[None] / 255'
+        ),
+    }
+    pixels = read.get(config.channels, f"...  # (1,{len(config.channels)},H,W): {', '.join(config.channels)}")
+    if config.exclusive or config.background is None:
+        decision = "probabilities.argmax(axis=0)"
+    elif len(config.outputs) == 1:
+        decision = f"probabilities[0] >= {config.thresholds[0]:g}"
+    else:
+        decision = f"probabilities >= np.array({list(config.thresholds)})[:, None, None]  # a mask of each class"
+    return f"""## Elsewhere
+
+```sh
+python -m unetseg verify path/to/this/folder  # does it give here what it gave where it was trained?
+python -m unetseg export path/to/this/folder --out model.onnx
+```
+
+`model.onnx` runs in any program with ONNX Runtime or OpenVINO. It takes pictures of any size, float32 (N,C,H,W) from
+0 to 1, and gives calibrated probabilities of the same size; resizing, mean and std, scales and temperature are inside,
+and its metadata hold the rest. Without torch:
+
+```python
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+x = {pixels}
+probabilities = onnxruntime.InferenceSession("model.onnx").run(None, {{"image": x}})[0][0]  # (K,H,W)
+labels = {decision}
+```
+{_in_qgis(config)}"""
+
+
+def _in_qgis(config: SegmentationConfig) -> str:
+    if config.window is not None:
+        return ""
+    if not config.exclusive and config.background is not None and len(config.classes) > 1:
+        return (
+            "\nIn QGIS: its plugin Deepness has no place for a background beside several sigmoids, so it can't show "
+            "the labels of this model.\n"
+        )
+    resolution = "; the resolution is estimated" if config.ground_resolution else ", but for the resolution"
+    return (
+        "\nIn QGIS: export with `--tile 512`, for its plugin Deepness takes squares of one size alone, and choose the\n"
+        f"file there as the model. Classes, tiles and threshold stand in it{resolution}.\n"
+    )
 
 
 def plain(config: SegmentationConfig) -> str:
@@ -110,6 +165,7 @@ Task: {config.task}. Input: {", ".join(config.channels)}.
 | id | label | colour |
 |---|---|---|
 {labels}
-""",
+
+{elsewhere(config)}""",
         MARKDOWN,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-from ..files import COMPANIONS, CONFIG, README, WEIGHTS
+from ..files import COMPANIONS, CONFIG, ONNX, README, WEIGHTS
 from . import checkpoint, model_card
 from .download import git_hash, parse, told
 from .seal import MARKDOWN, is_edited
@@ -43,11 +43,18 @@ class Writing(TypedDict, total=False):
 
 
 def push(
-    folder: Path, repo: str, *, commit_message: str | None = None, tags: Sequence[str] = (), **writing: Unpack[Writing]
+    folder: Path,
+    repo: str,
+    *,
+    commit_message: str | None = None,
+    tags: Sequence[str] = (),
+    onnx: bytes | None = None,
+    **writing: Unpack[Writing],
 ) -> Pushed:
     """Put a checkpoint up as a model repo, in one commit; the same again makes none.
 
     repo: `owner/name`, made if it is not there. tags: of the card, beside its own. writing: see `Writing`.
+    onnx: what an export makes of it, to go up as `model.onnx`; without it one that is there is removed.
     Raises ValueError or OSError of one sentence; no commit is made then.
     """
     config, _ = checkpoint.load(folder)  # only what can be loaded goes up
@@ -56,6 +63,8 @@ def push(
     text = _decoded(files[README], folder / README) if README in files else model_card.plain(config)
     model_card.check(text, str(folder / README))
     files[README] = model_card.for_repo(text, repo, tags).encode()
+    if onnx is not None:
+        files[ONNX] = onnx
     return commit(
         repo,
         files,
@@ -106,7 +115,7 @@ def commit(
                         "the one here and replace it with --overwrite-card (overwrite_card=True), or push to another "
                         "branch"
                     )
-        stale = [n for n in there if n not in files and (n in COMPANIONS or n.startswith("unetseg/"))]
+        stale = [n for n in there if n not in files and (n in (*COMPANIONS, ONNX) or n.startswith("unetseg/"))]
         done = api.create_commit(
             repo,
             [

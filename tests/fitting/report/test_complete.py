@@ -109,16 +109,19 @@ def test_the_config_is_what_validation_asks_for(run: tuple[Path, Recipe, list[Ex
 
 
 def test_what_is_not_to_be_calibrated_is_measured_and_left_alone(
-    run: tuple[Path, Recipe, list[Example]], tmp_path: Path
+    run: tuple[Path, Recipe, list[Example]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, recipe, examples = run
     shutil.copytree(folder, tmp_path / "run")
+    caplog.set_level("INFO", "unetseg")
     left = recipe.model_copy(update={"train": Train(calibrate=False)})
     complete(tmp_path / "run" / "checkpoint", left, examples, FACTS, device="cpu")
     config, _ = hub.load(tmp_path / "run" / "checkpoint")
     assert config == uncalibrated(config)
     calibration = json.loads((tmp_path / "run" / "checkpoint" / "calibration.json").read_text())
     assert calibration["error"]["before"] == calibration["error"]["after"]
+    told = "the checkpoint gets no test picture: of the generated pictures that were tried there is none on which"
+    assert told in caplog.text
     assert "left as they are, and measured on validation" in (tmp_path / "run" / "checkpoint" / "README.md").read_text()
 
 

@@ -13,7 +13,7 @@ import PIL.Image
 
 from ...config import SegmentationConfig
 from ...formats import as_image
-from ...hub.model_card import PIPELINE_TAG
+from ...hub.model_card import PIPELINE_TAG, elsewhere
 from ...hub.seal import MARKDOWN, sealed
 from ...predictor import Predictor
 from ...render import View
@@ -96,6 +96,7 @@ def card_text(
         + f". Input: {', '.join(config.channels)}, "
         + f"at {config.resolutions}. A U-Net of widths {', '.join(map(str, config.widths))}, "
         + f"{config.parameters:,} parameters.\n",
+        elsewhere(config),
         _scores_section(config, measured, pictures, facts),
         _calibration_section(config, calibration, measured),
         _trust_section(config, calibration["gate"], measured),

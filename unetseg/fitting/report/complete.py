@@ -14,12 +14,14 @@ import numpy as np
 
 from ... import hub
 from ...config import SegmentationConfig
-from ...files import GATE, README, WEIGHTS, read_json, whole
+from ...files import EXPECTED, GATE, PICTURE, README, WEIGHTS, read_json, whole
 from ...gate import PERCENTILES
 from ...hub.seal import MARKDOWN, is_edited
+from ...model import UNet
 from ...predictor import Predictor
 from ...prepare import ranges, scaled
 from ...scores.calibration import BINS, NEAR, calibrated, curves, trust, uncalibrated
+from ...verify import NONE_FOUND, find_proof
 from ..data.folder import SPLITS, Example, pictures_by_split
 from ..data.joined import read_joined
 from ..recipe import Recipe
@@ -86,11 +88,17 @@ def complete(
         GATE: gate.save((checkpoint / WEIGHTS).read_bytes()),
         README: card_text(config, recipe, measured, calibration, facts, pictures),
     }
+    if (proof := find_proof(UNet.from_pretrained(checkpoint), config)) is None:
+        log.info("the checkpoint gets no test picture: %s", NONE_FOUND)
+    else:
+        files |= proof.files((checkpoint / WEIGHTS).read_bytes())
     if recipe.train.synthetic:
         files["views.png"] = views_picture(predictor, config, recipe.train.synthetic)
     if (there := checkpoint / README).exists() and is_edited(text := there.read_text(encoding="utf-8"), MARKDOWN):
         new = "README.new.md"
-        files = hub.companions(checkpoint) | files | {README: text, new: files[README]}  # with pictures of its own
+        # with pictures of its own; but a test picture is this network's, or there is none
+        kept = {name: data for name, data in hub.companions(checkpoint).items() if name not in (PICTURE, EXPECTED)}
+        files = kept | files | {README: text, new: files[README]}
         log.info("%s was edited by hand and is kept; the new card is %s beside it", there, new)
     write_worst(checkpoint.parent / "worst.png", worst, config)
     hub.save(checkpoint, config, weights, files)
