@@ -145,6 +145,27 @@ def test_what_is_wrong_is_one_sentence(trained: Path, tmp_path: Path, arguments:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_class_is_refused_exactly_where_it_changes_nothing(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = config_for(kind)
+    network_for(config).save_pretrained(tmp_path / "checkpoint")
+    picture = tmp_path / "x.png"
+    PIL.Image.fromarray(draw_sample("ct", 3, 32)[0]).save(picture)
+    segmentation = Predictor(network_for(config))(picture)
+    for view in VIEWS:
+        one, other = (segmentation.view(view, class_name=name) for name in (config.outputs[0], config.outputs[-1]))
+        words = ["predict", str(tmp_path / "checkpoint"), str(picture), "--view", view, "--overwrite"]
+        code = main([*words, "--out", str(tmp_path), "--class", config.outputs[-1]])
+        if code == 0:
+            assert len(config.outputs) == 1 or (one != other).any(), view
+            np.testing.assert_array_equal(np.asarray(PIL.Image.open(tmp_path / f"x_{view}.png")), other)
+        else:
+            np.testing.assert_array_equal(one, other)
+            assert f"--class does nothing to --view {view}, which shows all classes" in caplog.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_threshold_is_refused_exactly_where_it_changes_nothing(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

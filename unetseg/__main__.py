@@ -175,7 +175,8 @@ def _refuse_what_does_nothing(options: argparse.Namespace, config: SegmentationC
         raise ValueError("--simplify does nothing without polygons; leave it out, or take --as gpkg")
     if cleaning and options.view != "labels" and not options.report:
         raise ValueError(f"--largest, --minimum and --fill-holes do nothing to --view {options.view}; leave them out")
-    if options.class_name is not None and options.view not in ("probability", "thresholded"):
+    of_one_class = ("probability", "thresholded") if config.exclusive else ("probability", "thresholded", "entropy")
+    if options.class_name is not None and options.view not in of_one_class:
         raise ValueError(f"--class does nothing to --view {options.view}, which shows all classes; leave it out")
     if options.engine != "ray" and (options.workers or options.ray_address):
         raise ValueError("--workers and --ray-address do nothing without --engine ray; leave them out, or take it")

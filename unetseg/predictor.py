@@ -337,7 +337,8 @@ class Predictor:
 
     def _check(self, logits: Tensor, name: str) -> None:
         """ValueError for logits that are no numbers: decoded, they would be labels like any others."""
-        if not logits.isfinite().all():
+        # piece by piece: what is made to find out is more than the logits themselves
+        if not all(bool(rows.isfinite().all()) for rows in torch.split(logits, BAND, dim=2)):
             raise ValueError(
                 f"of {name} the network makes numbers that are not finite ({self.runs}): its weights are too large, or "
                 "the values of the picture; get or train the weights anew, or take float32"

@@ -135,6 +135,25 @@ def test_every_view_is_pythons_pixel_by_pixel(page: Page, served: Desk, kind: st
     np.testing.assert_array_equal(drawn(page, {"view": "picture"})[0], segmentation.picture[0])
 
 
+def test_many_classes_may_claim_a_pixel(page: Page, served: Desk) -> None:
+    names = tuple("abcdefghijkl")
+    random = np.random.default_rng(0)
+    palette = tuple(f"#{''.join(f'{part:02x}' for part in color)}" for color in random.integers(0, 256, (13, 3)))
+    changes = {"classes": names, "palette": palette, "thresholds": (0.5,) * 12, "temperatures": (1.0,) * 12}
+    segmentation = scene("one-vs-rest with background", 61, 83, **changes)
+    show(page, served, segmentation)
+    limits = [0.02 * step for step in range(1, 13)]
+    for view in ("thresholded", "overlay"):
+        expected = segmentation.view(view, thresholds=limits)
+        np.testing.assert_array_equal(drawn(page, {"view": view, "thresholds": limits})[0], expected)
+    off = segmentation.probabilities[0].numpy() >= np.array(limits, dtype=np.float32)[:, None, None]
+    claims = off[::2].astype(np.float32)  # every other class is on
+    colors = render.palette(segmentation.config)[1::2].astype(np.float32)
+    mean = np.einsum("khw,kc->hwc", claims, colors) / np.maximum(claims.sum(axis=0), 1)[..., None]
+    on = [True, *(k % 2 == 0 for k in range(12))]
+    np.testing.assert_array_equal(drawn(page, {"view": "thresholded", "visible": on})[0], np.rint(mean))
+
+
 def test_the_drawn_labels_follow_a_wild_slider(page: Page, served: Desk) -> None:
     segmentation = scene("binary", 61, 83)
     show(page, served, segmentation)
@@ -428,7 +447,7 @@ def test_side_by_side_both_look_at_the_same_place(page: Page, served: Desk) -> N
     places = page.evaluate("() => [...document.querySelectorAll('.sheet')].map((one) => one.style.transform)")
     assert places[0] == places[1]
     boxes = [page.locator(f".{name}").bounding_box() for name in ("before", "after")]
-    assert boxes[0] and boxes[1]
+    assert all(boxes)
     assert boxes[0]["width"] == boxes[1]["width"] == 399
     assert boxes[0]["x"] < boxes[1]["x"]
     page.mouse.move(100, 300)
@@ -442,7 +461,7 @@ def test_side_by_side_becomes_one_below_the_other_where_that_is_larger(page: Pag
     show(page, served, label_image(20, 80))
     drawn(page, {"compare": "side"})
     boxes = [page.locator(f".{name}").bounding_box() for name in ("before", "after")]
-    assert boxes[0] and boxes[1]
+    assert all(boxes)
     assert boxes[0]["x"] == boxes[1]["x"]
     assert boxes[0]["y"] < boxes[1]["y"]
 

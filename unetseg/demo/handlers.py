@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..batch import AUTO, reading_of, with_common_range
 from ..batch import Job as Reader
 from ..formats import Image, series_in
 from ..predictor import Predictor
+from ..process import give_back
 from ..samples import draw_sample
 from . import models, preview
 from .downloads import Choices, Download, write
@@ -145,9 +146,15 @@ class Page:
             raise Gone
         return result
 
-    def turn(self, result: Result) -> contextlib.AbstractAsyncContextManager[None]:
+    @contextlib.asynccontextmanager
+    async def turn(self, result: Result) -> AsyncIterator[None]:
         """In which something is made of a result: of large ones one thing at a time, for each takes much memory."""
-        return self._turn if result.is_large else contextlib.nullcontext()
+        if not result.is_large:
+            yield
+            return
+        async with self._turn:
+            yield
+            await asyncio.to_thread(give_back)
 
     def info(self, key: str) -> dict[str, Any]:
         """The facts of a result; see `result.facts`."""
@@ -211,6 +218,8 @@ class Page:
         """The work of a job; whatever happens, its visitor gets an answer."""
         try:
             self._segment(asked, job, pinned=pinned)
+            if job.lane == "large":
+                give_back()
             return
         except Cancelled:
             raise

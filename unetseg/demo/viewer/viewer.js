@@ -237,8 +237,11 @@ export class Viewer {
   paint() {
     const { base, drawn, stage } = this;
     if (!base || drawn.thresholds.length !== base.packed.task.outputs.length) return; // its result comes next
-    if (!this.isHeld) base.draw(drawn);
-    const box = seen(stage.zoom, stage.pane, stage.picture, base.packed.full);
+    const { full } = base.packed;
+    const box = seen(stage.zoom, stage.pane, stage.picture, full);
+    const tiles = drawn.view === "entropy" ? [] : tilesOf(box, full);
+    const isCovered = tiles.length > 0 && tiles.every((tile) => this.tiles.has(JSON.stringify(tile)));
+    if (!this.isHeld && !isCovered) base.draw(drawn);
     for (const [name, tile] of [...this.tiles]) {
       tile.result.hidden = drawn.view === "entropy"; // of a tile there is none
       if (!meets(tile.box, box)) continue;
