@@ -106,7 +106,7 @@ export class Legend {
       swatch.style.background = row.color;
       const title = make(
         "span",
-        { class: "name", title: row.name },
+        { class: "name", title: said },
         kind === "checkbox" && input ? hidden(`${words.say("showLabel", { name: "" }).trim()} `) : null,
         said,
       );

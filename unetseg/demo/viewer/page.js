@@ -109,7 +109,7 @@ export class Page {
       this.build();
       /** @type {HTMLElement | null} */ (frame.root.querySelector(".language input:checked"))?.focus();
     });
-    this.viewer.name({ group: words.say("result"), divider: words.say("swipeHandle") });
+    this.nameViewer();
     frame.buildZoom(words, this.viewer);
     this.buildModel();
     if (this.running) frame.stage.append(this.running.shown(words));
@@ -212,7 +212,13 @@ export class Page {
   /** While there is no result, nothing says anything of the last one. */
   withoutResult() {
     this.controls = null;
+    this.nameViewer();
     this.frame.withoutResult();
+  }
+
+  nameViewer() {
+    const { words } = this;
+    this.viewer.name({ group: words.say("result"), divider: words.say("swipeHandle"), picture: words.say("picture") });
   }
 
   /** The notes are next for who held the button that is gone with its run. */

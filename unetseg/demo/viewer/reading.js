@@ -1,6 +1,6 @@
 // How a file was read; and what it does not say: value range, bands, Hounsfield units. It is read again so.
 
-import { button, fill, make, unique } from "./element.js";
+import { fill, make, unique } from "./element.js";
 
 /** @typedef {import("./words.js").Words} Words */
 
@@ -40,7 +40,7 @@ export class Reading {
         ask(this.range, "valueRange"),
         ask(this.bands, "bands"),
         make("label", { class: "box" }, this.hounsfield, words.say("hounsfield")),
-        button(words.say("readSo"), () => this.element.querySelector("form")?.requestSubmit()),
+        make("button", { type: "submit" }, words.say("readSo")), // so that Enter reads, too
       ),
     );
     return this.element;

@@ -255,7 +255,6 @@ class Pane {
     this.sheet.className = "sheet";
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", name === "before" ? "picture" : "result");
     this.cross = document.createElement("div");
     this.cross.className = "cross";
     this.sheet.append(this.canvas);

@@ -58,11 +58,12 @@ export class Viewer {
     this.isWaiting = false;
     this.isBehind = false;
     this.stage = new Stage(element, { moved: () => this.moved(), pointed: (at) => this.pointed(at) });
-    this.name({ group: "Picture and result", divider: "How much of the picture is shown" });
+    this.name({ group: "Picture and result", divider: "How much of the picture is shown", picture: "Picture" });
   }
 
-  /** In the language of the page. @param {{group: string, divider: string}} names */
-  name({ group, divider }) {
+  /** In the language of the page; picture: both panes, until more is known. @param {{group: string, divider: string, picture: string}} names */
+  name({ group, divider, picture }) {
+    for (const { canvas } of [this.stage.before, this.stage.after]) canvas.setAttribute("aria-label", picture);
     this.stage.element.setAttribute("aria-label", group);
     this.stage.handle.setAttribute("aria-label", divider);
   }
