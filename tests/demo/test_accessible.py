@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,8 @@ SCHEMES = {
     "en-US": (("light", 1280), ("dark", 390)),
     "zh-CN": (("dark", 1280), ("light", 390)),
 }
+IS_IN = """scheme => /(\\d+)/.exec(getComputedStyle(document.querySelector(".unetseg")).color)[0] > 128
+    === (scheme === "dark")"""
 BROKEN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
     ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((one) => one.html.slice(0, 200)).join(" | ")}`)"""
 
@@ -41,8 +42,7 @@ def check(visit: Visit) -> Check:
         for scheme, width in SCHEMES["zh-CN" if page.locator(".unetseg[lang^=zh]").count() else "en-US"]:
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             page.set_viewport_size({"width": width, "height": 720 if width > 400 else 844})
-            color = page.evaluate("getComputedStyle(document.querySelector('.unetseg')).color")
-            assert (max(map(int, re.findall(r"\d+", color))) > 128) == (scheme == "dark")
+            page.wait_for_function(IS_IN, arg=scheme)
             broken = page.evaluate(BROKEN)
             assert not broken, (state, scheme, width)
 

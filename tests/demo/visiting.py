@@ -275,8 +275,9 @@ def zipped(path: Path, *folders: Path) -> Path:
 
 
 def nifti(path: Path, count: int = 3) -> Path:
-    """A volume of drawn slices in Hounsfield units."""
-    slices = [hounsfield(seed)[::-1, ::-1].T for seed in range(count)]  # to the right and front
+    """A volume of drawn slices in Hounsfield units, of which the first is air."""
+    drawn = [np.full((128, 128), -1000, np.int16), *(hounsfield(seed) for seed in range(count - 1))]
+    slices = [one[::-1, ::-1].T for one in drawn]  # to the right and front
     image = nibabel.Nifti1Image(np.stack(slices, axis=2), np.diag([1.5, 2.0, 3.0, 1.0]))
     image.header.set_xyzt_units("mm")
     nibabel.save(image, path)
