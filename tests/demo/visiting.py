@@ -181,14 +181,20 @@ class Visit:
             self.view(view)
             if view in ("probability", "entropy"):
                 self.page.get_by_role("radio", name="Grey", exact=True).check()
-            if view == "entropy":
-                self.page.wait_for_load_state("networkidle")  # it is fetched when it is chosen
             index = how.get("index", 0)
             wanted = shown.picture[index] if view == "picture" else shown.view(view, **how)  # type: ignore[arg-type]
-            got = self.pixels()
-            assert got.shape == wanted.shape, view
-            apart = np.abs(got.astype(int) - wanted).max()
-            assert apart <= (view in ("probability", "entropy")), (view, apart)
+            most = int(view in ("probability", "entropy"))
+            patience = time.monotonic() + SECONDS / 1000
+            # entropy is fetched when it is chosen
+            while (apart := self._apart(wanted)) > most and view == "entropy" and time.monotonic() < patience:
+                self.page.wait_for_timeout(50)
+            assert apart <= most, (view, apart)
+
+    def _apart(self, wanted: Pixels) -> int:
+        """By how much the canvas differs."""
+        got = self.pixels()
+        assert got.shape == wanted.shape
+        return int(np.abs(got.astype(int) - wanted).max())
 
     @property
     def slider(self) -> Locator:

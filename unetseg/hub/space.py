@@ -12,7 +12,7 @@ from . import checkpoint, download
 from .seal import MARKDOWN, sealed
 from .upload import Pushed, commit
 
-PACKAGES = ("torch", "huggingface_hub", "safetensors", "numpy", "pillow", "gradio", "markdown-it-py")
+PACKAGES = ("torch", "huggingface_hub", "safetensors", "numpy", "pillow", "gradio")
 READERS = ("pydicom", "python-gdcm", "highdicom", "nibabel", "rasterio", "scipy")
 """A Space opens the medical and geographic files that the place where it is made opens."""
 
