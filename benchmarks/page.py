@@ -10,6 +10,7 @@ Python's playwright and Debian's chromium.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import statistics
@@ -21,7 +22,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -88,7 +88,7 @@ def import_seconds(module: str) -> float:
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def page_process(*options: str) -> Iterator[subprocess.Popen[bytes]]:
     """`python app.py`, as soon as it answers."""
     command = [sys.executable, str(ROOT / "app.py"), "--port", str(PORT), "--keep", str(KEEP), *options]
@@ -129,10 +129,11 @@ def moves(page: Page, title: str, change: str, view: str) -> None:
 
 def in_browser(folder: Path) -> None:
     """What one visitor sees."""
-    started = time.perf_counter()
-    with page_process(), sync_playwright() as playwright:
+    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
+        started = time.perf_counter()
+        stack.enter_context(page_process())
         sizes: list[int] = []
         results: list[str] = []
 
