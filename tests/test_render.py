@@ -86,6 +86,15 @@ def test_an_overlay_tints_the_classes_and_leaves_a_background_as_it_is() -> None
     assert view[0, 1].tolist() == [round(0.75 * 100 + 0.25 * c) for c in CAT]
 
 
+def test_an_overlay_leaves_out_what_is_hidden_and_lines_what_is_not() -> None:
+    labels = np.array([[1, 1, 1, 2], [1, 1, 1, 2], [1, 1, 1, 0]], dtype=np.uint8)
+    picture = np.full((3, 4, 3), 100, dtype=np.uint8)
+    view = overlay(picture, labels, ANIMALS, opacity=0, hidden=[2], outline=True)
+    lined = (view == palette(ANIMALS)[1]).all(axis=2)
+    assert lined.tolist() == [[False, False, True, False]] * 3
+    assert (view[~lined] == 100).all()
+
+
 @pytest.mark.parametrize("kind", ["one-vs-rest", "multiclass"])
 def test_without_a_background_every_pixel_is_tinted(kind: str) -> None:
     picture = np.full((1, 3, 3), 100, dtype=np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -65,14 +65,39 @@ def colourised(labels: NDArray[np.uint8], config: SegmentationConfig) -> RGB:
     return palette(config)[labels]
 
 
-def overlay(picture: RGB, labels: NDArray[np.uint8], config: SegmentationConfig, opacity: float = 0.45) -> RGB:
-    """The labels (H,W) in colour over the picture (H,W,3); a background stays as it is."""
-    colors = palette(config).astype(np.float32)
-    weights = np.full((len(colors), 1), opacity, dtype=np.float32)
+def overlay(
+    picture: RGB,
+    labels: NDArray[np.uint8],
+    config: SegmentationConfig,
+    opacity: float = 0.45,
+    *,
+    hidden: Collection[int] = (),
+    outline: bool = False,
+) -> RGB:
+    """The labels (H,W) in colour over the picture (H,W,3); a background stays as it is.
+
+    hidden: ids of labels that are left out. outline: in full colour where a label ends.
+    """
+    colors = palette(config)
+    drawn = np.array([label not in hidden for label in range(len(colors))])  # (L,)
     if config.background is not None:
-        weights[0] = 0
-    mixed = picture * (1 - weights)[labels] + (colors * weights)[labels]
-    return np.rint(mixed).astype(np.uint8)
+        drawn[0] = False
+    weights = np.where(drawn, np.float32(opacity), np.float32(0))[:, None]
+    mixed: RGB = np.rint(picture * (1 - weights)[labels] + (colors * weights)[labels]).astype(np.uint8)
+    if outline:
+        line = _edges(labels) & drawn[labels]
+        mixed[line] = colors[labels[line]]
+    return mixed
+
+
+def _edges(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels (H,W) with another label beside, above or below them."""
+    edges = np.zeros(labels.shape, dtype=np.bool_)
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        differ = labels[one] != labels[other]
+        edges[one] |= differ
+        edges[other] |= differ
+    return edges
 
 
 def as_rgb(scaled: Tensor) -> RGB:

@@ -68,6 +68,10 @@ def test_each_is_what_python_gives_with_the_choices_on_the_screen(picture: Segme
     overlay = pixels_of(write("overlay_png", picture, tmp_path, choices))
     np.testing.assert_array_equal(overlay, render.overlay(picture.picture[0], labels, picture.config, 0.8))
     assert (overlay != picture.view("overlay", thresholds=limits)).any()
+    lined = pixels_of(write("overlay_png", picture, tmp_path, Choices(limits, outline=True, hidden=[1])))
+    wanted = render.overlay(picture.picture[0], labels, picture.config, hidden=[1], outline=True)
+    np.testing.assert_array_equal(lined, wanted)
+    assert (lined != picture.view("overlay", thresholds=limits)).any()
     found = np.load(write("probabilities", picture, tmp_path, choices))["probabilities"]
     np.testing.assert_allclose(found, picture.probabilities, atol=1e-3)
     report = json.loads(write("report", picture, tmp_path, choices).read_text())
@@ -119,7 +123,7 @@ def test_of_a_series_a_slice_is_a_picture_and_all_of_it_a_dicom_seg(tmp_path: Pa
     one = Choices(index=2, window=(0.0, 100.0), opacity=0.0)
     np.testing.assert_array_equal(pixels_of(write("labels_png", full, tmp_path, one)), full.labels(index=2))
     drawn = pixels_of(write("overlay_png", full, tmp_path, one))[..., 0]
-    np.testing.assert_allclose(drawn, (image.pixels[2, ..., 0] * 2.55).clip(0, 255), atol=1)
+    np.testing.assert_allclose(drawn, (image.pixels[2, ..., 0] * 2.55).clip(0, 255), atol=0.51)
 
 
 def test_probabilities_of_an_nrrd_are_a_nifti(tmp_path: Path) -> None:

@@ -648,6 +648,7 @@ def test_every_download_is_what_python_gives(visit: Visit, tmp_path: Path) -> No
     found = shipped("liver-unet")(tmp_path / "slice.png")
     visit.slider.fill("0.9")
     visit.page.get_by_label("Opacity").fill("0.7")
+    visit.page.get_by_label("Outline").check()
     kinds = [kind for kind in KINDS if kind not in ("own", "polygons")]
     files = visit.downloads(tmp_path, *(KINDS[kind] for kind in kinds))
     out = {kind: files[KINDS[kind]] for kind in kinds}
@@ -656,7 +657,7 @@ def test_every_download_is_what_python_gives(visit: Visit, tmp_path: Path) -> No
         assert picture.mode == "P"
     np.testing.assert_array_equal(pixels_of(out["labels_png"]), labels)
     np.testing.assert_array_equal(pixels_of(out["colours_png"]), render.colourised(labels, found.config))
-    overlay = render.overlay(found.picture[0], labels, found.config, 0.7)
+    overlay = render.overlay(found.picture[0], labels, found.config, 0.7, outline=True)
     np.testing.assert_array_equal(pixels_of(out["overlay_png"]), overlay)
     np.testing.assert_array_equal(visit.pixels(), overlay)
     with np.load(out["probabilities"]) as held, np.load(found.save_probabilities(tmp_path / "own.npz")) as wanted:

@@ -246,6 +246,9 @@ def test_an_outline_is_where_another_label_begins(page: Page, served: Desk) -> N
     edge = (labels > 0) & np.any([other != labels for other in others], axis=0)
     colours = render.colourised(labels, segmentation.config)
     np.testing.assert_array_equal(found, np.where(edge[..., None], colours, picture))
+    some = drawn(page, {"opacity": 0.3, "visible": [True, True, False, True]})[0]
+    wanted = render.overlay(picture, labels, segmentation.config, 0.3, hidden=[2], outline=True)
+    np.testing.assert_array_equal(some, wanted)
 
 
 def test_the_uncertain_band_is_striped(page: Page, served: Desk) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -44,7 +44,7 @@ class Choices:
     """How a visitor sees a result: what the pictures of a download follow.
 
     view: of the colours; `argmax`, or the labels. window: (low, high) between which a picture in Hounsfield units is
-    drawn, else as the network saw it.
+    drawn, else as the network saw it. hidden, outline: as `render.overlay` takes them.
     """
 
     thresholds: Sequence[float] | None = None
@@ -52,6 +52,8 @@ class Choices:
     index: int = 0
     opacity: float = 0.45
     window: tuple[float, float] | None = None
+    hidden: Collection[int] = ()
+    outline: bool = False
 
 
 def offered(full: Segmentation, stem: str) -> list[dict[str, Any]]:
@@ -96,7 +98,14 @@ def write(kind: Download, full: Segmentation, folder: Path, choices: Choices) ->
         labels = full.argmax(choices.index) if choices.view == "argmax" else _labels(full, choices)
         return _write_picture(path, render.colourised(labels, full.config))
     if kind == "overlay_png":
-        drawn = render.overlay(_picture(full, choices), _labels(full, choices), full.config, choices.opacity)
+        drawn = render.overlay(
+            _picture(full, choices),
+            _labels(full, choices),
+            full.config,
+            choices.opacity,
+            hidden=choices.hidden,
+            outline=choices.outline,
+        )
         return _write_picture(path, drawn)
     if kind == "probabilities":
         return full.save_probabilities(path)
@@ -127,11 +136,9 @@ def _labels(full: Segmentation, choices: Choices) -> NDArray[np.uint8]:
 
 def _picture(full: Segmentation, choices: Choices) -> NDArray[np.uint8]:
     alone = full.alone(choices.index)
-    if choices.window is None or not full.image.hounsfield:
-        return alone.picture.squeeze(0)
-    low, high = choices.window
-    values = (alone.image.pixels[0, ..., :1].astype(np.float32) - low) * (255 / max(high - low, 1))
-    return np.repeat(values.clip(0, 255).astype(np.uint8), 3, axis=2)
+    if choices.window is not None and full.image.hounsfield:
+        alone = replace(alone, between=(choices.window,) * len(full.config.channels), drawn=None)
+    return alone.picture.squeeze(0)
 
 
 def _write_picture(path: Path, pixels: NDArray[np.uint8]) -> Path:

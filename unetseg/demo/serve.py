@@ -199,7 +199,7 @@ def _choices(request: Request) -> Choices:
     given = request.query_params
     window = None
     if bounds := numbers(given.get("window"), "window"):
-        if len(bounds) != 2:
+        if len(bounds) != 2 or bounds[0] >= bounds[1]:
             raise ValueError(f"a window is low,high, got {given['window']!r}")
         window = (bounds[0], bounds[1])
     opacity, *_ = numbers(given.get("opacity"), "opacity") or [0.45]
@@ -209,6 +209,8 @@ def _choices(request: Request) -> Choices:
         _number(request, "slice") if "slice" in given else 0,
         min(max(opacity, 0.0), 1.0),
         window,
+        [int(label) for label in numbers(given.get("hidden"), "hidden") or ()],
+        given.get("outline") == "1",
     )
 
 

@@ -35,9 +35,11 @@ export function buildActs(frame, words, model, limits, shown) {
 
 /** @param {Element} within @param {Words} words @param {Result} result @param {Controls} controls */
 function download(within, words, result, controls) {
-  const { thresholds, view, opacity, window } = controls.drawn;
+  const { thresholds, view, opacity, outline, visible, window } = controls.drawn;
   /** @type {Record<string, string | number>} */
-  const how = { thresholds: thresholds.join(), view, slice: result.index, opacity };
+  const how = { thresholds: thresholds.join(), view, slice: result.index, opacity, outline: Number(outline) };
+  const hidden = visible.flatMap((shown, label) => (shown ? [] : [label]));
+  if (hidden.length) how.hidden = hidden.join();
   if (window) how.window = `${window[0] - window[1] / 2},${window[0] + window[1] / 2}`;
   const get = (/** @type {string} */ kind) => result.file(kind, how);
   openDownloads(within, words, result.info, get, (error) => errorText(error, words));
