@@ -14,7 +14,7 @@ import pytest
 import warm
 from configs import KINDS, config_for, network_for
 
-from unetseg import Predictor
+from unetseg import Predictor, SegmentationConfig
 from unetseg.__main__ import main
 from unetseg.fitting import Recipe, fit
 from unetseg.render import VIEWS
@@ -144,14 +144,20 @@ def test_what_is_wrong_is_one_sentence(trained: Path, tmp_path: Path, arguments:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def checkpoint_and_picture(config: SegmentationConfig, folder: Path) -> Path:
+    """A tiny checkpoint `checkpoint` in a folder, and beside it a picture, whose path it is."""
+    network_for(config).save_pretrained(folder / "checkpoint")
+    picture = folder / "x.png"
+    PIL.Image.fromarray(draw_sample("ct", 3, 32)[0]).save(picture)
+    return picture
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_class_is_refused_exactly_where_it_changes_nothing(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = config_for(kind)
-    network_for(config).save_pretrained(tmp_path / "checkpoint")
-    picture = tmp_path / "x.png"
-    PIL.Image.fromarray(draw_sample("ct", 3, 32)[0]).save(picture)
+    picture = checkpoint_and_picture(config, tmp_path)
     segmentation = Predictor(network_for(config))(picture)
     for view in VIEWS:
         one, other = (segmentation.view(view, class_name=name) for name in (config.outputs[0], config.outputs[-1]))
@@ -170,9 +176,7 @@ def test_a_threshold_is_refused_exactly_where_it_changes_nothing(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = config_for(kind)
-    network_for(config).save_pretrained(tmp_path / "checkpoint")
-    picture = tmp_path / "x.png"
-    PIL.Image.fromarray(draw_sample("ct", 3, 32)[0]).save(picture)
+    picture = checkpoint_and_picture(config, tmp_path)
     for view in ("labels", *VIEWS):
         codes, results = [], []
         for threshold in ("0.01", "0.99"):

@@ -17,10 +17,9 @@ from unetseg import Predictor, UNet, hub
 from unetseg.__main__ import main
 from unetseg.export import as_onnx
 from unetseg.files import EXPECTED, ONNX, PICTURE, WEIGHTS
-from unetseg.formats import read_image
 from unetseg.hub.info import description
 from unetseg.proof import Proof
-from unetseg.verify import WAYS, find_proof, verify
+from unetseg.verify import WAYS, verify
 
 QUICK = tuple(way for way in WAYS if way != "compiled")
 
@@ -153,42 +152,3 @@ def test_the_command_prints_a_line_for_each_way_and_fails_beyond_the_bounds(
     assert f"error: {folder} does not prove itself here: float32, streamed" in caplog.text
     assert main(["verify", str(folder), "--only", "magic"]) == 1
     assert "error: unknown way 'magic'; choose of float32, bfloat16" in caplog.text
-
-
-def test_a_checkpoint_without_a_test_picture_is_said_to_have_none_and_can_be_given_one(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = copied("liver-unet", tmp_path)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    (folder / PICTURE).unlink()
-    (folder / EXPECTED).unlink()
-    assert "test picture: none, so it can't be verified" in description(hub.find(folder))
-    assert main(["verify", str(folder), "--only", "float32"]) == 1
-    assert f"error: {folder} has no test picture" in caplog.text
-    assert main(["verify", str(folder), "--only", "float32", "--write"]) == 0
-    assert read_image(folder / PICTURE).pixels.shape == (1, 64, 64, 1)
-    assert {name: (folder / name).read_bytes() for name in before if name != EXPECTED} == {
-        name: data for name, data in before.items() if name != EXPECTED
-    }
-    assert main(["verify", str(folder), "--only", "float32", "--write"]) == 1
-    assert "has a test picture; remove sample.png and expected.safetensors to have another" in caplog.text
-
-
-def test_a_network_that_never_finds_a_class_gets_no_picture_and_is_told_why(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    network = network_for(config_for("binary"))
-    with torch.no_grad():
-        network.head.bias -= 1000
-    assert find_proof(network, network.config) is None
-    folder = network.save_pretrained(tmp_path / "checkpoint")
-    assert main(["verify", str(folder), "--write"]) == 1
-    assert "gets no test picture: of the generated pictures that were tried there is none on which" in caplog.text
-
-
-def test_no_picture_of_eight_bits_is_tried_on_a_network_of_other_kinds() -> None:
-    for config in (
-        config_for("binary", value_range=((0.0, 4095.0),)),
-        config_for("binary", channels=("a", "b"), mean=(0.0,) * 2, std=(1.0,) * 2),
-    ):
-        assert find_proof(network_for(config), config) is None

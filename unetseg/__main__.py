@@ -317,7 +317,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 def _verify(options: argparse.Namespace) -> int:
     from . import hub
     from .model import UNet
-    from .verify import WAYS, line, verify, write_proof
+    from .verify import WAYS, line, verify
 
     if unknown := sorted(set(options.only or ()) - WAYS.keys()):
         raise ValueError(f"unknown way {unknown[0]!r}; choose of {', '.join(WAYS)}")
@@ -326,6 +326,8 @@ def _verify(options: argparse.Namespace) -> int:
     if options.write:
         if source.commit:
             raise ValueError(f"{source} lies in the cache of the hub; pull it to a folder, and name that one")
+        from .fitting.report.proving import write_proof
+
         write_proof(network)
     failed = []
     for outcome in verify(network, options.only or tuple(WAYS)):

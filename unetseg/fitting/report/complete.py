@@ -21,7 +21,6 @@ from ...model import UNet
 from ...predictor import Predictor
 from ...prepare import ranges, scaled
 from ...scores.calibration import BINS, NEAR, calibrated, curves, trust, uncalibrated
-from ...verify import NONE_FOUND, find_proof
 from ..data.folder import SPLITS, Example, pictures_by_split
 from ..data.joined import read_joined
 from ..recipe import Recipe
@@ -30,6 +29,7 @@ from .evaluation import Worst, assess, cases, collect, synthetic_cases
 from .gating import fit_gate
 from .panel import panel, panel_row
 from .plots import reliability_picture, threshold_picture
+from .proving import NONE_FOUND, find_proof
 from .results import split_scores
 
 log = logging.getLogger(__name__)
