@@ -22,7 +22,8 @@ export class Frame {
     this.stage = make("div", { class: "stage" });
     this.live = make("p", { class: "unseen", "aria-live": "polite" });
     this.zoom = make("div", { class: "zoom" });
-    this.stage.append(this.zoom);
+    this.blank = make("p", { class: "blank", hidden: true });
+    this.stage.append(this.zoom, this.blank);
     this.model = make("div", { class: "model-place" });
     this.bar = make("div", { class: "bar-place" });
     this.line = make("div", { class: "line-place" });
@@ -78,6 +79,13 @@ export class Frame {
       act("−", "zoomOut", () => by(1 / STEP)),
       act("⤢", "zoomFit", () => viewer.fit()),
     );
+  }
+
+  /** What stands where a picture would; null where there is one. @param {string | null} text */
+  sayBlank(text) {
+    this.blank.textContent = text ?? "";
+    this.blank.hidden = text === null;
+    this.zoom.hidden = text !== null;
   }
 
   /** No result is there, and none of its controls. */

@@ -66,6 +66,8 @@ export class Page {
     this.running = null;
     /** @type {Asked | null} */
     this.asked = null;
+    /** Whether no picture is on the stage, and none is on its way. */
+    this.isBlank = false;
     /** Whether the run that ended had the focus. */
     this.held = false;
     /** @type {Controls | null} those that the notes speak of */
@@ -111,6 +113,7 @@ export class Page {
     });
     this.nameViewer();
     frame.buildZoom(words, this.viewer);
+    this.sayBlank();
     this.buildModel();
     if (this.running) frame.stage.append(this.running.shown(words));
     if (this.drawn && this.isShown()) this.buildResult(this.drawn);
@@ -181,7 +184,7 @@ export class Page {
     this.running = null;
     this.asked = null;
     this.result = result;
-    this.frame.stage.classList.remove("is-stale");
+    this.seen();
     if (this.model !== name) {
       this.model = name;
       this.buildModel();
@@ -202,11 +205,26 @@ export class Page {
     this.running = null;
     this.asked = asked;
     this.withoutResult();
-    if (classList.contains("is-stale") || !asked.wanted.files) this.viewer.show(null);
+    if (classList.contains("is-stale") || !asked.wanted.files) {
+      this.viewer.show(null);
+      this.isBlank = true;
+      this.sayBlank();
+    }
     classList.remove("is-stale");
     this.buildActs();
     this.drawNotes();
     this.takeFocus();
+  }
+
+  /** A picture is on the stage, of what is at hand. */
+  seen() {
+    this.frame.stage.classList.remove("is-stale");
+    this.isBlank = false;
+    this.sayBlank();
+  }
+
+  sayBlank() {
+    this.frame.sayBlank(this.isBlank ? this.words.say("nothingShown") : null);
   }
 
   /** While there is no result, nothing says anything of the last one. */
@@ -338,7 +356,7 @@ export class Page {
     frame.stage.classList.add("is-stale");
     this.running = new Running(this.service, wanted, {
       picture: (picture) => {
-        frame.stage.classList.remove("is-stale");
+        this.seen();
         this.viewer.preview(picture, this.facts(wanted.model) ?? undefined);
       },
       rows: (rows, top, of) => this.viewer.partial(rows, top, of),
