@@ -7,7 +7,7 @@ import pytest
 import torch
 from configs import KINDS, config_for
 from hypothesis import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from unetseg import SegmentationConfig
 
@@ -16,6 +16,7 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 )
 
+expect.set_options(timeout=60_000)  # milliseconds: a busy machine is slow
 torch.set_num_threads(1)  # on two cores the default number made the tests six times slower
 settings.register_profile("unetseg", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("unetseg")

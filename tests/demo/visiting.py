@@ -97,7 +97,7 @@ class Visit:
         self.expected: tuple[str, ...] = ()
         self.requests: list[Request] = []
         page = self.page
-        page.set_default_timeout(8000)
+        page.set_default_timeout(SECONDS)
         page.on("request", self._requested)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", lambda told: self.problems.append(told.text) if told.type == "error" else None)
@@ -138,8 +138,8 @@ class Visit:
 
     def has(self, name: str) -> None:
         """Wait until the result of a picture is seen, drawn and told."""
-        expect(self.page.locator(".legend-rows")).to_be_visible(timeout=SECONDS)
-        expect(self.page.locator(".result-name")).to_have_text(name, timeout=SECONDS)
+        expect(self.page.locator(".legend-rows")).to_be_visible()
+        expect(self.page.locator(".result-name")).to_have_text(name)
         self.drawn()
 
     def model(self, title: str) -> None:
