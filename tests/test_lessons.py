@@ -15,7 +15,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from configs import config_for, segmented
+from configs import config_for, picture_config, segmented
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -28,6 +28,7 @@ from unetseg.fitting.losses import segmentation_loss, soft_dice_loss
 from unetseg.fitting.report.evaluation import Case, assess
 from unetseg.formats import as_image
 from unetseg.samples import draw_sample
+from unetseg.scores.picture import Labelled, picture_scores
 from unetseg.task import activate, argmax, decode, encode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -307,6 +308,17 @@ def test_accuracy_of_a_binary_task_is_that_of_the_labels_which_save_writes(tmp_p
     assert saved.tolist() == [[1, 1, 0]]
     assert argmax(logits, config).tolist() == [[[1, 0, 0]]]
     assert assess([Case("picture", "group", segmentation, saved)], config).groups["group"].accuracy == 1
+
+
+def test_accuracy_of_pictures_compares_the_argmax_with_the_labels_too() -> None:
+    """The lesson of the three classifiers: ten digits, ten logits; the largest is the answer."""
+    config = picture_config()
+    logits = torch.randn(40, len(config.classes), generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(len(config.classes), (40,), generator=torch.Generator().manual_seed(1))
+    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
+    pictures = Labelled(tuple(map(str, range(40))), labels, logits, labels)
+    assert 0 < accuracy < 1
+    assert picture_scores(pictures, config)["accuracy"] == pytest.approx(accuracy)
 
 
 def test_accuracy_praises_a_network_that_finds_nothing() -> None:

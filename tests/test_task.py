@@ -3,14 +3,23 @@
 import numpy as np
 import pytest
 import torch
-from configs import config_for
+from configs import config_for, picture_config
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from unetseg import IGNORE, SegmentationConfig
-from unetseg.task import activate, argmax, checked_thresholds, decode, encode
+from unetseg.task import (
+    activate,
+    argmax,
+    checked_thresholds,
+    decode,
+    encode,
+    picture_labels,
+    picture_logits,
+    picture_probabilities,
+)
 
 SHAPES = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4))
 
@@ -149,3 +158,39 @@ def test_temperatures_rank_the_classes_of_labels_but_not_of_the_argmax() -> None
 def test_thresholds_that_do_not_fit_are_refused(thresholds: list[float]) -> None:
     with pytest.raises(ValueError, match="one number from 0 to 1 for each of cat, dog, bird"):
         checked_thresholds(thresholds, config_for("one-vs-rest with background"))
+
+
+@given(st.data())
+def test_the_label_of_a_picture_is_that_of_its_foreground(data: st.DataObject) -> None:
+    """What lies on sure background, and what is not valid, has no say; of one pixel the picture has its logits."""
+    config = picture_config()
+    one = torch.tensor(data.draw(st.lists(st.floats(-5, 5, width=32), min_size=3, max_size=3)))
+    logits = one[None, :, None, None].expand(1, 3, 4, 4).clone()
+    torch.testing.assert_close(picture_logits(logits, config), one[None, 1:])
+    y, x = data.draw(st.integers(0, 3)), data.draw(st.integers(0, 3))
+    logits[0, :, y, x] = torch.tensor([60.0, 9.0, -9.0])
+    torch.testing.assert_close(picture_logits(logits, config), one[None, 1:], rtol=1e-4, atol=1e-4)
+    logits[0, :, y, x] = torch.tensor([-60.0, 9.0, -9.0])
+    valid = torch.ones(1, 4, 4, dtype=torch.bool)
+    valid[0, y, x] = False
+    torch.testing.assert_close(picture_logits(logits, config, valid), one[None, 1:])
+    probabilities = picture_probabilities(picture_logits(logits, config), config)
+    torch.testing.assert_close(probabilities.sum(), torch.tensor(1.0))
+
+
+def test_a_picture_of_nothing_has_equal_probabilities_and_of_two_classes_no_label() -> None:
+    config = picture_config()
+    nothing = torch.tensor([900.0, 3.0, 1.0])[None, :, None, None].expand(1, 3, 2, 2)
+    assert picture_probabilities(picture_logits(nothing, config), config).tolist() == [[0.5, 0.5]]
+    with pytest.raises(ValueError, match="a picture shows cat and dog, expected one class"):
+        picture_labels(torch.tensor([[[0, 1], [2, IGNORE]]]), config)
+    with pytest.raises(ValueError, match="this model labels pixels only: its config has no picture_rule"):
+        picture_logits(nothing, config_for("multiclass with background"))
+
+
+def test_without_a_background_every_pixel_weighs_the_same() -> None:
+    config = config_for("multiclass", format=2, picture_rule="mean", picture_temperature=2.0)
+    logits = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(picture_logits(logits, config), logits.mean(dim=(2, 3)))
+    found = picture_probabilities(picture_logits(logits, config), config)
+    torch.testing.assert_close(found, (logits.mean(dim=(2, 3)) / 2).softmax(dim=1))

@@ -1,12 +1,13 @@
 import pytest
 import torch
-from configs import config_for
+from configs import config_for, picture_config
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from unetseg.config import IGNORE
-from unetseg.fitting.losses import class_weights, segmentation_loss
+from unetseg.fitting.losses import class_weights, picture_loss, segmentation_loss
+from unetseg.task import encode, picture_logits
 
 
 @given(pixels=st.lists(st.integers(1, 10**9), min_size=3, max_size=3))
@@ -60,3 +61,27 @@ def test_a_batch_of_ignored_pixels_only_has_a_finite_loss(kind: str, batch_dice:
     assert loss.isfinite()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
+
+
+def test_the_label_of_the_picture_has_a_cross_entropy_of_its_own() -> None:
+    """It is added with its weight; pictures that show no class, and pixels that nobody labelled, say nothing."""
+    config = picture_config()
+    torch.manual_seed(0)
+    logits = torch.randn(3, 3, 4, 5, requires_grad=True)
+    labels = torch.tensor([0, 1, 2])[:, None, None].expand(3, 4, 5).clone()  # nothing, a cat, a dog
+    labels[1, :2], labels[2, 0] = 0, IGNORE
+    valid = encode(labels, config)[1]
+    found = picture_loss(logits, labels, config, valid)
+    shown = picture_logits(logits, config, valid)
+    torch.testing.assert_close(found, F.cross_entropy(shown[1:], torch.tensor([0, 1])))
+    (slopes,) = torch.autograd.grad(found, logits)
+    assert not slopes[0].any()
+    assert not slopes[2, :, 0].any()
+    assert not slopes[:, 0].any()  # where the foreground lies is left to the pixels
+    assert slopes[1, 1:].any()
+    without, with_it = (
+        segmentation_loss(logits, labels, config, dice_weight=0, picture_weight=weight) for weight in (0, 0.5)
+    )
+    torch.testing.assert_close(with_it, without + 0.5 * found)
+    nothing = torch.zeros_like(labels)
+    assert picture_loss(logits, nothing, config, nothing == 0) == 0

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from configs import config_for, network_for
+from configs import config_for, network_for, picture_config
 from PIL import Image
 
 from unetseg import Predictor, SegmentationConfig, hub
 from unetseg.__main__ import main
 from unetseg.fitting import Recipe
-from unetseg.fitting.data.folder import Example
+from unetseg.fitting.data.folder import Example, read_example
 from unetseg.fitting.recipe import Card, Data, Model, Train
 from unetseg.fitting.report.card import Facts
 from unetseg.fitting.report.complete import LOOKS, complete, count_look, intensities, json_text, write_worst
@@ -359,3 +359,55 @@ def test_json_is_that_of_the_library_and_refuses_what_json_has_no_word_for() -> 
     assert '"a": [1, null, "[ x ]"],\n' in json_text(value)
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_text({"a": [float("nan")]})
+
+
+def test_labels_of_pictures_are_fitted_scored_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A run of a model with a picture_rule: of each picture the argmax is compared with the one class of its mask."""
+    config = picture_config(working_size=32)
+    examples = write_examples(tmp_path)
+    for number, example in enumerate(examples):
+        if number % 2:
+            mask = np.asarray(Image.open(example.mask))
+            Image.fromarray(mask * np.uint8(2)).save(example.mask)
+    recipe = recipe_for(config, model=Model(widths=config.widths, working_size=32, picture_rule="mean"))
+    checkpoint = completed(tmp_path / "run", config, recipe, examples)
+    predictor = Predictor.from_pretrained(checkpoint, device="cpu")
+    for split in ("val", "test"):
+        result = json.loads((checkpoint / "scores.json").read_text())[split]
+        right, shown = 0, 0
+        for number, example in enumerate(examples):
+            if example.split == split and np.asarray(Image.open(example.mask)).any():
+                found = predictor(example.image).picture()
+                right += int(found.argmax() == number % 2)
+                shown += 1
+        assert result["picture_accuracy"] == result["picture"]["accuracy"] == right / shown
+        assert result["picture"]["pictures"] == shown
+        assert "The label of the picture is right for" in as_text("title", result)
+    calibration = json.loads((checkpoint / "calibration.json").read_text())["picture"]
+    assert calibration["temperature"] == predictor.config.picture_temperature
+    counts = np.array(result["confusion"]["counts"])
+    inside = counts[1:, 1:].sum() / (counts.sum() - counts[0, 0])
+    assert result["picture"]["foreground_iou"] == pytest.approx(inside)
+    card = (checkpoint / "README.md").read_text()
+    assert "## The label of the picture" in card
+    assert "| truth \\ label | cat | dog | right |" in card
+    # and on the command line
+    words = ["predict", str(checkpoint), str(examples[0].image), "--out", str(tmp_path / "out"), "--report"]
+    assert main(words) == 0
+    picture = predictor(examples[0].image).named_picture
+    assert picture is not None
+    label = max(picture, key=lambda name: picture[name])
+    assert f"{examples[0].image.name} shows {label} ({picture[label]:.3f})" in caplog.text
+    (written,) = (tmp_path / "out").glob("*.json")
+    assert json.loads(written.read_text())["picture"] == {"label": label, "classes": picture}
+
+
+def test_a_picture_of_two_classes_is_named(tmp_path: Path) -> None:
+    config = picture_config(working_size=32)
+    (example, *_) = write_examples(tmp_path)
+    mask = np.asarray(Image.open(example.mask)).copy()
+    mask[:4, :4] = 2
+    Image.fromarray(mask).save(example.mask)
+    recipe = recipe_for(config, model=Model(widths=config.widths, picture_rule="mean"))
+    with pytest.raises(ValueError, match=f"^{example.image.name}: a picture shows cat and dog, expected one class"):
+        read_example(example, recipe.data, config)
