@@ -1,0 +1,254 @@
+// What the viewer draws a slice from, as `unetseg/demo/packed.py` packs it: made of probabilities, without the packing.
+
+import { even } from "../../unetseg/demo/viewer/draw.js";
+import { evenly } from "../../unetseg/demo/viewer/place.js";
+import { taskOf } from "./config.js";
+import { argmax, counted, decide, planesOf, ranked } from "./task.js";
+
+/** @typedef {import("../../unetseg/demo/viewer/unpack.js").Packed} Packed */
+/** @typedef {import("../../unetseg/demo/viewer/backend.js").Region} Region */
+/** @typedef {import("./config.js").Config} Config */
+/** @typedef {import("./image.js").Image} Image */
+/** @typedef {import("./image.js").Numbers} Numbers */
+/** @typedef {import("./prepare.js").Ranges} Ranges */
+/**
+ * A slice that was segmented. probabilities: (K,H,W). picture: (C,H,W) from 0 to 1, as the network was given it.
+ * @typedef {{image: Image, config: Config, index: number, between: Ranges, probabilities: Float32Array,
+ *   picture: Float32Array}} Found
+ */
+/** The cuts of a channel, rising. steps: which are those of the slider; own: the checkpoint's threshold. @typedef {{values: Float32Array, steps: number[], own: number}} Cuts */
+
+/** The longest side at which a picture is shown. */
+const SHOWN_SIDE = 768;
+const STEPS = 100;
+const HALVES = Float32Array.from({ length: 2 * STEPS + 1 }, (_, half) => half / (2 * STEPS));
+const ABOVE = Float32Array.of(...HALVES.subarray(1), Number.POSITIVE_INFINITY);
+
+/** @param {number} height @param {number} width @returns {[number, number]} */
+export function shownShape(height, width) {
+  const longest = Math.max(height, width);
+  if (longest <= SHOWN_SIDE) return [height, width];
+  const [h, w] = [height, width].map((side) => Math.max(1, even((side * SHOWN_SIDE) / longest)));
+  return [h, w];
+}
+
+/** A slice at the shown size. @param {Found} found @returns {Packed} */
+export function packed(found) {
+  const { image } = found;
+  const [h, w] = shownShape(image.height, image.width);
+  const rows = Int32Array.from({ length: h }, (_, i) => evenly(image.height, h, i));
+  const columns = Int32Array.from({ length: w }, (_, i) => evenly(image.width, w, i));
+  return { ...part(found, rows, columns, h < image.height || w < image.width), counts: counts(found) };
+}
+
+/** A region of it at full size. @param {Found} found @param {Region} region @returns {Packed} */
+export function tile(found, { top, left, bottom, right }) {
+  const rows = Int32Array.from({ length: bottom - top }, (_, i) => top + i);
+  const columns = Int32Array.from({ length: right - left }, (_, i) => left + i);
+  return { ...part(found, rows, columns, false), top, left };
+}
+
+/** How undecided it is, as `render.entropy`: of all outputs and, where they are independent, of each. @param {Found} found @returns {Packed} */
+export function entropy(found) {
+  const { image, config, probabilities } = found;
+  const { exclusive, outputs } = taskOf(config);
+  const [h, w] = shownShape(image.height, image.width);
+  const rows = Int32Array.from({ length: h }, (_, i) => evenly(image.height, h, i));
+  const columns = Int32Array.from({ length: w }, (_, i) => evenly(image.width, w, i));
+  const planes = planesOf(probabilities, outputs.length).map((plane) => some(plane, image.width, rows, columns));
+  const total = new Float32Array(h * w);
+  /** @type {Map<number | null, Uint8Array>} */
+  const greys = new Map([[null, new Uint8Array()]]);
+  for (const [k, plane] of planes.entries()) {
+    const own = plane.map(exclusive ? (p) => -p * log(p) : (p) => -(p * log(p) + (1 - p) * log(1 - p)) / Math.LN2);
+    for (let i = 0; i < total.length; i++) total[i] = exclusive ? total[i] + own[i] : Math.max(total[i], own[i]);
+    if (!exclusive && planes.length > 1) greys.set(k, own.length ? grey(own) : new Uint8Array());
+  }
+  greys.set(null, grey(exclusive ? total.map((value) => value / Math.log(planes.length)) : total));
+  return { ...header(found, h, w), entropy: greys };
+}
+
+/** @param {number} p */
+function log(p) {
+  return p > 0 ? Math.log(p) : 0;
+}
+
+/** @param {Float32Array} values from 0 to 1 */
+function grey(values) {
+  return Uint8Array.from(values, (value) => even(Math.min(Math.max(value, 0), 1) * 255));
+}
+
+/** @param {Found} found @param {Int32Array} rows @param {Int32Array} columns @param {boolean} reduced @returns {Packed} */
+function part(found, rows, columns, reduced) {
+  const { image, config, index, probabilities } = found;
+  const task = taskOf(config);
+  const planes = planesOf(probabilities, task.outputs.length).map((plane) => some(plane, image.width, rows, columns));
+  const packed = header(found, rows.length, columns.length);
+  const cuts = cutsOf(config);
+  packed.level = planes.map((plane, k) => levels(plane, cuts[k]));
+  packed.argmax = argmax(planes, config);
+  if (!task.exclusive && task.background === null) packed.labels = decide(planes, config, []);
+  else if (!task.exclusive && planes.length > 1) packed.order = ranked(planes);
+  const stored = image.at(index);
+  if (image.hounsfield && image.channels === 1 && isShort(stored)) {
+    packed.hounsfield = Int16Array.from(some(stored, image.width, rows, columns));
+  }
+  if (!packed.hounsfield || reduced) {
+    const shown = drawn(found);
+    packed.picture = shown.map((plane) =>
+      reduced
+        ? box(plane, image.height, image.width, rows.length, columns.length)
+        : some(plane, image.width, rows, columns),
+    );
+  }
+  packed.bytes = (planes.length + 1 + packed.order.length + packed.picture.length) * rows.length * columns.length;
+  return packed;
+}
+
+/** @param {Found} found @param {number} height @param {number} width @returns {Packed} */
+function header({ image, config, index, between }, height, width) {
+  const cuts = cutsOf(config);
+  return {
+    height,
+    width,
+    full: [image.height, image.width],
+    index,
+    task: taskOf(config),
+    levels: cuts.map(({ values, steps, own }, k) => ({
+      at: steps,
+      own: { value: config.thresholds[k], level: own },
+      grey: greys(values),
+    })),
+    window: image.hounsfield && between ? between[0] : null,
+    counts: /** @type {any} */ (null),
+    level: [],
+    argmax: new Uint8Array(),
+    labels: null,
+    order: [],
+    picture: [],
+    hounsfield: null,
+    entropy: new Map(),
+    bytes: 0,
+  };
+}
+
+/** What is counted of all pixels of a slice. @param {Found} found */
+function counts({ image, config, index, probabilities }) {
+  const task = taskOf(config);
+  const planes = planesOf(probabilities, task.outputs.length);
+  const valid = image.valid?.(index) ?? null;
+  const labels = counted(argmax(planes, config), task.labels.length, valid);
+  const claims = cutsOf(config).map((cuts, k) => {
+    const at = levels(planes[k], cuts);
+    const sums = new Float64Array(cuts.values.length + 1);
+    for (let i = 0; i < at.length; i++) if (!valid || valid[i]) sums[at[i]] += 1;
+    for (let i = cuts.values.length - 1; i >= 0; i--) sums[i] += sums[i + 1];
+    return [...cuts.steps, cuts.own].map((cut) => sums[cut]);
+  });
+  const fixed = task.background === null && !task.exclusive;
+  const decided = fixed ? counted(decide(planes, config, []), task.labels.length, valid) : null;
+  return { claims, argmax: labels, labels: task.exclusive ? labels : decided, of: labels.reduce((a, b) => a + b, 0) };
+}
+
+/** @param {Config} config @returns {Cuts[]} */
+function cutsOf(config) {
+  return config.thresholds.map((threshold) => {
+    const own = Math.fround(threshold);
+    const values = HALVES.includes(own) ? HALVES : Float32Array.of(...HALVES, own).sort();
+    const steps = Array.from({ length: STEPS + 1 }, (_, step) => values.indexOf(HALVES[2 * step]));
+    return { values, steps, own: values.indexOf(own) };
+  });
+}
+
+/** The number of the last cut that each probability reaches. @param {Float32Array} plane @param {Cuts} cuts */
+function levels(plane, { values, own }) {
+  const found = new Uint8Array(plane.length);
+  const extra = values.length > HALVES.length ? values[own] : Number.POSITIVE_INFINITY;
+  for (let i = 0; i < found.length; i++) {
+    const p = plane[i];
+    let level = Math.floor(p * 2 * STEPS);
+    if (p < HALVES[level]) level -= 1;
+    else if (p >= ABOVE[level]) level += 1;
+    found[i] = p >= extra ? level + 1 : level;
+  }
+  return found;
+}
+
+/** The grey in the middle of what each level may be. @param {Float32Array} values */
+function greys(values) {
+  const below = values.slice(1);
+  const bits = new Uint32Array(below.buffer);
+  for (let i = 0; i < bits.length; i++) bits[i] -= 1; // the next number towards 0
+  return Array.from(values, (low, i) => {
+    const high = i < below.length ? below[i] : 1;
+    return (even(Math.fround(low * 255)) + even(Math.fround(high * 255))) >> 1;
+  });
+}
+
+/** The picture as it is drawn: a plane of grey, or red, green and blue. @param {Pick<Found, "image" | "config" | "picture">} found */
+export function drawn({ config, picture, image }) {
+  const size = image.height * image.width;
+  const count = image.channels === 1 || config.channels.length < 3 ? 1 : 3;
+  return Array.from({ length: count }, (_, c) => grey(picture.subarray(c * size, (c + 1) * size)));
+}
+
+/**
+ * Some rows and columns of a plane.
+ * @template {Numbers} T
+ * @param {T} plane
+ * @param {number} width
+ * @param {Int32Array} rows
+ * @param {Int32Array} columns
+ * @returns {T}
+ */
+function some(plane, width, rows, columns) {
+  const kind = /** @type {new (length: number) => T} */ (plane.constructor);
+  const found = new kind(rows.length * columns.length);
+  let i = 0;
+  for (const row of rows) {
+    const start = row * width;
+    for (let x = 0; x < columns.length; x++) found[i++] = plane[start + columns[x]];
+  }
+  return found;
+}
+
+/** A plane at a smaller size, each pixel the mean of what it covers. @param {Uint8Array} plane @param {number} height @param {number} width @param {number} h @param {number} w */
+function box(plane, height, width, h, w) {
+  const across = new Float32Array(height * w);
+  const [columns, rows] = [covers(width, w), covers(height, h)];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < w; x++) {
+      const { first, weights } = columns[x];
+      let sum = 0;
+      for (let i = 0; i < weights.length; i++) sum += weights[i] * plane[y * width + first + i];
+      across[y * w + x] = sum;
+    }
+  }
+  const found = new Uint8Array(h * w);
+  for (let y = 0; y < h; y++) {
+    const { first, weights } = rows[y];
+    for (let x = 0; x < w; x++) {
+      let sum = 0;
+      for (let i = 0; i < weights.length; i++) sum += weights[i] * across[(first + i) * w + x];
+      found[y * w + x] = Math.round(sum);
+    }
+  }
+  return found;
+}
+
+/** What each of `count` equal parts of a row of `size` pixels covers of it. @param {number} size @param {number} count */
+function covers(size, count) {
+  return Array.from({ length: count }, (_, i) => {
+    const [start, end] = [(i * size) / count, ((i + 1) * size) / count];
+    const first = Math.floor(start);
+    const weights = Array.from({ length: Math.ceil(end) - first }, (_, j) => {
+      return (Math.min(end, first + j + 1) - Math.max(start, first + j)) / (end - start);
+    });
+    return { first, weights };
+  });
+}
+
+/** Whether 16 bits hold all numbers. @param {Numbers} stored */
+function isShort(stored) {
+  return stored.every((value) => value >= -32768 && value <= 32767 && Number.isInteger(value));
+}
