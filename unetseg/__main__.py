@@ -485,9 +485,7 @@ def _static(options: argparse.Namespace) -> int:
     else:
         check_repo(options.repo)
     network = UNet.from_pretrained(options.model[0])
-    files = page_files(
-        network, built_page(), title=options.repo and options.repo.rpartition("/")[2], float16=options.float16
-    )
+    files = page_files(network, built_page(), repo=options.repo, float16=options.float16)
     if options.out:
         log.info("%s, %s bytes", whole_folder(options.out, files, **KIND), f"{sum(map(len, files.values())):,}")
         return 0

@@ -41,8 +41,7 @@ def page_files(network: UNet, built: Path, *, repo: str | None = None, float16: 
     """The files of a page that shows one model, by path; the same again are the same bytes.
 
     built: the folder that `built_page` gives. repo: of the Space, whose title is its name. float16: weights of half the
-    size. ValueError for a model that takes
-    other pictures than a browser opens, or for a folder that isn't whole.
+    size. ValueError for a model that takes other pictures than a browser opens, or for a folder that isn't whole.
     """
     if network.config.channels not in READABLE:
         raise ValueError(
