@@ -63,3 +63,15 @@ def axe() -> str:
             pytest.fail(missing)
         pytest.skip(missing)
     return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def built_page() -> Path:
+    """The page without a server as npm built it; `npm ci && npm run build` in web/ does."""
+    path = Path(__file__).resolve().parent.parent / "web" / "dist"
+    if not (path / "files.json").exists():
+        missing = f"no built page at {path}; run npm ci && npm run build in web/"
+        if os.environ.get("UNETSEG_STATIC"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path
