@@ -1,11 +1,7 @@
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent.parent / "demo"))  # what visitors do at either page
-
 from playwright.sync_api import Browser
 from serving import ISOLATED, Host, Stranger, made
 

@@ -202,7 +202,7 @@ def test_labels_are_downloaded_as_python_writes_them(tiny: tuple[Path, UNet], br
     float32(network)(path).save(tmp_path / "expected.png")
     with Host(page) as host, Stranger(browser, host).open() as visit:
         visit.upload(path)
-        labels = visit.downloads(tmp_path, "Labels")["Labels"]
+        labels = visit.downloads(tmp_path, "Label map")["Label map"]
     assert labels.name == "scene_labels.png"
     with PIL.Image.open(labels) as found, PIL.Image.open(tmp_path / "expected.png") as expected:
         assert np.array_equal(found, expected)
