@@ -31,6 +31,15 @@ export const MAX_PIXELS = 36_000_000;
 /** What is wrong with an input, in one sentence. */
 export class Unreadable extends Error {}
 
+/** Files hold several series; one is to be chosen. */
+export class Several extends Error {
+  /** @param {{uid: string, what: string}[]} series */
+  constructor(series) {
+    super(`${series.length} series`);
+    this.series = series;
+  }
+}
+
 /** @param {string} name @param {number} width @param {number} height */
 export function checkSize(name, width, height) {
   if (!width || !height) throw new Unreadable(`${name} has no pixels (${width} x ${height}); give a picture with some`);

@@ -2,9 +2,9 @@
 
 /** @typedef {import("./runtime.js").Network} Network */
 
-/** Pixels a side: of the Predictor's own tiles, so that labels are those of Python. */
-const TILE = 960;
-const OVERLAP = 128;
+/** Pixels a side: larger than the Predictor's own tiles, for here a tile has all scales, and a half sees twice as far. */
+const TILE = 1280;
+const OVERLAP = 256;
 /** A probability that is nearer to 0 or 1 has a logit that is. */
 const TINY = 1e-30;
 

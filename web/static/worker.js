@@ -1,7 +1,7 @@
 // The worker: it reads pictures, runs the network and answers what the page asks of its results.
 
 import { strideOf, taskOf } from "./config.js";
-import { description, Unreadable } from "./image.js";
+import { description, Several, Unreadable } from "./image.js";
 import { drawn, entropy, packed, shownShape, tile } from "./packing.js";
 import { doubts, ranges, scaled } from "./prepare.js";
 import { read } from "./read/reading.js";
@@ -284,6 +284,7 @@ self.onmessage = async (/** @type {MessageEvent<Asked>} */ { data: { id, act, ar
     post({ id, answer });
   } catch (error) {
     if (error instanceof Cancelled) post({ id, cancelled: true });
+    else if (error instanceof Several) post({ id, event: { state: "series", series: error.series, key: args[0] } });
     else if (error instanceof Gone) post({ id, refused: "", gone: true });
     else if (error instanceof Unreadable) post({ id, refused: error.message });
     else post({ id, refused: troubled(error) });

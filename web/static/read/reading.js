@@ -18,21 +18,32 @@ export async function read(files, said) {
       `${name} is larger than ${MOST_BYTES / 1e9} GB, which is what a browser holds; segment it in Python`,
     );
   }
-  const [data] = await Promise.all(files.slice(0, 1).map(bytes));
+  const data = await bytes(files[0]);
   if (!data.length) throw new Unreadable(`${name} is empty (0 bytes); give a picture file`);
-  return asSaid(await family(files, data), said);
+  return asSaid(await family(files, data, said), said);
 }
 
-/** @param {File[]} files @param {Uint8Array<ArrayBuffer>} data of the first @returns {Promise<Image>} */
-async function family(files, data) {
+/** @param {File[]} files @param {Uint8Array<ArrayBuffer>} data of the first @param {Said} said @returns {Promise<Image>} */
+async function family(files, data, said) {
   const { name } = files[0];
-  const text = String.fromCharCode(...data.subarray(0, 16));
-  if (files.length > 1) throw new Unreadable(`${name} and others are no series of slices; give one picture at a time`);
+  const text = String.fromCharCode(...data.subarray(0, 348));
+  if (files.length > 1 || text.slice(128, 132) === "DICM") {
+    const { isDicom, readDicom } = await import("./dicom.js");
+    const all = await Promise.all(
+      files.map(async (file, i) => ({ name: file.name, data: i ? await bytes(file) : data })),
+    );
+    if (all.some((one) => isDicom(one.data))) return readDicom(name, all, said);
+    if (files.length > 1) throw new Unreadable(`${name} and others hold no DICOM; give one picture at a time`);
+  }
   if (isPng(data)) return readPng(name, data);
   if (text.startsWith("\xff\xd8\xff")) return readDecoded(name, data, "image/jpeg");
   if (/^GIF8[79]a/.test(text)) return readDecoded(name, data, "image/gif");
   if (/^RIFF.{4}WEBP/s.test(text)) return readDecoded(name, data, "image/webp");
   if (/^BM.{4}\0{4}/s.test(text)) return readDecoded(name, data, "image/bmp");
+  if (/^(II[*+]\0|MM\0[*+])/.test(text)) return (await import("./tiff.js")).readTiff(name, data, said);
+  if (text.startsWith("\x1f\x8b") || /^.{344}(n\+1|ni1)|^.{4}(n\+2|ni2)\0/s.test(text)) {
+    return (await import("./nifti.js")).readNifti(name, data, said);
+  }
   throw new Unreadable(`${name} is not a readable picture; expected PNG, JPEG, TIFF, DICOM, NIfTI, BMP, GIF or WebP`);
 }
 
