@@ -84,9 +84,9 @@ class _Handler(SimpleHTTPRequestHandler):
         pass
 
 
-def made(folder: Path, network: UNet, built: Path) -> Path:
+def made(folder: Path, network: UNet, built: Path, *, float16: bool = False) -> Path:
     """A page of a network in a folder."""
-    return whole_folder(folder, page_files(network, built), kind="page", mark="index.html")
+    return whole_folder(folder, page_files(network, built, float16=float16), kind="page", mark="index.html")
 
 
 class Stranger(Visit):
