@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 # a clone works without being installed
@@ -165,6 +165,7 @@ def main() -> None:
     if not (BUILT / "files.json").is_file():
         sys.exit(f"there is no page in {BUILT}; run npm ci && npm run build in web/")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    expect.set_options(timeout=120_000)  # milliseconds
     path = shutil.which("chromium")
     pinned: dict[str, Any] = {"executable_path": path}
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
