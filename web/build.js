@@ -14,7 +14,7 @@ const viewer = at("../unetseg/demo/viewer/");
 await rm(out, { recursive: true, force: true });
 await mkdir(out);
 await build({
-  entryPoints: [at("static/main.js"), at("static/worker.js")],
+  entryPoints: [at("static/main.js"), at("static/worker.js"), at("static/offline.js")],
   bundle: true,
   splitting: true,
   minify: true,
