@@ -13,7 +13,7 @@ import { taskOf } from "./config.js";
 /**
  * What lies beside the page: the model and what is said of it.
  * @typedef {Pick<Model, "title" | "curve" | "scores" | "licence" | "medical" | "card" | "source" | "commit"> & {
- *   config: Config, example: string, files: Record<string, {sha256: string, bytes: number}>}} Beside
+ *   config: Config, example: string, files: Record<string, import("./fetching.js").Pinned>}} Beside
  */
 
 /** A file that a browser can hold. */
@@ -146,7 +146,7 @@ function modelOf({ config, title, curve, scores, licence, medical, card, source,
   const { labels, outputs } = taskOf(config);
   const colour = config.channels.length > 1;
   return {
-    name: source.split("/").at(-1) ?? title,
+    name: source.split("/").at(-1)?.split("@")[0] ?? title,
     title,
     kind: config.window ? "ct" : colour ? "aerial" : "other",
     task: config.task,

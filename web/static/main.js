@@ -4,7 +4,8 @@ import { Page } from "../../unetseg/demo/viewer/page.js";
 import { Local } from "./local.js";
 
 const backend = new Local();
-/** For tests, and for whoever looks: what is shown, and what computes. */
-export const page = new Page(/** @type {HTMLElement} */ (document.querySelector("main")), backend);
+const page = new Page(/** @type {HTMLElement} */ (document.querySelector("main")), backend);
 void page.start();
-Object.assign(window, { unetseg: { page, backend } });
+Object.assign(window, { unetseg: { page, backend } }); // for tests, and for whoever looks
+// it is only for the next visit: some browsers and private windows have none
+addEventListener("load", () => void navigator.serviceWorker?.register("offline.js").catch(() => undefined));

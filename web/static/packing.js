@@ -34,27 +34,58 @@ export function shownShape(height, width) {
 
 /** A slice at the shown size. @param {Found} found @returns {Packed} */
 export function packed(found) {
-  const { image } = found;
-  const [h, w] = shownShape(image.height, image.width);
-  const rows = Int32Array.from({ length: h }, (_, i) => evenly(image.height, h, i));
-  const columns = Int32Array.from({ length: w }, (_, i) => evenly(image.width, w, i));
-  return { ...part(found, rows, columns, h < image.height || w < image.width), counts: counts(found) };
+  const { image, config } = found;
+  const [rows, columns] = shownOf(image);
+  const planes = planesOf(found.probabilities, taskOf(config).outputs.length);
+  const whole = decided(planes, config);
+  const shown = part(found, rows, columns, whole);
+  return { ...shown, counts: counts(whole, config, image.valid?.(found.index) ?? null) };
 }
 
 /** A region of it at full size. @param {Found} found @param {Region} region @returns {Packed} */
 export function tile(found, { top, left, bottom, right }) {
+  const { config, image, probabilities } = found;
   const rows = Int32Array.from({ length: bottom - top }, (_, i) => top + i);
   const columns = Int32Array.from({ length: right - left }, (_, i) => left + i);
-  return { ...part(found, rows, columns, false), top, left };
+  const planes = planesOf(probabilities, taskOf(config).outputs.length);
+  const region = decided(
+    planes.map((plane) => some(plane, image.width, rows, columns)),
+    config,
+  );
+  return { ...part(found, rows, columns, null), ...region, order: order(found, rows, columns), top, left };
+}
+
+/** The rows and columns of the full size that are shown. @param {Image} image */
+function shownOf({ height, width }) {
+  return shownShape(height, width).map((count, i) => {
+    return Int32Array.from({ length: count }, (_, at) => evenly(i ? width : height, count, at));
+  });
+}
+
+/** What each pixel of planes is. @param {Float32Array[]} planes @param {Config} config */
+function decided(planes, config) {
+  const cuts = cutsOf(config);
+  const isFixed = config.task !== "multiclass" && config.background === null;
+  return {
+    level: planes.map((plane, k) => levels(plane, cuts[k])),
+    argmax: argmax(planes, config),
+    labels: isFixed ? decide(planes, config, []) : null,
+  };
+}
+
+/** Ranks, where thresholds choose among several. @param {Found} found @param {Int32Array} rows @param {Int32Array} columns */
+function order({ config, image, probabilities }, rows, columns) {
+  const { exclusive, background, outputs } = taskOf(config);
+  if (exclusive || background === null || outputs.length === 1) return [];
+  return ranked(planesOf(probabilities, outputs.length).map((plane) => some(plane, image.width, rows, columns)));
 }
 
 /** How undecided it is, as `render.entropy`: of all outputs and, where they are independent, of each. @param {Found} found @returns {Packed} */
 export function entropy(found) {
   const { image, config, probabilities } = found;
   const { exclusive, outputs } = taskOf(config);
-  const [h, w] = shownShape(image.height, image.width);
-  const rows = Int32Array.from({ length: h }, (_, i) => evenly(image.height, h, i));
-  const columns = Int32Array.from({ length: w }, (_, i) => evenly(image.width, w, i));
+  const [rows, columns] = shownOf(image);
+  const [h, w] = [rows.length, columns.length];
   const planes = planesOf(probabilities, outputs.length).map((plane) => some(plane, image.width, rows, columns));
   const total = new Float32Array(h * w);
   /** @type {Map<number | null, Uint8Array>} */
@@ -75,34 +106,40 @@ function log(p) {
 
 /** @param {Float32Array} values from 0 to 1 */
 function grey(values) {
-  return Uint8Array.from(values, (value) => even(Math.min(Math.max(value, 0), 1) * 255));
+  const found = new Uint8Array(values.length);
+  for (let i = 0; i < found.length; i++) found[i] = even(Math.min(Math.max(values[i], 0), 1) * 255);
+  return found;
 }
 
-/** @param {Found} found @param {Int32Array} rows @param {Int32Array} columns @param {boolean} reduced @returns {Packed} */
-function part(found, rows, columns, reduced) {
-  const { image, config, index, probabilities } = found;
-  const task = taskOf(config);
-  const planes = planesOf(probabilities, task.outputs.length).map((plane) => some(plane, image.width, rows, columns));
-  const packed = header(found, rows.length, columns.length);
-  const cuts = cutsOf(config);
-  packed.level = planes.map((plane, k) => levels(plane, cuts[k]));
-  packed.argmax = argmax(planes, config);
-  if (!task.exclusive && task.background === null) packed.labels = decide(planes, config, []);
-  else if (!task.exclusive && planes.length > 1) packed.order = ranked(planes);
+/**
+ * Some rows and columns of a slice. whole: what each pixel of all of it is; null where that is not asked for.
+ * @param {Found} found
+ * @param {Int32Array} rows
+ * @param {Int32Array} columns
+ * @param {ReturnType<typeof decided> | null} whole
+ * @returns {Packed}
+ */
+function part(found, rows, columns, whole) {
+  const { image, index } = found;
+  const made = header(found, rows.length, columns.length);
+  const pick = (/** @type {Uint8Array} */ plane) => some(plane, image.width, rows, columns);
+  if (whole) {
+    made.level = whole.level.map(pick);
+    made.argmax = pick(whole.argmax);
+    made.labels = whole.labels && pick(whole.labels);
+    made.order = order(found, rows, columns);
+  }
   const stored = image.at(index);
   if (image.hounsfield && image.channels === 1 && isShort(stored)) {
-    packed.hounsfield = Int16Array.from(some(stored, image.width, rows, columns));
+    made.hounsfield = Int16Array.from(some(stored, image.width, rows, columns));
   }
-  if (!packed.hounsfield || reduced) {
-    const shown = drawn(found);
-    packed.picture = shown.map((plane) =>
-      reduced
-        ? box(plane, image.height, image.width, rows.length, columns.length)
-        : some(plane, image.width, rows, columns),
-    );
+  const isReduced = whole !== null && (rows.length < image.height || columns.length < image.width);
+  if (!made.hounsfield || isReduced) {
+    const [h, w] = [rows.length, columns.length];
+    made.picture = drawn(found).map((plane) => (isReduced ? box(plane, image.height, image.width, h, w) : pick(plane)));
   }
-  packed.bytes = (planes.length + 1 + packed.order.length + packed.picture.length) * rows.length * columns.length;
-  return packed;
+  made.bytes = (made.levels.length + 1 + made.order.length + made.picture.length) * rows.length * columns.length;
+  return made;
 }
 
 /** @param {Found} found @param {number} height @param {number} width @returns {Packed} */
@@ -132,22 +169,17 @@ function header({ image, config, index, between }, height, width) {
   };
 }
 
-/** What is counted of all pixels of a slice. @param {Found} found */
-function counts({ image, config, index, probabilities }) {
+/** What is counted of all pixels of a slice. @param {ReturnType<typeof decided>} whole @param {Config} config @param {Uint8Array | null} valid */
+function counts({ level, argmax: map, labels }, config, valid) {
   const task = taskOf(config);
-  const planes = planesOf(probabilities, task.outputs.length);
-  const valid = image.valid?.(index) ?? null;
-  const labels = counted(argmax(planes, config), task.labels.length, valid);
+  const found = counted(map, task.labels.length, valid);
   const claims = cutsOf(config).map((cuts, k) => {
-    const at = levels(planes[k], cuts);
-    const sums = new Float64Array(cuts.values.length + 1);
-    for (let i = 0; i < at.length; i++) if (!valid || valid[i]) sums[at[i]] += 1;
+    const sums = counted(level[k], cuts.values.length + 1, valid);
     for (let i = cuts.values.length - 1; i >= 0; i--) sums[i] += sums[i + 1];
     return [...cuts.steps, cuts.own].map((cut) => sums[cut]);
   });
-  const fixed = task.background === null && !task.exclusive;
-  const decided = fixed ? counted(decide(planes, config, []), task.labels.length, valid) : null;
-  return { claims, argmax: labels, labels: task.exclusive ? labels : decided, of: labels.reduce((a, b) => a + b, 0) };
+  const by = task.exclusive ? found : labels && counted(labels, task.labels.length, valid);
+  return { claims, argmax: found, labels: by, of: found.reduce((sum, pixels) => sum + pixels, 0) };
 }
 
 /** @param {Config} config @returns {Cuts[]} */
@@ -202,6 +234,7 @@ export function drawn({ config, picture, image }) {
  * @returns {T}
  */
 function some(plane, width, rows, columns) {
+  if (rows.length * columns.length === plane.length) return plane; // all of it
   const kind = /** @type {new (length: number) => T} */ (plane.constructor);
   const found = new kind(rows.length * columns.length);
   let i = 0;

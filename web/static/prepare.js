@@ -81,10 +81,14 @@ export function doubts(image, config) {
   const pixels = image.at(0);
   let [apart, highest] = [0, 0];
   for (let i = 0; i < pixels.length; i += channels) {
-    const some = pixels.subarray(i, i + channels);
-    const top = Math.max(...some);
-    apart += top - Math.min(...some);
-    highest = Math.max(highest, top);
+    let [low, high] = [pixels[i], pixels[i]];
+    for (let c = 1; c < channels; c++) {
+      const value = pixels[i + c];
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    apart += high - low;
+    if (high > highest) highest = high;
   }
   if (config.channels.join() === "gray" && (apart * channels) / pixels.length > 0.01 * highest) {
     return [`${name} is in colour and this model sees grey alone; another model may be meant for it`];

@@ -61,8 +61,12 @@ export function argmax(planes, config) {
 export function ranked(planes) {
   const order = planes.map(() => new Uint8Array(planes[0].length));
   for (let i = 0; i < planes[0].length; i++) {
-    const ranks = planes.map((_, k) => k).sort((a, b) => planes[b][i] - planes[a][i]);
-    for (const [j, k] of ranks.entries()) order[j][i] = k;
+    for (let k = 0; k < planes.length; k++) {
+      const p = planes[k][i];
+      let rank = k; // those before it that are as likely stay before it
+      for (; rank > 0 && planes[order[rank - 1][i]][i] < p; rank--) order[rank][i] = order[rank - 1][i];
+      order[rank][i] = k;
+    }
   }
   return order;
 }
@@ -85,9 +89,10 @@ function raise(map, best, plane, k) {
   }
 }
 
-/** How many pixels each label has. @param {Uint8Array} map @param {number} labels @param {Uint8Array | null} [valid] */
+/** How many pixels each label has. valid: 1, or 0 where there is nothing. @param {Uint8Array} map @param {number} labels @param {Uint8Array | null} [valid] */
 export function counted(map, labels, valid = null) {
-  const counts = new Array(labels).fill(0);
-  for (let i = 0; i < map.length; i++) if (!valid || valid[i]) counts[map[i]] += 1;
-  return counts;
+  const counts = new Uint32Array(labels);
+  if (valid) for (let i = 0; i < map.length; i++) counts[map[i]] += valid[i];
+  else for (let i = 0; i < map.length; i++) counts[map[i]] += 1;
+  return [...counts];
 }

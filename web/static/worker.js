@@ -1,5 +1,6 @@
 // The worker: it reads pictures, runs the network and answers what the page asks of its results.
 
+import { opaque } from "../../unetseg/demo/viewer/scale.js";
 import { strideOf, taskOf } from "./config.js";
 import { description, Several, Unreadable } from "./image.js";
 import { drawn, entropy, packed, shownShape, tile } from "./packing.js";
@@ -23,6 +24,8 @@ import { written } from "./writing.js";
 /** Bytes of slices that stay, of one result; results that stay. */
 const KEPT = 256e6;
 const MOST_RESULTS = 2;
+/** So finely a threshold is told that would show something. */
+const BINS = 2000;
 
 /** @type {{model: Model, built: Record<string, import("./fetching.js").Pinned>} | null} */
 let given = null;
@@ -195,9 +198,10 @@ async function segmented({ image, between }, index, x, isLost, told) {
 /** @param {Image} image @param {Config} config @param {Float32Array} x */
 function previewed(image, config, x) {
   const planes = drawn({ image, config, picture: x });
-  const pixels = new ImageData(image.width, image.height);
   const [red, green, blue] = planes.length === 3 ? planes : [planes[0], planes[0], planes[0]];
-  for (let i = 0; i < red.length; i++) pixels.data.set([red[i], green[i], blue[i], 255], 4 * i);
+  const rgba = new Uint32Array(red.length);
+  for (let i = 0; i < red.length; i++) rgba[i] = opaque(red[i], green[i], blue[i]);
+  const pixels = new ImageData(new Uint8ClampedArray(rgba.buffer), image.width, image.height);
   const [h, w] = shownShape(image.height, image.width);
   return createImageBitmap(pixels, { resizeWidth: w, resizeHeight: h, resizeQuality: "high" });
 }
@@ -264,14 +268,20 @@ function nothing({ config, probabilities }) {
   const { outputs, exclusive } = taskOf(config);
   const planes = planesOf(probabilities, outputs.length);
   const first = outputs.length - config.classes.length;
+  if (config.background === null) return { found: true, highest: [], here: null, there: null };
   const highest = config.classes.map((output, k) => {
     const plane = planes[k + first];
-    const step = Math.ceil(plane.length / 2 ** 20);
-    const some = Float32Array.from({ length: Math.ceil(plane.length / step) }, (_, i) => plane[i * step]).sort();
-    const shows = some[Math.max(0, Math.round(0.999 * some.length) - 1)];
-    return { output, highest: some[some.length - 1], shows: shows >= 0.005 && !exclusive ? shows : null };
+    const bins = new Uint32Array(BINS + 1);
+    let top = 0;
+    for (let i = 0; i < plane.length; i++) {
+      if (plane[i] > top) top = plane[i];
+      bins[Math.floor(plane[i] * BINS)] += 1;
+    }
+    let bin = BINS;
+    for (let more = bins[bin]; more < plane.length / 1000; more += bins[bin]) bin -= 1;
+    return { output, highest: top, shows: bin / BINS >= 0.005 && !exclusive ? bin / BINS : null };
   });
-  const isFound = config.background === null || decide(planes, config, config.thresholds).some((label) => label > 0);
+  const isFound = decide(planes, config, config.thresholds).some((label) => label > 0);
   return { found: isFound, highest, here: null, there: null };
 }
 

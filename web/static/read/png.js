@@ -62,6 +62,7 @@ export async function readPng(name, data) {
   const [pixels, shape] = turned(read.pixels, [height, width, read.channels], orientationOf(exif));
   const image = picture(name, pixels, shape);
   if (depth === 1 && kind === 0) image.value_range = [0, 1];
+  if (depth === 16 && kind === 2) image.value_range = null; // of measurements rather than of a camera
   return {
     ...image,
     notices: read.transparent ? [`${name} is partly transparent; what is transparent is read as black`] : [],

@@ -26,6 +26,10 @@ export async function readTiff(name, data, said) {
     file.fileDirectory.hasTag(tagName) ? file.fileDirectory.getValue(tagName) : undefined;
   const photometric = tag("PhotometricInterpretation");
   const extra = [...(tag("ExtraSamples") ?? [])];
+  const bits = [...(tag("BitsPerSample") ?? [1])];
+  if (bits.some((one) => one % 8)) {
+    throw new Unreadable(`${name} keeps ${bits[0]} bits a number, which this page doesn't read; save it as PNG`);
+  }
   if (photometric === WHITE_IS_ZERO) {
     throw new Unreadable(
       `${name} stores white as zero, which this page doesn't read; save it with black as zero, or segment it in Python`,
