@@ -1,6 +1,7 @@
 // What the page asks, answered in the browser: by a worker, in which the model runs. No picture leaves it.
 
 import { Refused } from "../../unetseg/demo/viewer/backend.js";
+import { Profile } from "../../unetseg/demo/viewer/slices.js";
 import { taskOf } from "./config.js";
 
 /** @typedef {import("../../unetseg/demo/viewer/backend.js").Backend} Backend */
@@ -23,7 +24,7 @@ const MOST_BYTES = 2e9;
 export class Local {
   constructor() {
     this.worker = new Worker(new URL("worker.js", location.href), { type: "module" });
-    /** @type {Map<number, {done: (answer: any) => void, failed: (error: Error) => void, event?: (event: Event) => void}>} */
+    /** @type {Map<number, {done: (answer: any) => void, failed: (error: Error) => void, event?: (event: any) => void}>} */
     this.asked = new Map();
     this.last = 0;
     /** What was sent, by the key of its result. @type {Map<string, File[]>} */
@@ -42,6 +43,13 @@ export class Local {
     const model = modelOf(beside);
     void this.ask("start", [{ ...beside, name: model.name }, built]).catch(() => undefined);
     return { models: [model], limits: { bytes: MOST_BYTES, expires_s: null, per_hour_bytes: null } };
+  }
+
+  /** @param {string} key @param {(profile: Profile) => void} told */
+  profile(key, told) {
+    return this.ask("profile", [key], (/** @type {any} */ { kind, shape, values }) =>
+      told(new Profile(kind, shape, values)),
+    );
   }
 
   /** @param {string} key @param {number} index */
@@ -105,7 +113,7 @@ export class Local {
     return new File([await answer.blob()], name);
   }
 
-  /** @param {string} act @param {unknown[]} args @param {(event: Event) => void} [event] @returns {Promise<any>} */
+  /** @param {string} act @param {unknown[]} args @param {(event: any) => void} [event] @returns {Promise<any>} */
   ask(act, args, event) {
     this.last += 1;
     const id = this.last;

@@ -42,6 +42,14 @@ export function packed(found) {
   return { ...shown, counts: counts(whole, config, image.valid?.(found.index) ?? null) };
 }
 
+/** What each slice of a volume shows, as shares: see `Profile` in the viewer. @param {Found} found */
+export function shares(found) {
+  const { config, image, index, probabilities } = found;
+  const whole = decided(planesOf(probabilities, taskOf(config).outputs.length), config);
+  const { claims, labels, of } = counts(whole, config, image.valid?.(index) ?? null);
+  return (labels ? labels : claims.flat()).map((pixels) => Math.round((65535 * pixels) / (of || 1)));
+}
+
 /** A region of it at full size. @param {Found} found @param {Region} region @returns {Packed} */
 export function tile(found, { top, left, bottom, right }) {
   const { config, image, probabilities } = found;

@@ -1,9 +1,10 @@
 // The worker: it reads pictures, runs the network and answers what the page asks of its results.
 
 import { opaque } from "../../unetseg/demo/viewer/scale.js";
+import { STEPS } from "../../unetseg/demo/viewer/shares.js";
 import { strideOf, taskOf } from "./config.js";
 import { description, Several, Unreadable } from "./image.js";
-import { drawn, entropy, packed, shownShape, tile } from "./packing.js";
+import { drawn, entropy, packed, shares, shownShape, tile } from "./packing.js";
 import { doubts, ranges, scaled } from "./prepare.js";
 import { read } from "./read/reading.js";
 import { opened } from "./runtime.js";
@@ -18,12 +19,14 @@ import { written } from "./writing.js";
 /** @typedef {import("./runtime.js").Network} Network */
 /** @typedef {import("./runtime.js").Ran} Ran */
 /** @typedef {{name: string, config: Config, source: string, commit: string | null, files: Record<string, import("./fetching.js").Pinned>}} Model */
-/** @typedef {{image: Image, between: Ranges, slices: Map<number, Promise<Found>>, name: string}} Result */
+/** @typedef {{image: Image, between: Ranges, slices: Map<number, Promise<Found>>, first: number}} Result */
 /** @typedef {{id: number, act: string, args: any[]}} Asked */
 
 /** Bytes of slices that stay, of one result; results that stay. */
 const KEPT = 256e6;
 const MOST_RESULTS = 2;
+/** Milliseconds between two tellings of a profile. */
+const OFTEN = 500;
 /** So finely a threshold is told that would show something. */
 const BINS = 2000;
 
@@ -79,7 +82,7 @@ const acts = {
     const between = ranges(image, config);
     const first = Math.floor(image.depth / 2);
     const start = performance.now();
-    const result = { image, between, slices: new Map(), name: image.name };
+    const result = { image, between, slices: new Map(), first };
     const x = scaled(image, first, between, config);
     const bitmap = await previewed(image, config, x);
     tell({ state: "read", picture: bitmap, height: image.height, width: image.width, description: "" }, [bitmap]);
@@ -96,6 +99,28 @@ const acts = {
       state: "done",
       result: info(key, result, found, { first, seconds, ran, synthetic: said.synthetic === true }),
     });
+  },
+
+  /** What each slice shows, told now and then: those beside the first are the likeliest to be looked at. @param {string} key @param {(event: any) => void} tell */
+  async profile(key, tell) {
+    const { image, first } = kept(key);
+    const { config } = /** @type {NonNullable<typeof given>} */ (given).model;
+    const { exclusive, background, labels, outputs } = taskOf(config);
+    const byLabel = exclusive || background === null;
+    const shape = byLabel ? [image.depth, labels.length] : [image.depth, outputs.length, STEPS + 2];
+    const each = shape.slice(1).reduce((a, b) => a * b);
+    const values = new Uint16Array(image.depth * each);
+    const order = Array.from({ length: image.depth }, (_, i) => i).sort(
+      (a, b) => Math.abs(a - first) - Math.abs(b - first),
+    );
+    let last = performance.now();
+    for (const index of order) {
+      values.set(shares(await slice(key, index)), index * each);
+      const now = performance.now();
+      if (now - last < OFTEN && index !== order[order.length - 1]) continue;
+      tell({ kind: byLabel ? "labels" : "claims", shape, values });
+      last = now;
+    }
   },
 
   /** @param {string} key @param {number} index */

@@ -3,6 +3,7 @@
 /** @typedef {import("./facts.js").Info} Info */
 /** @typedef {import("./facts.js").Limits} Limits */
 /** @typedef {import("./facts.js").Model} Model */
+/** @typedef {import("./slices.js").Profile} Profile */
 /** @typedef {import("./unpack.js").Packed} Packed */
 
 /**
@@ -36,10 +37,11 @@
 
 /**
  * Results are asked for by their key, slices by their number. first: an example that is solved already, if there is
- * one. run: its promise ends with the run; cancel ends it, and the promise then stays open.
+ * one. profile: of a volume whose result comes without one; told now and then, until all slices are in it. run: its promise ends with the run; cancel ends it, and the promise then stays open.
  * @typedef {object} Backend
  * @property {() => Promise<{models: Model[], limits: Limits}>} models
  * @property {(() => Promise<Info>) | null} first
+ * @property {((key: string, told: (profile: Profile) => void) => Promise<void>) | null} profile
  * @property {(key: string, index: number) => Promise<Packed>} slice
  * @property {(key: string, index: number) => Promise<Packed>} entropy
  * @property {(key: string, index: number, where: Region) => Promise<Packed>} tile

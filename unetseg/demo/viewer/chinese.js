@@ -23,6 +23,7 @@ export const chinese = {
   waitingSoon: "等待处理",
   seconds: "约剩 {seconds}",
   fetching: "正在获取模型 {percent}（共 {size}）",
+  fetched: "正在启动模型",
   reading: "正在读取文件",
   onItsWay: "正在处理。",
   running: "正在分割 {percent}",

@@ -26,6 +26,7 @@ export const english = {
   waitingSoon: "Waiting for its turn",
   seconds: "about {seconds} left",
   fetching: "Fetching the model, {percent} of {size}",
+  fetched: "Starting the model",
   reading: "Reading the file",
   onItsWay: "It is on its way.",
   running: "Segmenting {percent}",

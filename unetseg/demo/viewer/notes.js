@@ -41,7 +41,7 @@ export function resultNotes(words, result, controls, acts, again) {
 /** How much of each class all slices have, about: at the size that the network saw. @param {Info} info @param {Words} words @param {Controls} controls */
 function volumesLine({ shape, unit }, words, { slices, drawn }) {
   const voxel = unit?.volume_mm3;
-  if (!slices || !voxel) return null;
+  if (!slices?.profile || !voxel) return null;
   const amounts = slices.classes(drawn.thresholds).map(({ name, shares }) => {
     const pixels = shares.reduce((sum, share) => sum + share, 0) * shape[1] * shape[2];
     const share = words.say("about_", { share: words.volume(pixels * voxel) });

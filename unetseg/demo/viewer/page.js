@@ -202,6 +202,7 @@ export class Page {
     this.buildResult(last ?? first);
     this.drawNotes();
     this.takeFocus();
+    if (before !== result) void result.fill(() => this.result === result && this.controls?.fill(result.profile));
   }
 
   /** Something stands where a result would. @param {Asked} asked */

@@ -81,6 +81,16 @@ export class Result {
     if (isShown() && this.index === index) this.viewer.addEntropy(plane);
   }
 
+  /** Find out what each slice of a volume shows, where that is not known yet. @param {() => void} changed */
+  async fill(changed) {
+    if (this.profile || this.info.shape[0] === 1) return;
+    const told = (/** @type {Profile} */ profile) => {
+      this.profile = profile;
+      changed();
+    };
+    await this.service.profile?.(this.info.key, told).catch(() => undefined); // its slices tell what goes wrong
+  }
+
   /** @param {number} x @param {number} y */
   values(x, y) {
     return this.got(this.service.values(this.info.key, this.index, x, y));

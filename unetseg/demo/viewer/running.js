@@ -91,7 +91,8 @@ export class Running {
         else this.tell("waitingSoon", {}, null, event.seconds);
         break;
       case "fetching":
-        this.tell("fetching", { size: this.words?.bytes(event.bytes) ?? "" }, event.done);
+        if (event.done < 1) this.tell("fetching", { size: this.words?.bytes(event.bytes) ?? "" }, event.done);
+        else this.tell("fetched", {}, null);
         break;
       case "reading":
         this.tell("reading", {}, null);

@@ -15,6 +15,8 @@ export class Service {
   /** @param {URL} [base] where the API is; beside this module unless given, whatever a proxy puts before it */
   constructor(base = new URL("../", import.meta.url)) {
     this.base = base;
+    /** @type {import("./backend.js").Backend["profile"]} */
+    this.profile = null; // a result comes with it
     this.page = crypto.getRandomValues(new Uint32Array(4)).join("-");
   }
 
