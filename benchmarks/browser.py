@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # a clone works without being installed
 sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("", "demo", "web"))]
 
-from serving import EXAMPLE, ISOLATED, Host, Stranger, made  # noqa: E402
+from serving import EXAMPLE, ISOLATED, WEBGPU, Host, Stranger, made  # noqa: E402
 
 from unetseg import Predictor, UNet  # noqa: E402
 from unetseg.proof import labels_of  # noqa: E402
@@ -42,12 +42,6 @@ BUILT = ROOT / "web" / "dist"
 REAL = ROOT.parent / "shared" / "data"
 KINDS = {"liver-unet": ("ct", ("liver",)), "satellite-unet": ("aerial", ("landcover_more", "satellite"))}
 FLAGS = ["--headless", "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-quic"]
-WEBGPU = [
-    "--enable-unsafe-webgpu",
-    "--use-webgpu-adapter=swiftshader",
-    "--enable-features=Vulkan",
-    "--ignore-gpu-blocklist",
-]
 LARGEST = 2_500_000
 """Numbers of a picture that torch takes in one piece."""
 GIVE = """async ([data, name]) => {
@@ -177,7 +171,7 @@ def main() -> None:
                 with Host(folder, headers) as host:
                     measured(browser, host, name, options)
             browser.close()
-            browser = playwright.chromium.launch(args=[*FLAGS, *WEBGPU], **pinned)
+            browser = playwright.chromium.launch(args=WEBGPU.split(), **pinned)
             with Host(folder, ISOLATED) as host:
                 page = browser.new_page()
                 page.goto(f"{host.address}README.md")
