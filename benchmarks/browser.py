@@ -4,7 +4,7 @@ For each checkpoint, in headless Chromium on two cores, from a host that packs n
 example is seen, seconds of the first and of a later visit until then; seconds from giving a picture of 512 x 512 to
 the frame that shows its result, and of the network alone, in WebAssembly on threads and on one. Then the labels and
 probabilities of real pictures (`../shared/data`; generated ones where there are none), each as PNG and, if it is one,
-as JPEG, against torch in float32. The same on WebGPU where Chromium has an adapter, one picture if that is of software.
+as JPEG, against torch in float32. The same on WebGPU where Chromium has an adapter, small if that is of software.
 
 Needs the page (`npm ci && npm run build` in web/), `unetseg[onnx,demo]`, Python's playwright and Debian's chromium.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import base64
 import io
-import itertools
 import os
 import shutil
 import statistics
@@ -84,13 +83,19 @@ def where(visit: Stranger) -> str:
     return "WebGPU" if ran["kind"] == "webgpu" else f"{ran['threads']} thread{'s' * (ran['threads'] > 1)}"
 
 
+def png(pixels: np.ndarray) -> bytes:
+    """A picture as a file."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
 def times(visit: Stranger, kind: str, count: int) -> str:
     """Medians of pictures that differ, after two that don't count."""
     found = []
     for seed in range(count + 2):
-        file = io.BytesIO()
-        PIL.Image.fromarray(draw_sample(kind, seed, 512)[0]).save(file, "PNG")  # type: ignore[arg-type]
-        found.append(given(visit, file.getvalue(), f"{kind}{seed}.png"))
+        data = png(draw_sample(kind, seed, 512)[0])  # type: ignore[arg-type]
+        found.append(given(visit, data, f"{kind}{seed}.png"))
     whole, network = zip(*found[2:], strict=True)
     return (
         f"512 x 512, upload to result {statistics.median(whole):5.2f} s (worst {max(whole):.2f}), "
@@ -105,17 +110,13 @@ def pictures(kind: str, folders: tuple[str, ...], count: int) -> Iterator[tuple[
         for path in paths[:: max(1, len(paths) // max(1, count // len(folders)))]:
             pixels = np.asarray(PIL.Image.open(path))
             if pixels.size <= LARGEST:
-                file = io.BytesIO()
-                PIL.Image.fromarray(pixels).save(file, "PNG")
-                yield f"{path.stem}.png", file.getvalue(), pixels
+                yield f"{path.stem}.png", png(pixels), pixels
                 if path.suffix == ".jpg":
                     yield path.name, path.read_bytes(), pixels
     if not REAL.is_dir():
         for seed in range(count):
             pixels = draw_sample(kind, seed, 512)[0]  # type: ignore[arg-type]
-            file = io.BytesIO()
-            PIL.Image.fromarray(pixels).save(file, "PNG")
-            yield f"synthetic_{kind}_{seed}.png", file.getvalue(), pixels
+            yield f"synthetic_{kind}_{seed}.png", png(pixels), pixels
 
 
 def agreement(visit: Stranger, predictor: Predictor, some: Iterator[tuple[str, bytes, np.ndarray]]) -> None:
@@ -154,7 +155,7 @@ def measured(browser: Browser, host: Host, name: str, options: argparse.Namespac
 
 
 def on_a_graphics_card(browser: Browser, host: Host, name: str, options: argparse.Namespace) -> None:
-    """The same by WebGPU; by an adapter of software one picture, for its times say nothing."""
+    """The same by WebGPU; by an adapter of software a small picture, for its times say nothing."""
     page = browser.new_page()
     page.goto(f"{host.address}licences.txt")
     adapter = page.evaluate(ADAPTER)
@@ -164,11 +165,14 @@ def on_a_graphics_card(browser: Browser, host: Host, name: str, options: argpars
     elif adapter != "swiftshader":
         measured(browser, host, name, options)
     else:
+        kind = KINDS[name][0]
+        small = draw_sample(kind, 0, 96)[0]  # type: ignore[arg-type]
+        data = png(small)
+        (host.folder / EXAMPLE).write_bytes(data)
         visit, _ = opened(browser, host)
-        print(f"  {where(visit)}, of software (SwiftShader), which is many times slower than WebAssembly")
+        print(f"  {where(visit)}, of software (SwiftShader): many times slower than WebAssembly, so no seconds")
         predictor = Predictor.from_pretrained(name, device="cpu", precision="float32")
-        kind, folders = KINDS[name]
-        agreement(visit, predictor, itertools.islice(pictures(kind, folders, options.pictures), 1))
+        agreement(visit, predictor, iter([(f"{kind}_96.png", data, small)]))
         visit.page.close()
 
 

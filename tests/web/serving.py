@@ -112,10 +112,14 @@ class Stranger(Visit):
         expect(alert).to_be_visible()
         return alert.inner_text()
 
+    @property
+    def info(self) -> dict[str, Any]:
+        """What the page knows of the result on the screen."""
+        return dict(self.page.evaluate("window.unetseg.page.result.info"))
+
     def probabilities(self, channels: int) -> NDArray[np.float32]:
         """Of the result on the screen (K,H,W)."""
-        info = self.page.evaluate("window.unetseg.page.result.info")
-        _, height, width = info["shape"]
+        _, height, width = self.info["shape"]
         data = base64.b64decode(self.page.evaluate(PROBABILITIES))
         return np.frombuffer(data, np.float32).reshape(channels, height, width)
 

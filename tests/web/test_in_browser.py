@@ -16,7 +16,7 @@ import pytest
 from configs import KINDS, RGB, config_for, network_for
 from playwright.sync_api import Browser, expect
 from serving import EXAMPLE, ISOLATED, WEBGPU, Host, Stranger, made
-from visiting import VIEWS, aerial, ct, png
+from visiting import VIEWS, aerial, ct, geotiff, nifti, png, series
 
 from unetseg import Predictor, UNet
 from unetseg.proof import labels_of
@@ -30,11 +30,13 @@ def float32(network: UNet) -> Predictor:
 
 
 def apart(visit: Stranger, predictor: Predictor, path: Path) -> tuple[float, float]:
-    """Of a picture on the screen: the share of labels that differ from Python's, the largest |difference of p|."""
+    """Of what is on the screen: the share of labels that differ from Python's, the largest |difference of p|."""
     expected = predictor(path)
+    assert visit.info["shape"] == [len(expected.logits), *expected.labels().shape[1:]]
+    first = visit.info["first"]
     found = visit.probabilities(len(predictor.config.outputs))
-    wrong = labels_of(found, predictor.config) != expected.labels()[0]
-    return float(wrong.mean()), float(np.abs(found - expected.probabilities[0].numpy()).max())
+    wrong = labels_of(found, predictor.config) != expected.labels()[first]
+    return float(wrong.mean()), float(np.abs(found - expected.probabilities[first].numpy()).max())
 
 
 # --- what it gives ------------------------------------------------------------------------------------------------
@@ -213,6 +215,43 @@ def test_files_are_read_as_python_reads_them(tiny: tuple[Path, UNet], browser: B
                 wrong, difference = apart(visit, float32(network), path)
                 assert wrong <= (1e-3 if suffix == "jpg" else 1e-4), path.name
                 assert suffix == "jpg" or difference <= 1e-3, path.name
+
+
+@pytest.fixture(scope="module")
+def of_ct(built_page: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, UNet]:
+    """A page of a tiny network that knows Hounsfield units, and the network."""
+    network = network_for(config_for("binary", window=(-160.0, 240.0)))
+    return made(tmp_path_factory.mktemp("ct") / "page", network, built_page), network
+
+
+def test_volumes_and_series_are_read_as_python_reads_them(
+    of_ct: tuple[Path, UNet], browser: Browser, tmp_path: Path
+) -> None:
+    page, network = of_ct
+    with Host(page) as host, Stranger(browser, host).open() as visit:
+        for path, files in (
+            (nifti(tmp_path / "scan.nii.gz"), None),
+            (nifti(tmp_path / "scan.nii"), None),
+            (tmp_path / "series", series(tmp_path / "series", 5)),
+        ):
+            visit.choose(*(files or [path]))
+            visit.has(files[0].name if files else path.name)
+            assert visit.info["hounsfield"]
+            wrong, difference = apart(visit, float32(network), path)
+            assert wrong <= 1e-4, path.name
+            assert difference <= 1e-3, path.name
+
+
+def test_rasters_are_read_as_python_reads_them(tiny: tuple[Path, UNet], browser: Browser, tmp_path: Path) -> None:
+    page, network = tiny
+    plain = tmp_path / "plain.tif"
+    PIL.Image.fromarray(draw_sample("aerial", 1, 64)[0]).save(plain, compression="tiff_lzw")
+    with Host(page) as host, Stranger(browser, host).open() as visit:
+        for path in (geotiff(tmp_path / "scene.tif"), plain):
+            visit.upload(path)
+            wrong, difference = apart(visit, float32(network), path)
+            assert wrong <= 1e-4, path.name
+            assert difference <= 1e-3, path.name
 
 
 def test_labels_are_downloaded_as_python_writes_them(tiny: tuple[Path, UNet], browser: Browser, tmp_path: Path) -> None:
