@@ -23,6 +23,11 @@ from unetseg.files import whole_folder
 
 ISOLATED = {"Cross-Origin-Embedder-Policy": "require-corp", "Cross-Origin-Opener-Policy": "same-origin"}
 """What threads need."""
+WEBGPU = (
+    "--headless --no-sandbox --no-first-run --disable-background-networking --disable-quic "
+    "--enable-unsafe-webgpu --use-webgpu-adapter=swiftshader --enable-features=Vulkan --ignore-gpu-blocklist"
+)
+"""Flags by which Chromium has an adapter, if only one of software."""
 EXAMPLE = "example.png"
 PROBABILITIES = """async () => {
     const { page, backend } = window.unetseg;

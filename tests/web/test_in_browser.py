@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 from configs import KINDS, RGB, config_for, network_for
 from playwright.sync_api import Browser, expect
-from serving import EXAMPLE, ISOLATED, Host, Stranger, made
+from serving import EXAMPLE, ISOLATED, WEBGPU, Host, Stranger, made
 from visiting import VIEWS, aerial, ct, png
 
 from unetseg import Predictor, UNet
@@ -91,6 +91,25 @@ def test_the_runtime_of_the_browser_runs_whatever_is_exported(
             wrong, difference = apart(visit, float32(network), path)
             assert difference < 1e-4
             assert wrong <= 2 / noise.size
+
+
+def test_on_a_graphics_card_the_labels_are_those_of_python(
+    built_page: Path, launch: Callable[[str], Browser], tmp_path: Path
+) -> None:
+    """One of software too, which is many times slower than none."""
+    network = network_for(config_for("binary", working_size=40, scales=(1.0, 0.5)))
+    page = made(tmp_path / "page", network, built_page, float16=True)
+    PIL.Image.fromarray(draw_sample("ct", 0, 64)[0]).save(page / EXAMPLE)
+    with Host(page) as host, Stranger(launch(WEBGPU), host) as visit:
+        visit.page.goto(f"{host.address}licences.txt")
+        if not visit.page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
+            pytest.skip("Chromium has no adapter here, not even one of software")
+        visit.problems.clear()  # a file of text has no icon
+        visit.open()
+        assert visit.page.evaluate("window.unetseg.page.result.info.ran.kind") == "webgpu"
+        wrong, difference = apart(visit, float32(network), page / EXAMPLE)
+        assert wrong <= 1e-3
+        assert difference <= 5e-3
 
 
 @pytest.mark.parametrize("name", ["liver-unet", "satellite-unet"])
