@@ -40,6 +40,13 @@ def config_for(kind: str, **changes: Any) -> SegmentationConfig:  # noqa: ANN401
     return SegmentationConfig(**{**fields, **changes})
 
 
+def picture_config(**changes: Any) -> SegmentationConfig:  # noqa: ANN401, any field
+    """The config of a network whose pictures have labels too, a cat or a dog."""
+    return config_for(
+        "multiclass with background", **{"format": 2, "picture_rule": "mean", "picture_temperature": 1.0, **changes}
+    )
+
+
 def network_for(config: SegmentationConfig) -> UNet:
     """A seeded network in eval mode that has seen some batches and is sure of different labels in a picture."""
     torch.manual_seed(1)

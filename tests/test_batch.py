@@ -448,7 +448,7 @@ def test_a_slice_alone_is_drawn_by_the_scale_of_all(tmp_path: Path) -> None:
     pixels = np.linspace(0, 60_000, 3 * 64).astype(np.uint16).reshape(3, 8, 8, 1)
     found = Predictor(network_for(config_for("binary")), device="cpu")(Image(pixels, (0, 65535)))
     for index in range(3):
-        assert (found.alone(index).picture[0] == found.picture[index]).all()
+        assert (found.alone(index).rgb[0] == found.rgb[index]).all()
         assert (found.alone(index).view("overlay") == found.view("overlay", index=index)).all()
 
 

@@ -44,15 +44,19 @@ def test_what_came_later_has_a_format_of_its_own_and_the_lowest_is_written(tmp_p
     path.write_text(newer.to_json())
     assert json.loads(newer.to_json())["format"] == 2
     assert SegmentationConfig.from_file(path) == newer
+    empty: dict[str, Any] = {"format": 2, **dict.fromkeys(SINCE)}
     for changes, message in (
         ({"ground_resolution": [0.3, 1.0]}, "ground_resolution came with format 2, got format 1"),
-        ({"format": 2}, "lacks ground_resolution"),
-        ({"format": 2, "ground_resolution": [1.0, 0.3]}, "ground_resolution goes from low to high"),
-        ({"format": 2, "ground_resolution": [0.0, 0.3]}, "greater than 0"),
+        ({"format": 2}, "lacks ground_resolution, picture_rule, picture_temperature"),
+        ({**empty, "ground_resolution": [1.0, 0.3]}, "ground_resolution goes from low to high"),
+        ({**empty, "ground_resolution": [0.0, 0.3]}, "greater than 0"),
+        ({**empty, "picture_rule": "mean"}, "picture_rule and picture_temperature go together; give both or neither"),
+        ({**empty, "picture_rule": "most", "picture_temperature": 1.0}, "field 'picture_rule': input should be 'mean'"),
+        ({**empty, "picture_rule": "mean", "picture_temperature": 1.0}, "picture_rule needs a multiclass task"),
     ):
         with pytest.raises(ValueError, match=message):
             SegmentationConfig.from_file(written(path, **changes))
-    assert SegmentationConfig.from_file(written(path, format=2, ground_resolution=None)).ground_resolution is None
+    assert SegmentationConfig.from_file(written(path, **empty)).ground_resolution is None
     with pytest.raises(ValueError, match="ground_resolution came with format 2, got format 1"):
         config_for("binary", ground_resolution=(0.3, 1.0))
 
@@ -112,7 +116,8 @@ def test_a_wrong_field_is_one_sentence_that_names_it(tmp_path: Path, changes: di
 
 @pytest.mark.parametrize("field", list(SegmentationConfig.model_fields))
 def test_no_field_may_be_missing(tmp_path: Path, field: str) -> None:
-    path = written(tmp_path / "config.json", **{"format": SINCE.get(field, 1), field: ...})
+    of_format = {} if field not in SINCE else {"format": SINCE[field], **dict.fromkeys(SINCE)}
+    path = written(tmp_path / "config.json", **{**of_format, field: ...})
     with pytest.raises(ValueError, match=f"lacks {field}; every field"):
         SegmentationConfig.from_file(path)
 

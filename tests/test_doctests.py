@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from configs import config_for
+from configs import config_for, picture_config
 
 import unetseg.formats.image
 import unetseg.prepare
 import unetseg.scores.metrics
+import unetseg.scores.picture
 import unetseg.task
 
 GREY: dict[str, Any] = {"mean": (0.5,), "std": (0.25,), "window": (-100, 100)}
@@ -25,8 +26,9 @@ NAMES = {
     "small": config_for("binary", **GREY, working_size=16),
     "land": config_for("multiclass"),
     "animals": config_for("one-vs-rest with background"),
+    "digits": picture_config(classes=("zero", "one")),
 }
-MODULES = (unetseg.task, unetseg.scores.metrics, unetseg.formats.image, unetseg.prepare)
+MODULES = (unetseg.task, unetseg.scores.metrics, unetseg.scores.picture, unetseg.formats.image, unetseg.prepare)
 # a record of fields shows what it holds; as_image makes one
 WITHOUT = {"Damaged", "Image", "Place", "Reading"}
 

@@ -108,7 +108,7 @@ def test_a_path_an_array_and_an_image_give_the_same(tmp_path: Path) -> None:
     for source in (path, str(path), read_image(path), np.asfortranarray(PICTURE)):
         result = predictor(source)
         assert torch.equal(result.logits, expected.logits)
-        assert (result.picture == expected.picture).all()
+        assert (result.rgb == expected.rgb).all()
     assert predictor(path).name == "a.png"
 
 
@@ -119,8 +119,8 @@ def test_pictures_of_any_size(height: int, width: int, working_size: int | None)
     result = predictor_for(config, tile=32, overlap=8)(np.full((height, width, 3), 200, dtype=np.uint8))
     assert result.logits.shape == (1, 3, height, width)
     assert result.logits.isfinite().all()
-    assert result.picture.shape == (1, height, width, 3)
-    assert (result.picture == 200).all()
+    assert result.rgb.shape == (1, height, width, 3)
+    assert (result.rgb == 200).all()
 
 
 def test_a_prediction_is_repeatable_and_leaves_the_network_alone() -> None:
@@ -225,14 +225,14 @@ def test_the_argmax_view_paints_the_largest_logit(config: SegmentationConfig) ->
 def test_the_overlay_shows_the_labels_at_the_thresholds_given() -> None:
     result = segmentation_of(config_for("binary"), 9, 11)
     for threshold in (0.1, 0.9):
-        changed = (result.view("overlay", thresholds=[threshold]) != result.picture[0]).any(axis=-1)
+        changed = (result.view("overlay", thresholds=[threshold]) != result.rgb[0]).any(axis=-1)
         assert (changed == (result.labels([threshold])[0] == 1)).all()
 
 
 def test_each_slice_has_its_own_views() -> None:
     result = segmentation_of(config_for("multiclass"), 4, 5, slices=2)
     for kind in (*VIEWS_OF_PIXELS, "overlay"):
-        alone = segmented(result.logits[1:], result.picture[1:], result.config)
+        alone = segmented(result.logits[1:], result.rgb[1:], result.config)
         assert (result.view(kind, index=1) == alone.view(kind)).all()
         assert (result.view(kind, index=1) != result.view(kind)).any()
 
@@ -261,7 +261,7 @@ def test_views_of_the_reduced_copy_are_pixels_of_the_full_views(
     full = segmentation_of(config, height, width)
     reduced = full.reduced(20)
     assert reduced.logits.shape[2:] == small
-    assert reduced.picture.shape == (1, *small, 3)
+    assert reduced.rgb.shape == (1, *small, 3)
     # no two logits are alike, so each tells the pixel that it came from
     pixel_of = {value: number for number, value in enumerate(full.logits[0, 0].flatten().tolist())}
     pixels = np.vectorize(pixel_of.__getitem__)(reduced.logits[0, 0].numpy())
@@ -317,7 +317,7 @@ def test_a_real_photograph_is_segmented_at_its_size(real_data: Path) -> None:
         width, height = picture.size
     result = predictor_for(config_for("one-vs-rest", **RGB, working_size=64))(path)
     assert result.labels().shape == (1, height, width)
-    assert (result.picture[0] == read_image(path).pixels[0]).all()
+    assert (result.rgb[0] == read_image(path).pixels[0]).all()
 
 
 def test_a_real_elevation_model_is_no_picture(real_data: Path) -> None:

@@ -82,7 +82,7 @@ def test_an_accepted_proposal_gives_the_labels_of_the_changed_picture() -> None:
     assert found.notices == ("a.png was inverted before it was segmented, as was proposed",)
     expected = predictor(pictures(1)[0])
     assert (found.labels() == expected.labels()).all()
-    assert (found.picture == expected.picture).all()
+    assert (found.rgb == expected.rgb).all()
     assert predictor(pictures(1)[0], accept_proposals=True).accepted is None
 
 

@@ -18,7 +18,7 @@ IGNORE = 255
 """The label id that no loss and no score ever sees."""
 FORMAT = 2
 """The highest of `config.json`; format n came with unetseg 0.n.0."""
-SINCE = {"ground_resolution": 2}
+SINCE = {"ground_resolution": 2, "picture_rule": 2, "picture_temperature": 2}
 """Fields that a lower format has not."""
 MOST_PARAMETERS = 100_000_000
 """A config that asks for more is refused: it may come from anybody."""
@@ -27,6 +27,7 @@ STATISTICS = ("running_mean", VARIANCE)
 """What a batch norm keeps beside its weights, and no step of an optimizer changes."""
 
 Task = Literal["binary", "multiclass", "one-vs-rest"]
+PictureRule = Literal["mean", "log-mean-exp"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
@@ -48,6 +49,8 @@ class SegmentationConfig(BaseModel):
     working_scale: without a working_size, what the stored resolution is reduced to: 0.5 is half the pixels a side.
     scales: multiples of that resolution at which the network sees a picture; its logits are averaged.
     ground_resolution: metres on the ground of a pixel, from and to, in training; None where that is unknown.
+    picture_rule: how the label of a whole picture follows from the logits of its pixels, see `task.picture_logits`;
+        None where it has none. picture_temperature: divides what that rule gives.
     widths: channels at each depth of the U-Net.
     temperatures: divide the logits; one per class, a single one for multiclass.
     thresholds: on the probability, one per output channel; where the labels are the argmax (multiclass, and
@@ -71,6 +74,8 @@ class SegmentationConfig(BaseModel):
     working_scale: Annotated[float, Field(ge=0.01, le=1)] = 1.0
     scales: tuple[Annotated[float, Field(ge=0.1, le=2)], ...] = Field((1.0,), min_length=1, max_length=4)
     ground_resolution: tuple[Positive, Positive] | None = None
+    picture_rule: PictureRule | None = None
+    picture_temperature: Positive | None = None
     widths: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=2, max_length=7)
     temperatures: tuple[Positive, ...]
     thresholds: tuple[Probability, ...]
@@ -175,6 +180,10 @@ class SegmentationConfig(BaseModel):
                 raise ValueError(f"{name} came with format {since}, got format {self.format}")
         if self.ground_resolution is not None and self.ground_resolution[0] > self.ground_resolution[1]:
             raise ValueError(f"ground_resolution goes from low to high, got {list(self.ground_resolution)}")
+        if (self.picture_rule is None) != (self.picture_temperature is None):
+            raise ValueError("picture_rule and picture_temperature go together; give both or neither")
+        if self.picture_rule is not None and (not self.exclusive or len(self.classes) < 2):
+            raise ValueError("picture_rule needs a multiclass task of at least two classes beside the background")
         for low, high in [*(ranges or ()), *([self.window] if self.window else [])]:
             if not low < high:
                 raise ValueError(f"a range goes from low to high, got [{low}, {high}]")

@@ -127,11 +127,13 @@ def report(
     network: str,
     read: str,
     notices: Sequence[str],
+    picture: Mapping[str, float] | None,
     trust: Mapping[str, Any],
 ) -> dict[str, Any]:
     """All that `report.json` says of one input: what was read and how, what decided, what was found.
 
-    trust: how far that can be trusted, see `Segmentation`.
+    picture: the probabilities of the classes for the picture as a whole. trust: how far all that can be trusted, see
+    `Segmentation`.
     """
     by_threshold = not config.exclusive and config.background is not None
     return {
@@ -143,6 +145,9 @@ def report(
         **trust,
         "decided_by": dict(zip(config.outputs, thresholds, strict=True)) if by_threshold else "argmax",
         "cleaning": asdict(cleaning) if cleaning else None,
+        **(
+            {} if picture is None else {"picture": {"label": max(picture, key=picture.__getitem__), "classes": picture}}
+        ),
         "labels": measured(labels, probability_sums, image, config),
     }
 

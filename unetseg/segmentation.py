@@ -173,9 +173,33 @@ class Segmentation:
         return torch.cat(list(map(self._probabilities, range(len(self.network_logits)))))
 
     @property
-    def picture(self) -> NDArray[np.uint8]:
+    def rgb(self) -> NDArray[np.uint8]:
         """The picture (D,H,W,3) as the network was given it, drawn at each access."""
-        return np.concatenate(list(map(self._picture, range(len(self.network_logits)))))
+        return np.concatenate(list(map(self._rgb, range(len(self.network_logits)))))
+
+    def picture(self, index: int = 0) -> Tensor:
+        """What a picture, or the slice `index`, shows as a whole: calibrated probabilities of the classes, float32 (C).
+
+        By the config's `picture_rule`, from what the network said at the size it saw; see `task.picture_logits`.
+        Raises ValueError for a model without a rule.
+        """
+        return task.picture_probabilities(self.picture_logits(index), self.config)[0]
+
+    @property
+    def named_picture(self) -> dict[str, float] | None:
+        """`picture` by name of the class; None of a volume, and of a model without a rule."""
+        if self.config.picture_rule is None or len(self.network_logits) > 1:
+            return None
+        return dict(zip(self.config.classes, (round(p, 5) for p in self.picture().tolist()), strict=True))
+
+    def picture_logits(self, index: int = 0) -> Tensor:
+        """The same before temperature and softmax, float32 (1,C)."""
+        logits = self.network_logits[index][None]  # (1,K,h,w)
+        valid = None
+        if self.image.valid is not None:
+            rows, columns = (evenly(*sides) for sides in zip(self.shape[1:], logits.shape[2:], strict=True))
+            valid = torch.from_numpy(self.image.valid[index][np.ix_(rows, columns)])[None]
+        return task.picture_logits(logits, self.config, valid)
 
     def description(self) -> str:
         """What was read and how, and between which values the network saw it; see `Image.description`."""
@@ -226,7 +250,7 @@ class Segmentation:
             return render.entropy(self._probabilities(index)[0].numpy(), self.config, channel)
         if kind == "argmax":
             return render.colourised(self.argmax(index), self.config)
-        return render.overlay(self._picture(index)[0], self.labels(thresholds, index=index), self.config)
+        return render.overlay(self._rgb(index)[0], self.labels(thresholds, index=index), self.config)
 
     def alone(self, index: int) -> Segmentation:
         """One slice as a Segmentation of its own, without a place in the world."""
@@ -253,7 +277,7 @@ class Segmentation:
         h, w = (max(1, round(side * longest / max(height, width))) for side in (height, width))
         rows, columns = evenly(height, h), evenly(width, w)
         kept = [self._some(index, rows, columns) for index in range(depth)]
-        drawn = np.stack([render.resized(self._picture(index)[0], h, w) for index in range(depth)])
+        drawn = np.stack([render.resized(self._rgb(index)[0], h, w) for index in range(depth)])
         valid = None if self.image.valid is None else self.image.valid[:, rows][:, :, columns]
         pixels = self.image.pixels[:, rows][:, :, columns]
         image = dataclasses.replace(self.image, pixels=pixels, valid=valid, place=None)
@@ -321,6 +345,7 @@ class Segmentation:
             network=self.network,
             read=self.description(),
             notices=self.notices,
+            picture=self.named_picture,
             trust={
                 "agreement": self.agreement,
                 "distance": self.distance,
@@ -346,7 +371,7 @@ class Segmentation:
     def _probabilities(self, index: int) -> Tensor:
         return task.activate(self._restored(index), self.config)
 
-    def _picture(self, index: int) -> NDArray[np.uint8]:
+    def _rgb(self, index: int) -> NDArray[np.uint8]:
         part = slice(index, None if index == -1 else index + 1)
         if self.drawn is not None:
             return self.drawn[part]

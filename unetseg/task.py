@@ -5,7 +5,8 @@ Two kinds of output. *Exclusive* (`multiclass`): one softmax over all labels, la
 label k + 1; without one, class k is label k. `IGNORE` (255) marks pixels that no loss and no score sees.
 
 Shapes: B batch (or slices), K output channels, H height, W width. In the examples `liver` is the config of a binary
-task, `land` of a multiclass one (land, road, water), `animals` of one-vs-rest (nothing, then cat, dog and bird).
+task, `land` of a multiclass one (land, road, water), `animals` of one-vs-rest (nothing, then cat, dog and bird),
+`digits` of a multiclass task whose pictures have labels too (paper, then zero and one).
 """
 
 from __future__ import annotations
@@ -114,6 +115,57 @@ def argmax(logits: Tensor, config: SegmentationConfig) -> Tensor:
     if not config.exclusive and config.background is not None:
         logits = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)  # (B,1+K,H,W)
     return _largest(logits)
+
+
+def picture_logits(logits: Tensor, config: SegmentationConfig, valid: Tensor | None = None) -> Tensor:
+    """Logits (B,C) of what each picture shows as a whole, one for each of C classes, of pixel logits (B,K,H,W).
+
+    By the rule `mean`: the mean over the foreground, where each pixel weighs as much as it is none of the background.
+    Without a background all pixels weigh the same. valid: bool (B,H,W), the pixels that count; None for all.
+    Raises ValueError for a config without a rule.
+
+    >>> logits = torch.tensor([[[[9.0, -9.0]], [[-4.0, 1.0]], [[-4.0, 3.0]]]])  # the left pixel is background
+    >>> [round(value, 3) for value in picture_logits(logits, digits)[0].tolist()]
+    [1.0, 3.0]
+    """
+    if config.picture_rule is None:
+        raise ValueError("this model labels pixels only: its config has no picture_rule; train with model.picture_rule")
+    pixels = logits.flatten(2)  # (B,K,N)
+    classes = pixels[:, -len(config.classes) :]
+    known = torch.ones_like(pixels[:, :1]) if valid is None else valid.flatten(1)[:, None].to(pixels)  # (B,1,N)
+    if config.picture_rule == "log-mean-exp":
+        return (classes + known.log()).logsumexp(dim=2) - known.sum(dim=2).clamp(min=1).log()
+    if config.background is None:
+        weight = known
+    else:  # how much is decided by the pixels' own loss
+        weight = (classes.logsumexp(dim=1, keepdim=True) - pixels[:, :1]).sigmoid().detach() * known
+    return (classes * weight).sum(dim=2) / weight.sum(dim=2).clamp(min=1e-30)
+
+
+def picture_labels(labels: Tensor, config: SegmentationConfig) -> Tensor:
+    """The one class that each label map (B,H,W) shows, int64 (B): its place in `config.classes`; IGNORE for none.
+
+    Raises ValueError where a label map shows two.
+
+    >>> picture_labels(torch.tensor([[[0, 2, 255]], [[0, 0, 255]]]), digits).tolist()
+    [1, 255]
+    """
+    first = len(config.labels) - len(config.classes)
+    counts = torch.stack([(labels == id_).flatten(1).any(dim=1) for id_ in range(first, len(config.labels))], dim=1)
+    if (several := counts.sum(dim=1) > 1).any():
+        shown = [name for name, here in zip(config.classes, counts[several][0].tolist(), strict=True) if here]
+        raise ValueError(f"a picture shows {' and '.join(shown)}, expected one class for the label of a picture")
+    return counts.long().argmax(dim=1).where(counts.any(dim=1), IGNORE)  # (B)
+
+
+def picture_probabilities(logits: Tensor, config: SegmentationConfig) -> Tensor:
+    """Calibrated probabilities (B,C) of `picture_logits` (B,C).
+
+    >>> picture_probabilities(torch.tensor([[0.0, 0.0]]), digits).tolist()
+    [[0.5, 0.5]]
+    """
+    assert config.picture_temperature is not None
+    return (logits / config.picture_temperature).softmax(dim=1)
 
 
 def checked_thresholds(thresholds: Sequence[float] | None, config: SegmentationConfig) -> tuple[float, ...]:

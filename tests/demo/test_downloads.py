@@ -66,10 +66,10 @@ def test_each_is_what_python_gives_with_the_choices_on_the_screen(picture: Segme
     argmax = pixels_of(write("colours_png", picture, tmp_path, Choices(view="argmax")))
     np.testing.assert_array_equal(argmax, picture.view("argmax"))
     overlay = pixels_of(write("overlay_png", picture, tmp_path, choices))
-    np.testing.assert_array_equal(overlay, render.overlay(picture.picture[0], labels, picture.config, 0.8))
+    np.testing.assert_array_equal(overlay, render.overlay(picture.rgb[0], labels, picture.config, 0.8))
     assert (overlay != picture.view("overlay", thresholds=limits)).any()
     lined = pixels_of(write("overlay_png", picture, tmp_path, Choices(limits, outline=True, hidden=[1])))
-    wanted = render.overlay(picture.picture[0], labels, picture.config, hidden=[1], outline=True)
+    wanted = render.overlay(picture.rgb[0], labels, picture.config, hidden=[1], outline=True)
     np.testing.assert_array_equal(lined, wanted)
     assert (lined != picture.view("overlay", thresholds=limits)).any()
     found = np.load(write("probabilities", picture, tmp_path, choices))["probabilities"]

@@ -105,9 +105,9 @@ def test_labels_are_sent_only_where_nothing_else_tells_them() -> None:
 def test_a_picture_is_as_python_draws_it(size: tuple[int, int]) -> None:
     segmentation = scene("multiclass", *size)
     _, planes = sent(segmentation)
-    np.testing.assert_array_equal(np.moveaxis(planes["picture"], 0, 2), segmentation.picture[0])
-    grey = dataclasses.replace(segmentation, drawn=np.repeat(segmentation.picture[..., :1], 3, axis=3))
-    np.testing.assert_array_equal(sent(grey)[1]["picture"], grey.picture[0, ..., 0])
+    np.testing.assert_array_equal(np.moveaxis(planes["picture"], 0, 2), segmentation.rgb[0])
+    grey = dataclasses.replace(segmentation, drawn=np.repeat(segmentation.rgb[..., :1], 3, axis=3))
+    np.testing.assert_array_equal(sent(grey)[1]["picture"], grey.rgb[0, ..., 0])
 
 
 def test_hounsfield_units_are_sent_themselves_with_the_window_in_which_the_network_saw_them() -> None:
@@ -124,14 +124,14 @@ def test_hounsfield_units_that_are_no_whole_numbers_of_16_bits_are_sent_as_a_pic
     segmentation = ct(np.array([[0.0, wrong]], dtype=np.float32))
     _, planes = sent(segmentation)
     assert "hounsfield" not in planes
-    np.testing.assert_array_equal(planes["picture"], segmentation.picture[0, ..., 0])
+    np.testing.assert_array_equal(planes["picture"], segmentation.rgb[0, ..., 0])
 
 
 def test_a_reduced_ct_is_sent_as_it_is_drawn_and_as_numbers_for_other_windows() -> None:
     values = np.random.default_rng(0).integers(-300, 300, (40, 60), dtype=np.int16)
     shown = ct(values).reduced(30)
     _, planes = sent(shown)
-    np.testing.assert_array_equal(planes["picture"], shown.picture[0, ..., 0])
+    np.testing.assert_array_equal(planes["picture"], shown.rgb[0, ..., 0])
     np.testing.assert_array_equal(planes["hounsfield"], shown.image.pixels[0, ..., 0])
 
 
@@ -213,7 +213,7 @@ def test_a_slice_of_a_volume_is_its_own() -> None:
     )
     header, planes = unpacked(packed(volume.alone(1), 1, (20, 30), counted(volume, 1)))
     assert header["index"] == 1
-    np.testing.assert_array_equal(np.moveaxis(planes["picture"], 0, 2), volume.picture[1])
+    np.testing.assert_array_equal(np.moveaxis(planes["picture"], 0, 2), volume.rgb[1])
     np.testing.assert_array_equal(planes["argmax"], volume.argmax(1))
     assert header["counts"]["argmax"][1] == int(volume.argmax(1).sum())
     np.testing.assert_array_equal(unpacked(tile(volume, 1, 2, 3, 9, 9))[1]["argmax"], volume.argmax(1)[2:9, 3:9])

@@ -282,11 +282,11 @@ def test_a_class_alone_and_hidden_classes(visit: Visit, tmp_path: Path) -> None:
     visit.view("overlay")
     page.get_by_label("Draw vegetation").uncheck()
     kept = found.labels()[0] != found.config.labels.index("vegetation")
-    wanted = np.where(kept[..., None], found.view("overlay"), found.picture[0])
+    wanted = np.where(kept[..., None], found.view("overlay"), found.rgb[0])
     np.testing.assert_array_equal(visit.pixels(), wanted)
     page.get_by_label("Draw vegetation").check()
     page.get_by_label("Opacity").fill("0.8")
-    opaque = render.overlay(found.picture[0], found.labels()[0], found.config, 0.8)
+    opaque = render.overlay(found.rgb[0], found.labels()[0], found.config, 0.8)
     np.testing.assert_array_equal(visit.pixels(), opaque)
     assert not [request.url for request in asked]
 
@@ -329,7 +329,7 @@ def test_the_picture_lies_beside_its_result_and_zoom_stays_when_the_view_changes
     page, found = visit.page, shipped("liver-unet")(draw_sample("ct", 0)[0])
     asked = visit.counting()
     page.get_by_role("radio", name="Side by side").check()
-    np.testing.assert_array_equal(visit.pixels("before"), found.picture[0])
+    np.testing.assert_array_equal(visit.pixels("before"), found.rgb[0])
     page.get_by_role("radio", name="Swipe").check()
     handle = page.get_by_role("slider", name="How much of the picture is shown")
     handle.focus()
@@ -658,7 +658,7 @@ def test_every_download_is_what_python_gives(visit: Visit, tmp_path: Path) -> No
         assert picture.mode == "P"
     np.testing.assert_array_equal(pixels_of(out["labels_png"]), labels)
     np.testing.assert_array_equal(pixels_of(out["colours_png"]), render.colourised(labels, found.config))
-    overlay = render.overlay(found.picture[0], labels, found.config, 0.7, outline=True)
+    overlay = render.overlay(found.rgb[0], labels, found.config, 0.7, outline=True)
     np.testing.assert_array_equal(pixels_of(out["overlay_png"]), overlay)
     np.testing.assert_array_equal(visit.pixels(), overlay)
     with np.load(out["probabilities"]) as held, np.load(found.save_probabilities(tmp_path / "own.npz")) as wanted:

@@ -67,7 +67,7 @@ def test_a_run_tells_what_it_does_and_its_labels_are_those_of_python(address: st
     read = next(event for event in told if event["state"] == "read")
     full = page.predictors["tiny"](path)
     drawn = PIL.Image.open(written(tmp_path, "read.png", base64.b64decode(read["picture"])))
-    np.testing.assert_array_equal(np.asarray(drawn.convert("RGB")), full.picture[0])
+    np.testing.assert_array_equal(np.asarray(drawn.convert("RGB")), full.rgb[0])
     assert (read["height"], read["width"]) == full.shape[1:]
     info = told[-1]["result"]
     assert info["shape"] == list(full.shape)

@@ -132,7 +132,7 @@ def test_every_view_is_pythons_pixel_by_pixel(page: Page, served: Desk, kind: st
     for channel, found in zip(channels, greys, strict=True):
         name = None if channel is None else config.outputs[channel]
         assert np.abs(found.astype(int) - segmentation.view("probability", class_name=name)).max() <= 1
-    np.testing.assert_array_equal(drawn(page, {"view": "picture"})[0], segmentation.picture[0])
+    np.testing.assert_array_equal(drawn(page, {"view": "picture"})[0], segmentation.rgb[0])
 
 
 def test_many_classes_may_claim_a_pixel(page: Page, served: Desk) -> None:
@@ -193,7 +193,7 @@ def test_entropy_is_drawn_once_it_is_there(page: Page, served: Desk, kind: str) 
     outputs = segmentation.config.outputs
     show(page, served, segmentation)
     picture = drawn(page, {"view": "entropy", "scale": "grey"})[0]
-    np.testing.assert_array_equal(picture, segmentation.picture[0])
+    np.testing.assert_array_equal(picture, segmentation.rgb[0])
     served.packed["entropy"] = entropy(segmentation)
     page.evaluate("async () => viewer.addEntropy(await get('entropy'))")
     channels = [None, *range(len(outputs))]
@@ -209,7 +209,7 @@ def test_hounsfield_units_are_drawn_in_any_window(page: Page, served: Desk) -> N
     show(page, served, segmentation)
     windows = [(40, 400), (60, 160), (-600, 1500), (400, 1800), (33, 71)]
     as_seen, *others = drawn(page, *({"view": "picture", "window": w} for w in (None, *windows)))
-    np.testing.assert_array_equal(as_seen, segmentation.picture[0])
+    np.testing.assert_array_equal(as_seen, segmentation.rgb[0])
     for (level, width), found in zip(windows, others, strict=True):
         between = [(level - width / 2, level + width / 2)]
         expected = render.as_rgb(scaled(segmentation.image.pixels, between, segmentation.config))
@@ -221,7 +221,7 @@ def test_hounsfield_units_are_drawn_in_any_window(page: Page, served: Desk) -> N
 def test_opacity_and_the_classes_that_are_on(page: Page, served: Desk, kind: str) -> None:
     segmentation = scene(kind, 61, 83)
     config = segmentation.config
-    labels, picture = segmentation.labels(index=0), segmentation.picture[0]
+    labels, picture = segmentation.labels(index=0), segmentation.rgb[0]
     show(page, served, segmentation)
     found = drawn(page, *({"view": "overlay", "opacity": opacity} for opacity in (0, 0.1, 0.45, 0.7, 1)))
     for opacity, pixels in zip((0, 0.1, 0.45, 0.7, 1), found, strict=True):
@@ -238,7 +238,7 @@ def test_opacity_and_the_classes_that_are_on(page: Page, served: Desk, kind: str
 
 def test_an_outline_is_where_another_label_begins(page: Page, served: Desk) -> None:
     segmentation = scene("one-vs-rest with background", 61, 83)
-    labels, picture = segmentation.labels(index=0), segmentation.picture[0]
+    labels, picture = segmentation.labels(index=0), segmentation.rgb[0]
     show(page, served, segmentation)
     found = drawn(page, {"view": "overlay", "opacity": 0, "outline": True})[0]
     around = np.pad(labels, 1, mode="edge")
@@ -410,7 +410,7 @@ def test_a_swipe_shows_the_picture_to_the_left_of_its_divider(page: Page, served
     segmentation = label_image(60, 80)
     show(page, served, segmentation)
     drawn(page, {"view": "argmax", "compare": "swipe"})
-    np.testing.assert_array_equal(drawn(page, {}, canvas=".before canvas")[0], segmentation.picture[0])
+    np.testing.assert_array_equal(drawn(page, {}, canvas=".before canvas")[0], segmentation.rgb[0])
     handle = page.get_by_role("slider", name="How much of the picture is shown")
     handle.focus()
     for _ in range(20):
@@ -418,7 +418,7 @@ def test_a_swipe_shows_the_picture_to_the_left_of_its_divider(page: Page, served
     assert handle.get_attribute("aria-valuenow") == "30"
     assert page.evaluate("() => viewer.state.divider") == pytest.approx(0.3)
     large = segmentation.view("argmax").repeat(10, axis=0).repeat(10, axis=1)
-    left = segmentation.picture[0].repeat(10, axis=0).repeat(10, axis=1)
+    left = segmentation.rgb[0].repeat(10, axis=0).repeat(10, axis=1)
     seen = screen(page)
     np.testing.assert_array_equal(seen[:200, :210], left[:200, :210])
     np.testing.assert_array_equal(seen[:200, 270:], large[:200, 270:])
@@ -523,7 +523,7 @@ def test_tiles_show_what_the_shown_size_leaves_out(page: Page, served: Desk, kin
     found = drawn(page, state, canvas=".after canvas[aria-hidden]")[0]
     np.testing.assert_array_equal(found, full.view("overlay", thresholds=limits)[:512, :512])
     picture = drawn(page, {"compare": "swipe"}, canvas=".before canvas[aria-hidden]")[0]
-    np.testing.assert_array_equal(picture, full.picture[0, :512, :512])
+    np.testing.assert_array_equal(picture, full.rgb[0, :512, :512])
 
 
 def test_tiles_of_another_slice_are_not_taken(page: Page, served: Desk) -> None:
@@ -645,10 +645,10 @@ def test_a_new_slice_does_not_show_the_entropy_of_the_last_one(page: Page, serve
     served.packed["entropy"] = entropy(one)
     page.evaluate("async () => viewer.addEntropy(await get('entropy'))")
     drawn(page, {"view": "entropy", "scale": "grey"})
-    other = dataclasses.replace(other, drawn=255 - one.picture)
+    other = dataclasses.replace(other, drawn=255 - one.rgb)
     show(page, served, other, index=1)
     page.wait_for_timeout(400)
-    np.testing.assert_array_equal(drawn(page, {})[0], other.picture[0])
+    np.testing.assert_array_equal(drawn(page, {})[0], other.rgb[0])
 
 
 def test_whoever_uses_assistive_technology_finds_names_and_roles(page: Page, served: Desk, axe: str) -> None:

@@ -191,7 +191,7 @@ class Visit:
             if view in ("probability", "entropy"):
                 self.page.get_by_role("radio", name="Grey", exact=True).check()
             index = how.get("index", 0)
-            wanted = shown.picture[index] if view == "picture" else shown.view(view, **how)  # type: ignore[arg-type]
+            wanted = shown.rgb[index] if view == "picture" else shown.view(view, **how)  # type: ignore[arg-type]
             most = int(view in ("probability", "entropy"))
             patience = time.monotonic() + SECONDS / 1000
             # entropy is fetched when it is chosen

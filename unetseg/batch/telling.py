@@ -65,6 +65,8 @@ def _say(job: Job, outcome: Outcome, out: Path, verbose: bool) -> None:
         log.info("%s", outcome.description)
     for notice in outcome.notices:
         log.warning("note: %s", notice)
+    if outcome.shows:
+        log.info("%s shows %s", _name(job), outcome.shows)
     for name in outcome.written:
         log.info("%s", out / name)
         if name.endswith(".dcm"):

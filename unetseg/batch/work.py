@@ -57,7 +57,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an input. why: it was left out or failed. written: relative to the folder of the results."""
+    """What came of an input. why: it was left out or failed. written: relative to the folder of the results.
+
+    shows: the label of a whole picture and its probability, in words.
+    """
 
     state: Literal["done", "done before", "left out", "failed"]
     why: str = ""
@@ -65,6 +68,7 @@ class Outcome:
     description: str = ""
     notices: tuple[str, ...] = ()
     pixels: int = 0
+    shows: str = ""
 
 
 Work = Generator[Image, Segmentation, Outcome]
@@ -209,7 +213,11 @@ class Worker:
             self.task.output.thresholds, cleaning=self.task.output.cleaning
         ):
             notices += (f"nothing is found in {image.name}: {segmentation.explain()}",)
-        return Outcome("done", "", written, segmentation.description(), notices, pixels)
+        shows = ""
+        if (picture := segmentation.named_picture) is not None:
+            label = max(picture, key=picture.__getitem__)
+            shows = f"{label} ({picture[label]:.3f})"
+        return Outcome("done", "", written, segmentation.description(), notices, pixels, shows)
 
     def _by_rows(self, job: Job, before: Sequence[Entry], new: Entry) -> Outcome:
         base, output = self.task.out / job.name, self.task.output

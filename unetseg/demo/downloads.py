@@ -138,7 +138,7 @@ def _picture(full: Segmentation, choices: Choices) -> NDArray[np.uint8]:
     alone = full.alone(choices.index)
     if choices.window is not None and full.image.hounsfield:
         alone = replace(alone, between=(choices.window,) * len(full.config.channels), drawn=None)
-    return alone.picture.squeeze(0)
+    return alone.rgb.squeeze(0)
 
 
 def _write_picture(path: Path, pixels: NDArray[np.uint8]) -> Path:

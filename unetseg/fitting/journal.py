@@ -65,7 +65,7 @@ class Journal:
             segmentation = predictor(image.alone(shown))
             name = examples[i].image.name + (f", slice {shown + 1}" if len(truth) > 1 else "")
             labels = segmentation.labels()[0]
-            rows.append(panel_row(name, segmentation.picture[0], truth[shown], labels, predictor.config))
+            rows.append(panel_row(name, segmentation.rgb[0], truth[shown], labels, predictor.config))
         with whole(self.folder / "validation.png") as temporary:
             panel(rows, predictor.config).save(temporary, format="PNG", compress_level=1)  # soon replaced
 

@@ -251,6 +251,7 @@ class _Run:
                 dice_weight=train.dice_weight,
                 batch_dice=train.batch_dice,
                 weights=self.weights,
+                picture_weight=train.picture_weight if self.config.picture_rule else 0,
             )
 
         network.train()

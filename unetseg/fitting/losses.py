@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..config import IGNORE, SegmentationConfig
-from ..task import encode
+from ..task import encode, picture_labels, picture_logits
 from .distributed import total
 
 
@@ -26,12 +26,13 @@ def segmentation_loss(
     dice_weight: float,
     batch_dice: bool = True,
     weights: Tensor | None = None,
+    picture_weight: float = 0,
 ) -> Tensor:
     """Cross entropy plus dice_weight times soft Dice loss, a scalar, of the batch of all processes together.
 
     logits: (B,K,H,W). labels: ids (B,H,W), IGNORE where unknown. batch_dice: see `soft_dice_loss`.
     weights: (K,), of the pixels of each label where labels exclude each other, else of each class's own pixels
-        against the others; in the cross entropy only.
+        against the others; in the cross entropy only. picture_weight: how much `picture_loss` is added.
     """
     logits = logits.float()
     target, valid = encode(labels, config)
@@ -49,9 +50,21 @@ def segmentation_loss(
         probabilities = logits.sigmoid()
     # a batch of nothing but ignored pixels has no weight
     loss = total(entropy) / total(weight.float()).clamp(min=1e-6)
-    if dice_weight == 0:
-        return loss
-    return loss + dice_weight * soft_dice_loss(probabilities, target, valid, batch=batch_dice)
+    if dice_weight:
+        loss = loss + dice_weight * soft_dice_loss(probabilities, target, valid, batch=batch_dice)
+    if picture_weight:
+        loss = loss + picture_weight * picture_loss(logits, labels, config, valid)
+    return loss
+
+
+def picture_loss(logits: Tensor, labels: Tensor, config: SegmentationConfig, valid: Tensor) -> Tensor:
+    """Cross entropy of what each picture shows as a whole, by the config's rule; pictures without a class don't count.
+
+    logits: (B,K,H,W). labels: ids (B,H,W). valid: bool (B,H,W).
+    """
+    shown = picture_labels(labels, config)  # (B)
+    entropy = F.cross_entropy(picture_logits(logits, config, valid), shown, ignore_index=IGNORE, reduction="sum")
+    return total(entropy) / total((shown != IGNORE).sum().float()).clamp(min=1)
 
 
 def soft_dice_loss(

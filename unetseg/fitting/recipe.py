@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..config import Color, Probability, SegmentationConfig, Task, explain
+from ..config import Color, PictureRule, Probability, SegmentationConfig, Task, explain
 from ..files import one_line
 from ..formats.annotations import Kind, Overlap
 from ..hub.model_card import License
@@ -254,12 +254,15 @@ class Model(_Section):
     working_scale: without a working_size, pictures are reduced to this share of their resolution.
     scales: multiples of that resolution at which the network sees a picture; the logits are averaged, and the steps
         of training take the scales in turn.
+    picture_rule: where every picture shows one class, how its label follows from those of its pixels: the `mean` of
+        their logits over the foreground; see `task.picture_logits`.
     widths: channels of the network at each resolution, from the finest on; the next is half as fine.
     """
 
     working_size: int | None = None
     working_scale: float = 1.0
     scales: tuple[float, ...] = (1.0,)
+    picture_rule: PictureRule | None = None
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
 
 
@@ -319,6 +322,7 @@ class Train(_Section):
     balance: how far the cross entropy weighs rare classes up: 0 not at all, 1 until all weigh the same.
     dice_weight: how much soft Dice is added to the cross entropy (0 is cross entropy alone).
     batch_dice: soft Dice pools the crops of a batch; false: each counts alone, which weighs small objects more.
+    picture_weight: how much the cross entropy of the pictures' labels is added, where there is a picture_rule.
     ema: decay per step of the moving average of weights that is validated and saved; 0 is none.
     swa: from this share of all steps on, the plain mean of each step's weights is validated and saved instead, and
         the learning rate never falls; 0 is none. For pictures of places that training does not know.
@@ -347,6 +351,7 @@ class Train(_Section):
     balance: Probability = 0
     dice_weight: float = Field(1, ge=0)
     batch_dice: bool = True
+    picture_weight: float = Field(1, ge=0)
     ema: float = Field(0.995, ge=0, lt=1)
     swa: float = Field(0, ge=0, lt=1)
     clip_norm: float = Field(1, gt=0)
@@ -472,11 +477,13 @@ class Recipe(_Section):
             value_range=data.value_range,
             window=data.window,
             orientation=data.orientation,
-            format=1 if data.ground_resolution is None else 2,
+            format=1 if data.ground_resolution is None and self.model.picture_rule is None else 2,
             ground_resolution=data.ground_resolution,
             working_size=self.model.working_size,
             working_scale=self.model.working_scale,
             scales=self.model.scales,
+            picture_rule=self.model.picture_rule,
+            picture_temperature=None if self.model.picture_rule is None else 1.0,
             widths=self.model.widths,
             temperatures=(1.0,) * (1 if exclusive else len(data.classes)),
             thresholds=(0.5,) * (labels if exclusive else len(data.classes)),

@@ -248,15 +248,18 @@ def _least_surprising(
     """The temperatures with the least negative log likelihood: one of the softmax, or one of each sigmoid."""
     target = torch.from_numpy(truth)
     if config.exclusive:
-        return (_temperature(logits, target, softmax=True) if any(fittable) else 1.0,)
+        return (temperature_of(logits, target, softmax=True) if any(fittable) else 1.0,)
     return tuple(
-        _temperature(logits[k : k + 1], target[k : k + 1], softmax=False) if fittable[k] else 1.0
+        temperature_of(logits[k : k + 1], target[k : k + 1], softmax=False) if fittable[k] else 1.0
         for k in range(len(logits))
     )
 
 
-def _temperature(logits: Tensor, truth: Tensor, *, softmax: bool) -> float:
-    """At most HOTTEST. The likelihood is convex in 1 / T, so its slope says on which side the best one lies."""
+def temperature_of(logits: Tensor, truth: Tensor, *, softmax: bool) -> float:
+    """The temperature with the least negative log likelihood of logits (K,N) with truth bool (K,N), at most HOTTEST.
+
+    The likelihood is convex in 1 / T, so its slope says on which side the best one lies.
+    """
     if not logits.shape[1]:
         return 1.0
     low, high = -math.log(HOTTEST), math.log(HOTTEST)

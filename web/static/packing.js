@@ -253,40 +253,30 @@ function some(plane, width, rows, columns) {
   return found;
 }
 
-/** A plane at a smaller size, each pixel the mean of what it covers. @param {Uint8Array} plane @param {number} height @param {number} width @param {number} h @param {number} w */
+/** A plane at a smaller size, each pixel the mean of those whose middles it covers: as Pillow's BOX. @param {Uint8Array} plane @param {number} height @param {number} width @param {number} h @param {number} w */
 function box(plane, height, width, h, w) {
-  const across = new Float32Array(height * w);
-  const [columns, rows] = [covers(width, w), covers(height, h)];
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < w; x++) {
-      const { first, weights } = columns[x];
+  const across = new Uint8Array(height * w);
+  for (const [x, [first, end]] of covers(width, w).entries()) {
+    for (let y = 0; y < height; y++) {
       let sum = 0;
-      for (let i = 0; i < weights.length; i++) sum += weights[i] * plane[y * width + first + i];
-      across[y * w + x] = sum;
+      for (let i = y * width + first; i < y * width + end; i++) sum += plane[i];
+      across[y * w + x] = Math.round(sum / (end - first));
     }
   }
   const found = new Uint8Array(h * w);
-  for (let y = 0; y < h; y++) {
-    const { first, weights } = rows[y];
+  for (const [y, [first, end]] of covers(height, h).entries()) {
     for (let x = 0; x < w; x++) {
       let sum = 0;
-      for (let i = 0; i < weights.length; i++) sum += weights[i] * across[(first + i) * w + x];
-      found[y * w + x] = Math.round(sum);
+      for (let row = first; row < end; row++) sum += across[row * w + x];
+      found[y * w + x] = Math.round(sum / (end - first));
     }
   }
   return found;
 }
 
-/** What each of `count` equal parts of a row of `size` pixels covers of it. @param {number} size @param {number} count */
+/** From and to which of `size` pixels each of `count` equal parts of a row covers. @param {number} size @param {number} count */
 function covers(size, count) {
-  return Array.from({ length: count }, (_, i) => {
-    const [start, end] = [(i * size) / count, ((i + 1) * size) / count];
-    const first = Math.floor(start);
-    const weights = Array.from({ length: Math.ceil(end) - first }, (_, j) => {
-      return (Math.min(end, first + j + 1) - Math.max(start, first + j)) / (end - start);
-    });
-    return { first, weights };
-  });
+  return Array.from({ length: count }, (_, i) => [i, i + 1].map((edge) => Math.floor((edge * size) / count + 0.5)));
 }
 
 /** Whether 16 bits hold all numbers. @param {Numbers} stored */

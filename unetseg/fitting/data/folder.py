@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from ...files import read_json
 from ...formats import Image, Place, Raster, read_mask
 from ...formats.annotations import GIVEN
 from ...prepare import ranges, scaled
+from ...task import picture_labels
 from ..recipe import IGNORE_NAME, NAME, SPLITS, Data, Split, number_range
 from .annotated import pair_annotated, read_parts, without_objects
 from .drawing import Drawing, numbered
@@ -282,7 +284,10 @@ def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 
 def read_truth(example: Example, image: Image, data: Data, config: SegmentationConfig) -> NDArray[np.uint8]:
-    """The labels of an image that was read (D,H,W); sizes must agree. What a raster says holds no data is IGNORE."""
+    """The labels of an image that was read (D,H,W); sizes must agree. What a raster says holds no data is IGNORE.
+
+    Raises ValueError where it shows two classes, and is to be given the label of one.
+    """
     height, width = image.pixels.shape[1:3]
     labels = read_labels(example, data, config, image.place, (height, width))
     labels = labels if labels.ndim == 3 else labels[None]
@@ -292,7 +297,13 @@ def read_truth(example: Example, image: Image, data: Data, config: SegmentationC
             f"{example.image.name} is {image_size} pixels, its mask {example.mask.name} is {mask_size}; "
             "they must be equal"
         )
-    return known_labels(labels, image)
+    labels = known_labels(labels, image)
+    if config.picture_rule is not None:
+        try:
+            picture_labels(torch.from_numpy(labels), config)
+        except ValueError as error:
+            raise ValueError(f"{example.image.name}: {error}") from None
+    return labels
 
 
 def known_labels(labels: NDArray[np.uint8], image: Image) -> NDArray[np.uint8]:

@@ -33,6 +33,9 @@ from .results import (
     error_left_row,
     foreign_lines,
     group_rows,
+    mistake_line,
+    picture_lines,
+    picture_rows,
     shown,
     shown_with_interval,
 )
@@ -97,6 +100,7 @@ def card_text(
         + f"at {config.resolutions}. A U-Net of widths {', '.join(map(str, config.widths))}, "
         + f"{config.parameters:,} parameters.\n",
         elsewhere(config),
+        _pictures_section(config, measured),
         _scores_section(config, measured, pictures, facts),
         _calibration_section(config, calibration, measured),
         _trust_section(config, calibration["gate"], measured),
@@ -130,7 +134,7 @@ def views_picture(predictor: Predictor, config: SegmentationConfig, kind: Sample
     segmentation = replace(predictor(as_image(pixels)), config=config)
     views: tuple[View, ...] = ("probability", "thresholded", "argmax")
     gap = np.full((pixels.shape[0], 8, 3), 255, dtype=np.uint8)
-    columns = [segmentation.picture[0]]
+    columns = [segmentation.rgb[0]]
     for view in views:
         columns += [gap, segmentation.view(view)]
     file = io.BytesIO()
@@ -169,6 +173,27 @@ def _front_matter(card: Card, measured: dict[str, dict[str, Any]]) -> str:
             if result[key] is not None:
                 lines += [f"    - type: {key}", f"      name: {name}", f"      value: {result[key]:.4f}"]
     return "---\n" + "\n".join(lines) + "\n---\n"
+
+
+def _pictures_section(config: SegmentationConfig, measured: dict[str, dict[str, Any]]) -> str:
+    """The labels of whole pictures, where the model gives them."""
+    if config.picture_rule is None:
+        return ""
+    parts = [
+        "## The label of the picture\n",
+        "`segmentation.picture()` gives the probability of each class for the picture as a whole: the softmax of the "
+        "mean logits of its pixels, each weighing as much as it is foreground, at a temperature of "
+        f"{config.picture_temperature:g}. Accuracy is argmax against labels.\n",
+    ]
+    for split in REAL:
+        if split in measured and "picture" in measured[split]:
+            found, name = measured[split]["picture"], SPLIT_NAMES[split]
+            parts.append(f"{name[0].upper() + name[1:]}: {' '.join(picture_lines(found))}\n")
+            heads, *rows = picture_rows(found)
+            parts.append(_table(heads, rows))
+            if found["mistakes"]:
+                parts.append(f"Held for the surest and wrong: {'; '.join(map(mistake_line, found['mistakes']))}.\n")
+    return "\n".join(parts)
 
 
 def _scores_section(

@@ -21,6 +21,7 @@ from ...model import UNet
 from ...predictor import Predictor
 from ...prepare import ranges, scaled
 from ...scores.calibration import BINS, NEAR, calibrated, curves, trust, uncalibrated
+from ...scores.picture import fitted_temperature, joined_pictures, picture_scores
 from ..data.folder import SPLITS, Example, pictures_by_split
 from ..data.joined import read_joined
 from ..recipe import Recipe
@@ -114,19 +115,24 @@ def _calibration(
     error, reliability: before and after, everywhere and within 10 pixels of a boundary, by class; see
     `calibration.Reliability`. curve: precision, recall and Dice of each class at each threshold, after.
     intensities: of the training pictures, from 0 to 1 as the network takes them before mean and std.
-    gate: how the gate was fitted; see `gating.fit_gate`.
+    gate: how the gate was fitted; see `gating.fit_gate`. picture: the temperature of labels of pictures, and the error.
     """
-    pixels = collect(sources, recipe.data, progress=True)
+    pixels, labelled = collect(sources, recipe.data, progress=True)
     plain = uncalibrated(config)
-    config = calibrated(config, pixels) if folds or recipe.train.calibrate else plain
+    fitted = bool(folds) or recipe.train.calibrate
+    config = calibrated(config, pixels) if fitted else plain
+    if labelled:
+        temperature = fitted_temperature(joined_pictures(labelled)) if fitted else 1.0
+        config = config.model_copy(update={"picture_temperature": temperature})
     before, after = trust(pixels, plain), trust(pixels, config)
     examples = [example for _, some in sources for example in some]
+    pictures = picture_scores(joined_pictures(labelled), config)["calibration"] if labelled else None
     return config, {
         "temperatures": config.temperatures,
         "thresholds": config.thresholds,
         "fitted_on": {
             "what": f"out-of-fold predictions of {folds} checkpoints" if folds else "validation",
-            "fitted": bool(folds) or recipe.train.calibrate,
+            "fitted": fitted,
             "pictures": len(examples),
             "groups": sorted({example.group for example in examples}),
             "pixels": len(pixels.labels),
@@ -140,7 +146,7 @@ def _calibration(
         "error": {"before": before.summary(), "after": after.summary()},
         "reliability": {"before": before.bins(), "after": after.bins()},
         "curve": curves(pixels, config),
-    }
+    } | ({"picture": {"temperature": config.picture_temperature, "error": pictures}} if labelled else {})
 
 
 def intensities(examples: Sequence[Example], config: SegmentationConfig) -> dict[str, Any]:

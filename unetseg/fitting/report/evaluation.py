@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ... import task
 from ...config import IGNORE, SegmentationConfig
 from ...formats import as_image
 from ...predictor import Predictor
@@ -18,6 +20,7 @@ from ...samples import SampleKind, draw_sample
 from ...scores.calibration import PIXELS, Sample, Trust, joined, sample, trust, uncalibrated
 from ...scores.coverage import Judged
 from ...scores.metrics import ConfusionMatrix, mean
+from ...scores.picture import Labelled
 from ...scores.surface import SurfaceScores
 from ...segmentation import Segmentation
 from ..data.folder import Example, read_truth
@@ -73,7 +76,8 @@ class Assessment:
     the truth has no class, only the background; false_alarms: those of them with more than FALSE_PIXELS predicted
     pixels, none where there is no background. worst: WORST pictures, the worst first. A volume counts as one picture;
     outlines are compared slice by slice. judged: all pictures, with what was said of them before. familiar: as groups,
-    without the pictures that are foreign to the network.
+    without the pictures that are foreign to the network. labelled: of a model that labels pictures too, each that shows
+    a class.
     """
 
     config: SegmentationConfig
@@ -88,6 +92,7 @@ class Assessment:
     worst: list[Worst] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
     familiar: dict[str, ConfusionMatrix] = field(default_factory=dict)
+    labelled: list[Labelled] = field(default_factory=list)
 
     def update(self, case: Case) -> None:
         """Count one picture."""
@@ -102,6 +107,7 @@ class Assessment:
             if wrong[-1] == max(wrong):
                 shown, found = part, labels
             surface.update(truth, labels)
+            self.labelled += labelled(part)
             if not self.config.exclusive and bare != self.config:
                 plain.update(truth, replace(part.segmentation, config=bare).labels()[0])
             pixels = sample(part.segmentation.logits[0], truth, self.config, limit)
@@ -130,10 +136,23 @@ class Assessment:
         if not foreign:
             self.familiar[case.group] = self.familiar.get(case.group, ConfusionMatrix(self.config)) + matrix
         if dice is not None:
-            picture, truth, labels = (thinned(p) for p in (shown.segmentation.picture[0], shown.truth[0], found))
+            picture, truth, labels = (thinned(p) for p in (shown.segmentation.rgb[0], shown.truth[0], found))
             number = len(wrong) - wrong[::-1].index(max(wrong)) if len(wrong) > 1 else None
             self.worst.append(Worst(case.name, case.group, dice, sum(wrong), picture, truth, labels, number))
             self.worst = sorted(self.worst, key=lambda w: (w.dice, -w.wrong_pixels, w.name))[:WORST]
+
+
+def labelled(case: Case) -> list[Labelled]:
+    """A picture as scores of its label need it; nothing of a model without a rule, and of a picture without a class."""
+    segmentation, config = case.segmentation, case.segmentation.config
+    if config.picture_rule is None:
+        return []
+    truth = task.picture_labels(torch.from_numpy(case.truth.reshape(segmentation.shape)), config)
+    if truth.item() == IGNORE:
+        return []
+    votes = np.bincount(segmentation.labels()[0].ravel(), minlength=len(config.labels))[-len(config.classes) :]
+    most = int(votes.argmax()) if votes.any() else IGNORE
+    return [Labelled((case.name,), truth, segmentation.picture_logits(), torch.tensor([most]))]
 
 
 def _share(limit: int, case: Case) -> int:
@@ -176,19 +195,25 @@ def assess(found: Iterable[Case], config: SegmentationConfig) -> Assessment:
     return assessment
 
 
-def collect(predictors: Sequence[tuple[Predictor, Sequence[Example]]], data: Data, *, progress: bool = False) -> Sample:
-    """Pixels to calibrate on: of each picture equally many at most, so that all logits fit LOGITS_IN_MEMORY."""
+def collect(
+    predictors: Sequence[tuple[Predictor, Sequence[Example]]], data: Data, *, progress: bool = False
+) -> tuple[Sample, list[Labelled]]:
+    """Pixels to calibrate on, of each picture equally many at most, so that all logits fit LOGITS_IN_MEMORY.
+
+    And pictures, where the model labels those too.
+    """
     pictures = sum(len(examples) for _, examples in predictors)
     channels = len(predictors[0][0].config.outputs)
     limit = min(PIXELS, max(1, LOGITS_IN_MEMORY // (channels * max(1, pictures))))
-    return joined(
-        [
-            sample(part.segmentation.logits[0], part.truth[0], predictor.config, _share(limit, case))
-            for predictor, examples in predictors
-            for case in cases(predictor, examples, data, progress=progress)
-            for part in case.slices()
-        ]
-    )
+    samples: list[Sample] = []
+    whole: list[Labelled] = []
+    for predictor, examples in predictors:
+        for case in cases(predictor, examples, data, progress=progress):
+            for part in case.slices():
+                logits = part.segmentation.logits[0]
+                samples.append(sample(logits, part.truth[0], predictor.config, _share(limit, case)))
+                whole += labelled(part)
+    return joined(samples), whole
 
 
 def check_same_labels(config: SegmentationConfig, data: Data, name: str | Path) -> None:

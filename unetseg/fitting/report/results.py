@@ -9,6 +9,7 @@ import numpy as np
 from ...scores.calibration import BINS, NEAR
 from ...scores.coverage import SET_ASIDE, judged
 from ...scores.metrics import ConfusionMatrix, intervals, scores
+from ...scores.picture import joined_pictures, picture_scores
 from ...scores.surface import TOLERANCE
 from ..words import counted
 from .evaluation import FALSE_PIXELS, Assessment
@@ -40,6 +41,8 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
         confusion, and by class what `surface` holds; surface_dice_2_pixels of classes with an outline only.
     trust: see `coverage.judged`; without_foreign: mean_group_dice, miou and accuracy of the other pictures.
     worst: pictures with the lowest Dice.
+    picture_accuracy, picture: of a model that labels whole pictures, see `picture.picture_scores`; foreground_iou: of
+        all pixels of any class, whichever.
     """
     groups, surfaces = assessment.groups, assessment.surfaces
     result: dict[str, Any] = scores(groups)
@@ -81,6 +84,12 @@ def split_scores(assessment: Assessment) -> dict[str, Any]:
             for w in assessment.worst
         ],
     }
+    if assessment.labelled:
+        pictures = picture_scores(joined_pictures(assessment.labelled), assessment.config)
+        result |= {"picture_accuracy": pictures["accuracy"], "picture": pictures}
+        if assessment.config.background is not None:
+            inside = int(matrix.counts[1:, 1:].sum())
+            pictures["foreground_iou"] = inside / max(1, int(matrix.counts.sum() - matrix.counts[0, 0]))
     return result
 
 
@@ -101,6 +110,8 @@ def as_text(title: str, result: dict[str, Any]) -> str:
     """The scores of a split to be read in a minute."""
     parts = [f"{title}: {counted(result['pictures'], 'picture')} of {counted(len(result['groups']), 'group')}"]
     parts.append("\n".join(f"{name:<16} {shown_with_interval(result, key)}" for key, name in HEADLINES))
+    if "picture" in result:
+        parts += [*picture_lines(result["picture"]), _aligned(picture_rows(result["picture"]))]
     parts.append(_aligned([CLASS_HEADS, *class_rows(result)]))
     calibration = result["calibration"]
     rows = [[f"calibration error ({BINS} bins)", "before", "after"]]
@@ -124,6 +135,37 @@ def as_text(title: str, result: dict[str, Any]) -> str:
         else "no picture has any class, in the truth or predicted"
     )
     return "\n\n".join(parts) + "\n"
+
+
+def picture_lines(pictures: dict[str, Any]) -> list[str]:
+    """How often the labels of whole pictures are right, and how sure they are: sentences."""
+    low, high = pictures["interval"]
+    before, after = (pictures["calibration"][when] for when in ("before", "after"))
+    inside, count = pictures.get("foreground_iou"), counted(pictures["pictures"], "picture")
+    return [
+        f"The label of the picture is right for {pictures['accuracy']:.4f} of {count} (95 % interval {low:.4f} to "
+        f"{high:.4f}); the truth is among the two likeliest for {pictures['top_2']:.4f}.",
+        f"It is the class of most labelled pixels in {pictures['agreement']:.4f} of them. Its expected calibration "
+        f"error is {after:.4f} ({before:.4f} with a temperature of 1)."
+        + ("" if inside is None else f" The IoU of all classes together against the background is {inside:.3f}."),
+    ]
+
+
+def picture_rows(pictures: dict[str, Any]) -> list[list[str]]:
+    """Which pictures are taken for which, by true class; of many classes their accuracies alone."""
+    names, by_class = list(pictures["by_class"]), pictures["by_class"]
+    if len(pictures["confusion"]) > LABELS_IN_A_TABLE:
+        return [["class", "right"], *([name, f"{by_class[name]:.3f}"] for name in names)]
+    rows = [row for row in pictures["confusion"] if any(row)]
+    return [
+        ["truth \\ label", *pictures["classes"], "right"],
+        *([name, *map(str, row), f"{by_class[name]:.3f}"] for name, row in zip(names, rows, strict=True)),
+    ]
+
+
+def mistake_line(mistake: dict[str, Any]) -> str:
+    """A picture whose label is wrong, in words."""
+    return f"{mistake['picture']}: {mistake['label']} ({mistake['probability']:.2f}), is {mistake['truth']}"
 
 
 def trust_lines(trust: dict[str, Any]) -> list[str]:
