@@ -29,9 +29,9 @@ WEBGPU = (
 )
 """Flags by which Chromium has an adapter, if only one of software."""
 EXAMPLE = "example.png"
-PROBABILITIES = """async () => {
+PROBABILITIES = """async (index) => {
     const { page, backend } = window.unetseg;
-    const found = await backend.probabilities(page.result.info.key, page.result.info.first);
+    const found = await backend.probabilities(page.result.info.key, index ?? page.result.info.first);
     const bytes = new Uint8Array(found.buffer, found.byteOffset, found.byteLength);
     let text = "";
     for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
@@ -120,10 +120,10 @@ class Stranger(Visit):
         """What the page knows of the result on the screen."""
         return dict(self.page.evaluate("window.unetseg.page.result.info"))
 
-    def probabilities(self, channels: int) -> NDArray[np.float32]:
-        """Of the result on the screen (K,H,W)."""
+    def probabilities(self, channels: int, index: int | None = None) -> NDArray[np.float32]:
+        """Of the result on the screen (K,H,W): of a volume the slice that is shown first, unless another is named."""
         _, height, width = self.info["shape"]
-        data = base64.b64decode(self.page.evaluate(PROBABILITIES))
+        data = base64.b64decode(self.page.evaluate(PROBABILITIES, index))
         return np.frombuffer(data, np.float32).reshape(channels, height, width)
 
     @property
