@@ -1,6 +1,7 @@
+import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,8 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real headless Chromium."""
+def launch() -> Iterator[Callable[[str], Browser]]:
+    """Starts a real headless Chromium with these flags."""
     wanted = os.environ.get("UNETSEG_BROWSER")
     names = [wanted] if wanted else ["chromium", "chromium-browser", "google-chrome"]
     path = next(filter(None, map(shutil.which, names)), None)
@@ -47,10 +48,14 @@ def browser() -> Iterator[Browser]:
         if wanted:
             pytest.fail(f"UNETSEG_BROWSER is {wanted!r}, and there is no such command")
         pytest.skip("no Chromium on this machine; install Debian's package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        yield browser
-        browser.close()
+    with sync_playwright() as playwright, contextlib.ExitStack() as opened:
+        yield lambda flags: opened.enter_context(playwright.chromium.launch(executable_path=path, args=flags.split()))
+
+
+@pytest.fixture(scope="module")
+def browser(launch: Callable[[str], Browser]) -> Browser:
+    """A real headless Chromium."""
+    return launch(FLAGS)
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +68,15 @@ def axe() -> str:
             pytest.fail(missing)
         pytest.skip(missing)
     return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def built_page() -> Path:
+    """The page without a server as npm built it; `npm ci && npm run build` in web/ does."""
+    path = Path(__file__).resolve().parent.parent / "web" / "dist"
+    if not (path / "files.json").exists():
+        missing = f"no built page at {path}; run npm ci && npm run build in web/"
+        if os.environ.get("UNETSEG_STATIC"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path

@@ -7,6 +7,7 @@ import queue
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -17,6 +18,7 @@ from configs import KINDS, config_for, network_for
 from hub_server import HubServer
 from numpy.typing import NDArray
 from runtimes import Runtime, with_onnxruntime, with_openvino
+from serving import ISOLATED, Host, Stranger, made
 
 from unetseg import Predictor, UNet, proof
 from unetseg.__main__ import main
@@ -42,6 +44,7 @@ class Given:
     pixels: NDArray[np.uint8]
     expected: NDArray[np.uint8]
     folder: Path  # for what a way writes
+    fixture: Callable[[str], Any]  # by its name
 
     def wrong(self, labels: NDArray[np.uint8]) -> float:
         """The share of labels (H,W) that are not as expected."""
@@ -107,17 +110,28 @@ def openvino(given: Given) -> float:
 
 
 def exported(given: Given, runtime: Runtime) -> float:
-    """Beside the labels of float32, whatever the others take here."""
     network = UNet.from_pretrained(given.checkpoint)
-    expected = Predictor(network, device="cpu", precision="float32")(given.pixels).labels()[0]
     x = scale(as_image(given.pixels), network.config).numpy()
-    labels = proof.labels_of(runtime(as_onnx(network))(x)[0], network.config)
+    return in_float32(given, proof.labels_of(runtime(as_onnx(network))(x)[0], network.config))
+
+
+def static_page(given: Given) -> float:
+    """What a visitor downloads who gives the picture to the page without a server."""
+    folder = made(given.folder / "page", UNet.from_pretrained(given.checkpoint), given.fixture("built_page"))
+    with Host(folder, ISOLATED) as host, Stranger(given.fixture("browser"), host).open() as visit:
+        visit.upload(given.picture)
+        return in_float32(given, read(visit.downloads(given.folder, "Label map")["Label map"]))
+
+
+def in_float32(given: Given, labels: NDArray[np.uint8]) -> float:
+    """Beside the labels of float32, whatever the others take here."""
+    expected = Predictor.from_pretrained(given.checkpoint, device="cpu", precision="float32")(given.pixels).labels()[0]
     return replace(given, expected=expected).wrong(labels)
 
 
 # each with the share of labels that may differ: none at one precision and number of threads, some on other runtimes
 WAYS: dict[Callable[[Given], float], float] = {array: 0, path: 0, command_line: 0, evaluate: 0, page: 0, hub: 0}
-WAYS |= dict.fromkeys((onnxruntime, openvino), 1e-4)
+WAYS |= dict.fromkeys((onnxruntime, openvino, static_page), 1e-4)
 
 
 def read(labels: Path) -> NDArray[np.uint8]:
@@ -149,13 +163,14 @@ def given(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     assert all((expected == label).mean() > 0.005 for label in range(len(config.labels))), "a label is hardly there"
     with HubServer() as server:
         server.push(MODEL, {file.name: file.read_bytes() for file in checkpoint.iterdir()})
-        yield Given(checkpoint, server, folder / "picture.png", pixels, expected, folder)
+        yield Given(checkpoint, server, folder / "picture.png", pixels, expected, folder, request.getfixturevalue)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_every_way_gives_the_same_labels(way: Callable[[Given], float], given: Given, tmp_path: Path) -> None:
-    fresh = Given(given.checkpoint, given.hub, given.picture, given.pixels, given.expected, tmp_path)
-    assert way(fresh) <= WAYS[way]
+def test_every_way_gives_the_same_labels(
+    way: Callable[[Given], float], given: Given, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    assert way(replace(given, folder=tmp_path, fixture=request.getfixturevalue)) <= WAYS[way]
 
 
 def test_a_way_that_went_wrong_would_be_seen(given: Given) -> None:

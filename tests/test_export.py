@@ -80,6 +80,35 @@ def test_each_kind_of_task_keeps_its_decision(kind: str, runtime: Runtime) -> No
     assert agreement >= 1 - 2 / (48 * 50)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "height", "width"),
+    [
+        ({"working_size": 150}, 15, 36),  # 62.5 rows, which float64 calls 62.50000000000001
+        ({"working_size": 40}, 10, 16),  # 25 exactly
+        ({"working_size": 100}, 3, 8),  # 37.5, to the even one
+        ({"working_size": 100}, 1, 8),  # 12.5
+        ({"working_scale": 0.5}, 7, 9),  # 3.5 and 4.5
+        ({"working_scale": 0.7}, 45, 15),  # 31.499999999999996 and 10.5
+        ({"working_scale": 0.01}, 5, 7),
+    ],
+)
+def test_sizes_are_rounded_as_python_rounds_them(sizes: dict[str, Any], height: int, width: int) -> None:
+    network = network_for(config_for("binary", **sizes))
+    _, difference = compared(
+        network, with_onnxruntime(as_onnx(network)), as_image(picture(network.config, height, width))
+    )
+    assert difference < 1e-4
+
+
+def test_whole_sizes_need_no_float64_which_the_runtime_for_graphics_cards_lacks() -> None:
+    def casts(**sizes: Any) -> set[int]:  # noqa: ANN401, any field
+        graph = onnx.load_from_string(as_onnx(network_for(config_for("binary", **sizes)))).graph
+        return {node.attribute[0].i for node in graph.node if node.op_type == "Cast"}
+
+    assert onnx.TensorProto.DOUBLE not in casts(working_size=150, scales=(1.0, 0.5, 1.25))
+    assert onnx.TensorProto.DOUBLE in casts(working_scale=0.7)
+
+
 def test_pictures_of_a_batch_are_each_as_alone() -> None:
     network = network_for(config_for("multiclass", scales=(1.0, 0.5)))
     run = with_onnxruntime(as_onnx(network))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .config import SegmentationConfig
-from .files import CONFIG, check_target, whole
+from .files import CONFIG, check_folder, check_target, whole, whole_folder
 from .formats import KINDS
 from .process import ended_by_signals, set_up
 from .render import VIEWS
@@ -440,20 +440,56 @@ def _push(options: argparse.Namespace) -> int:
 
 
 def _add_space(parser: argparse.ArgumentParser) -> None:
-    parser.description = "The token is that of HF_TOKEN or of `hf auth login`; a private model needs one in the Space."
-    parser.add_argument("repo", metavar="OWNER/NAME")
+    parser.description = (
+        "The token is that of HF_TOKEN or of `hf auth login`; a private model needs one in the Space. With --static "
+        "the page needs no server: it carries its one model, which runs in the browser of whoever opens it."
+    )
+    parser.add_argument("repo", metavar="OWNER/NAME", nargs="?")
     parser.add_argument(
         "--model", action="append", required=True, metavar="OWNER/NAME[@REVISION]", help="to be shown; repeatable"
     )
     parser.add_argument("--private", action=argparse.BooleanOptionalAction, help="of a Space that is made here")
     parser.add_argument("--overwrite-card", action="store_true", help="replace a README that was edited on the hub")
+    parser.add_argument("--static", action="store_true", help="a page without a server; --model may be a folder too")
+    parser.add_argument("--float16", action="store_true", help="of --static: weights of half the size")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="of --static: write the page here, push nothing")
     parser.set_defaults(run=_space)
 
 
 def _space(options: argparse.Namespace) -> int:
     from .hub.space import make_space
 
+    if options.static:
+        return _static(options)
+    if options.out or options.float16:
+        raise ValueError("--out and --float16 are of a page without a server; add --static, or leave them out")
+    if options.repo is None:
+        raise ValueError("a Space needs a name; say owner/name first")
     pushed = make_space(options.repo, options.model, private=options.private, overwrite_card=options.overwrite_card)
+    log.info("%s", pushed)
+    return 0
+
+
+def _static(options: argparse.Namespace) -> int:
+    from .demo.static import KIND, built_page, page_files
+    from .hub.space import make_static_space
+    from .hub.upload import check_repo
+    from .model import UNet
+
+    if (options.repo is None) == (options.out is None):
+        raise ValueError("a page without a server goes to a Space, owner/name, or to a folder, --out FOLDER: name one")
+    if len(options.model) > 1:
+        raise ValueError(f"a page without a server shows one model, got {len(options.model)}; make a page of each")
+    if options.out:
+        check_folder(options.out, **KIND)
+    else:
+        check_repo(options.repo)
+    network = UNet.from_pretrained(options.model[0])
+    files = page_files(network, built_page(), repo=options.repo, float16=options.float16)
+    if options.out:
+        log.info("%s, %s bytes", whole_folder(options.out, files, **KIND), f"{sum(map(len, files.values())):,}")
+        return 0
+    pushed = make_static_space(options.repo, files, private=options.private, overwrite_card=options.overwrite_card)
     log.info("%s", pushed)
     return 0
 

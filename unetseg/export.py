@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -37,6 +38,8 @@ INPUT, OUTPUT = "image", "probabilities"
 TILE, OVERLAP = 512, 25
 """Pixels a side and percent that a program which cuts a raster into tiles is told to take."""
 ZERO, ONE = np.array(0), np.array(1)  # a list of one number is another shape
+FINEST = 1024
+"""Parts of a pixel, in which sizes are computed in whole numbers."""
 LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -128,8 +131,7 @@ def _graph(onnx: Any, network: UNet, *, float16: bool, tile: int | None) -> Any:
     size, x = stored, INPUT
     if config.working_size is not None:
         longest = nodes.add("Max", *stored)
-        ratio = nodes.add("Div", float(config.working_size), nodes.add("Cast", longest, to=onnx.TensorProto.DOUBLE))
-        size = [nodes.times(side, ratio) for side in stored]
+        size = [nodes.share(nodes.add("Mul", side, [config.working_size]), longest) for side in stored]
     elif config.working_scale != 1:
         size = [nodes.times(side, config.working_scale) for side in stored]
     if size is not stored:
@@ -218,11 +220,20 @@ class _Nodes:
         """Numbers of another kind."""
         return self.add("Cast", x, to=_KINDS[kind])
 
-    def times(self, side: str, factor: str | float) -> str:
+    def times(self, side: str, factor: float) -> str:
         """A side in pixels times a factor, at least one pixel: rounded as Python rounds."""
-        return self.add(
-            "Max", self.cast(self.add("Round", self.add("Mul", self.cast(side, np.float64), factor)), np.int64), [1]
-        )
+        exact = Fraction(factor)
+        if exact.denominator <= FINEST:
+            return self.share(self.add("Mul", side, [exact.numerator]), [exact.denominator])
+        # 0.7 of float64 is no 7/10. The runtime of browsers for graphics cards has no float64: they take another one
+        product = self.add("Mul", self.cast(side, np.float64), factor)
+        return self.add("Max", self.cast(self.add("Round", product), np.int64), [1])
+
+    def share(self, number: str, divisor: _Value) -> str:
+        """A whole number over another one, at least 1: rounded, and what lies between two to the even one."""
+        number, divisor = self.add("Add", self.add("Mul", number, [2]), divisor), self.add("Mul", divisor, [2])
+        odd = self.add("Mod", self.add("Div", number, divisor), [2])
+        return self.add("Max", self.add("Div", self.add("Sub", number, odd), divisor), [1])
 
     def antialiased(self, x: str, old: Sequence[str], new: Sequence[str]) -> str:
         """(N,C,H,W) to another size, bilinearly and antialiased where it gets smaller.

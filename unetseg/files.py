@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ PICTURE, EXPECTED = "sample.png", "expected.safetensors"
 """A test picture, and what the weights make of it."""
 EXPECTED_BYTES = 2_000_000
 ONNX = "model.onnx"
+BUILT = "files.json"
+PAGE = (BUILT, "model.json", "model.onnx.gz", "example.png")
+"""Of a page without a server: the list of what npm built, and what is of the model."""
 COMPANIONS = (GATE, PICTURE, EXPECTED, README, "calibration.json", "scores.json", "split.json")
 """What a run leaves beside config and weights; and the pictures that the README shows."""
 
@@ -39,6 +44,39 @@ def whole(path: Path) -> Iterator[Path]:
         raise explained(error, path) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def whole_folder(folder: Path, files: Mapping[str, str | bytes], *, kind: str, mark: str) -> Path:
+    """Make these the files of a folder, all or none of them; names may have folders in them.
+
+    A folder that is there already is replaced: if it is empty, or of this kind, by which it holds the file `mark`.
+    """
+    make_folder(folder.parent)
+    check_folder(folder, kind=kind, mark=mark)
+    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        new.mkdir()
+        for name, content in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        raise explained(error, folder) from None
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+    return folder
+
+
+def check_folder(folder: Path, *, kind: str, mark: str) -> None:
+    """ValueError where a folder holds something else than `whole_folder` may replace."""
+    if folder.is_file() or (folder.exists() and any(folder.iterdir()) and not (folder / mark).is_file()):
+        raise ValueError(f"{folder} exists and is no {kind}; choose another folder or empty it")
 
 
 def explained(error: OSError, path: Path) -> OSError:

@@ -7,6 +7,7 @@ the config of a grey model (mean 0.5, std 0.25, window -100 to 100 HU), `small` 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import reduce
 from typing import Any
 
@@ -172,8 +173,10 @@ def working_shape(height: int, width: int, config: SegmentationConfig) -> tuple[
     >>> working_shape(24, 32, small), working_shape(24, 32, liver)
     ((12, 16), (24, 32))
     """
-    size = config.working_size
-    ratio = config.working_scale if size is None else size / max(height, width)
+    if config.working_size is None:
+        ratio: float | Fraction = config.working_scale
+    else:
+        ratio = Fraction(config.working_size, max(height, width))  # exact: not every runtime has float64
     return max(1, round(height * ratio)), max(1, round(width * ratio))
 
 

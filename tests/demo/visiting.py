@@ -35,6 +35,15 @@ SECONDS = 60_000
 VIEWS = ("overlay", "probability", "thresholded", "argmax", "entropy", "picture")
 FIRST = "synthetic_ct_0.png"
 GROUND = {"crs": "EPSG:32633", "transform": Affine(2, 0, 500_000, 0, -2, 4_600_000)}
+SCHEMES = {
+    # each pair of language, scheme and width comes once
+    "en-US": (("light", 1280), ("dark", 390)),
+    "zh-CN": (("dark", 1280), ("light", 390)),
+}
+IS_IN = """scheme => /(\\d+)/.exec(getComputedStyle(document.querySelector(".unetseg")).color)[0] > 128
+    === (scheme === "dark")"""
+BROKEN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
+    ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((one) => one.html.slice(0, 200)).join(" | ")}`)"""
 Pixels = NDArray[np.uint8]
 
 
@@ -205,6 +214,17 @@ class Visit:
         """Of the legend, once the server was asked where it must be."""
         expect(self.page.locator(".legend")).not_to_contain_text("about")
         return self.page.locator(".legend .share").all_inner_texts()
+
+    def accessible(self, state: str) -> None:
+        """The state on the screen has no violation that axe-core finds, in each of the schemes of the language."""
+        self.drawn()
+        page = self.page
+        for scheme, width in SCHEMES["zh-CN" if page.locator(".unetseg[lang^=zh]").count() else "en-US"]:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+            page.set_viewport_size({"width": width, "height": 720 if width > 400 else 844})
+            page.wait_for_function(IS_IN, arg=scheme)
+            broken = page.evaluate(BROKEN)
+            assert not broken, (state, scheme, width)
 
     def counting(self) -> list[Request]:
         """What is asked for from now on."""

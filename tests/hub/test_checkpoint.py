@@ -93,7 +93,7 @@ def test_a_checkpoint_that_can_not_be_written_leaves_the_old_one_and_nothing_els
     if failing == "weights":  # two names for one tensor, which safetensors refuses
         weights["upsampling.0.bias"] = weights["head.bias"] = torch.zeros(8)
     else:
-        files["no/such/folder.txt"] = "new"
+        files["README.md/in_a_file.txt"] = "new"
     with pytest.raises((OSError, RuntimeError)):
         hub.save(folder, network.config, weights, files)
     assert contents(tmp_path) == before

@@ -122,12 +122,15 @@ def test_the_code_of_a_card_is_that_of_its_task(config: SegmentationConfig) -> N
     assert ("argmax" in text) == (config.exclusive or config.background is None)
     assert ("no place for a background" in text) == (len(config.outputs) > 1 and "argmax" not in text)
     assert "QGIS" not in elsewhere(config.model_copy(update={"window": (-160.0, 240.0)}))
+    assert "space --static --model path/to/this/folder --out page  # it runs in a browser" in text
     names = ("red", "green", "blue", "infrared")
+    assert "browser" not in elsewhere(config.model_copy(update={"channels": names})), "which opens no such pictures"
     assert "(1,4,H,W): red, green, blue, infrared" in elsewhere(config.model_copy(update={"channels": names}))
 
 
 def test_commands_of_a_card_name_the_repo_that_it_lies_in() -> None:
     text = for_repo(plain(config_for("binary")), "someone/liver")
     assert "python -m unetseg verify someone/liver " in text
+    assert "python -m unetseg space --static --model someone/liver --out" in text
     assert "python -m unetseg export other/liver --out" in for_repo(text, "other/liver")
     assert "path/to/this/folder" not in text

@@ -14,6 +14,7 @@ import PIL.Image
 
 from ..config import SegmentationConfig
 from ..files import README, read_json
+from ..formats.libraries import imported
 from ..hub import model_card
 from ..hub.download import Source, with_papers
 from ..predictor import Predictor
@@ -82,9 +83,8 @@ def card_html(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    from markdown_it import MarkdownIt
-
-    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    markdown = imported("markdown_it", "a card as HTML", extra="demo")
+    return str(markdown.MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
 
 
 def _papers(source: Source | None) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ What goes over the network is in `download` and `upload`.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Unpack
 import safetensors
 
 from ..config import VARIANCE, SegmentationConfig
-from ..files import COMPANIONS, CONFIG, README, WEIGHTS, explained, make_folder, one_line
+from ..files import COMPANIONS, CONFIG, README, WEIGHTS, one_line, whole_folder
 from . import download, model_card
 from .download import Access, Source
 
@@ -141,26 +140,7 @@ def save(
 
 def replace(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     """Make these the files of a checkpoint folder, all or none of them; one that is there already is replaced."""
-    make_folder(folder.parent)
-    if folder.is_file() or (folder.exists() and any(folder.iterdir()) and not (folder / CONFIG).is_file()):
-        raise ValueError(f"{folder} exists and is no checkpoint; choose another folder or empty it")
-    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        new.mkdir()
-        for name, content in files.items():
-            (new / name).write_bytes(content.encode() if isinstance(content, str) else content)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    except OSError as error:
-        raise explained(error, folder) from None
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-    return folder
+    return whole_folder(folder, files, kind="checkpoint", mark=CONFIG)
 
 
 def recover(folder: Path) -> None:

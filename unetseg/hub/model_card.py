@@ -30,7 +30,7 @@ LICENSES: tuple[License, ...] = get_args(License)
 PIPELINE_TAG = "image-segmentation"
 _PICTURE = re.compile(r"!\[[^\[\]]*\]\(([\w-][\w.-]*\.(?:png|jpe?g|webp|gif))\)")
 _CALL = re.compile(r'(from_pretrained\()"[^"\n]*"')
-_COMMAND = re.compile(r"(python -m unetseg (?:verify|export) )\S+")
+_COMMAND = re.compile(r"(python -m unetseg (?:verify|export|space --static --model) )\S+")
 
 
 def pictures(text: str) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def for_repo(text: str, repo: str, tags: Sequence[str] = ()) -> str:
 
 
 def elsewhere(config: SegmentationConfig) -> str:
-    """The section on how a checkpoint proves itself, and runs without torch."""
+    """The section on how a checkpoint proves itself, and runs without torch and in the browser."""
     read = {
         ("gray",): 'np.asarray(Image.open("picture.png").convert("L"), dtype=np.float32)[None, None] / 255',
         ("red", "green", "blue"): (
@@ -96,12 +96,17 @@ def elsewhere(config: SegmentationConfig) -> str:
         decision = f"probabilities[0] >= {config.thresholds[0]:g}"
     else:
         decision = f"probabilities >= np.array({list(config.thresholds)})[:, None, None]  # a mask of each class"
+    in_browser = (
+        "python -m unetseg space --static --model path/to/this/folder --out page  # it runs in a browser\n"
+        if config.channels in read
+        else ""
+    )
     return f"""## Elsewhere
 
 ```sh
 python -m unetseg verify path/to/this/folder  # does it give here what it gave where it was trained?
 python -m unetseg export path/to/this/folder --out model.onnx
-```
+{in_browser}```
 
 `model.onnx` runs in any program with ONNX Runtime or OpenVINO. It takes pictures of any size, float32 (N,C,H,W) from
 0 to 1, and gives calibrated probabilities of the same size; resizing, mean and std, scales and temperature are inside,

@@ -1,10 +1,14 @@
-"""A Space on the hub that serves the page: this package, a starter, its requirements, and what the hub must know."""
+"""A Space on the hub that serves the page, and what the hub must know of it.
+
+Either this package, a starter and its requirements; or the files of a page without a server.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -38,7 +42,29 @@ def make_space(
         repo,
         space_files(repo, models),
         kind="space",
+        sdk="gradio",
         message="The page of unetseg",
+        private=private,
+        token=token,
+        overwrite_card=overwrite_card,
+    )
+
+
+def make_static_space(
+    repo: str,
+    files: Mapping[str, bytes],
+    *,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    overwrite_card: bool = False,
+) -> Pushed:
+    """Put up a Space `owner/name` of a page without a server, of which these are all files."""
+    return commit(
+        repo,
+        files,
+        kind="space",
+        sdk="static",
+        message="The page of unetseg, without a server",
         private=private,
         token=token,
         overwrite_card=overwrite_card,
@@ -48,7 +74,12 @@ def make_space(
 def space_files(repo: str, models: Sequence[str]) -> dict[str, bytes]:
     """The files of a Space by path: README.md, app.py, requirements.txt and the package, as they are installed here."""
     package = Path(__file__).parents[1]
-    code = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".css", ".js", ".svg"))
+    carried = package / "demo" / "built"  # of a wheel: the page without a server
+    code = sorted(
+        path
+        for path in package.rglob("*")
+        if path.suffix in (".py", ".css", ".js", ".svg") and carried not in path.parents
+    )
     files = {f"unetseg/{path.relative_to(package).as_posix()}": path.read_bytes() for path in code}
     texts = {
         "README.md": _readme(repo, models),
@@ -104,3 +135,35 @@ it was trained on, how good it is and where it fails. None is a medical device.
 """,
         MARKDOWN,
     )
+
+
+def static_readme(title: str, model: str, licence: str | None, *, on_hub: bool) -> bytes:
+    """The README of a page without a server, which makes the hub serve it.
+
+    model: what it shows; on_hub: whether by this name it is a repo of the hub. licence: of the model.
+    """
+    repo = model.partition("@")[0]
+    models = f"models:\n- {repo}\n" if on_hub else ""
+    link = f"[{repo}](https://huggingface.co/{repo})" if on_hub else f"`{model}`"
+    return sealed(
+        f"""---
+title: {json.dumps(title, ensure_ascii=False)}
+sdk: static
+app_file: index.html
+license: {licence or "other"}
+short_description: A U-Net in your browser labels every pixel
+tags:
+- image-segmentation
+- unet
+{models}custom_headers:
+  cross-origin-embedder-policy: require-corp
+  cross-origin-opener-policy: same-origin
+  cross-origin-resource-policy: cross-origin
+---
+{link} in the browser of whoever opens this page: pictures stay on their machine, nothing is sent anywhere, and after
+the first visit it works without a network. The card of the model, on the page, says what it was trained on, how good it
+is and where it fails. It is no medical device. The custom headers allow the model several threads; without them it
+takes one. The licence is that of the model; the code of the page is under Apache-2.0.
+""",
+        MARKDOWN,
+    ).encode()

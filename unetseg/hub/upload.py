@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-from ..files import COMPANIONS, CONFIG, ONNX, README, WEIGHTS
+from ..files import BUILT, COMPANIONS, CONFIG, ONNX, PAGE, README, WEIGHTS, read_json
 from . import checkpoint, model_card
 from .download import git_hash, parse, told
 from .seal import MARKDOWN, is_edited
@@ -80,6 +80,7 @@ def commit(
     *,
     kind: Literal["model", "space"],
     message: str,
+    sdk: Literal["gradio", "static"] | None = None,
     private: bool | None = None,
     branch: str | None = None,
     create_pr: bool = False,
@@ -88,17 +89,14 @@ def commit(
 ) -> Pushed:
     """Put files into a repo of a kind, `model` or `space`, as one commit; the options are those of `Writing`.
 
-    Papers of an older checkpoint, and modules of an older package, that are not among the files are deleted from it.
+    sdk: by what a space runs. What an older checkpoint, package or page left there that is not among the files is
+    deleted from it.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    if (parse(repo) or ("", ""))[0] != repo:
-        raise ValueError(f"{repo!r} is no name of a repo on the hub; expected owner/name")
-    if not (token or get_token()) or token is False:
-        raise PermissionError(f"writing to {repo} needs a token; log in with `hf auth login`, or set HF_TOKEN")
+    check_repo(repo, token)
     api = HfApi(token=token)
     with told(repo, branch):
-        sdk = "gradio" if kind == "space" else None
         fresh = not api.repo_exists(repo, repo_type=kind)  # the hub writes a README into a new Space
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True, space_sdk=sdk)
         if branch is not None:
@@ -115,7 +113,14 @@ def commit(
                         "the one here and replace it with --overwrite-card (overwrite_card=True), or push to another "
                         "branch"
                     )
-        stale = [n for n in there if n not in files and (n in (*COMPANIONS, ONNX) or n.startswith("unetseg/"))]
+        ours = {*COMPANIONS, ONNX}
+        if kind == "space":
+            ours |= {"app.py", "requirements.txt", *PAGE}
+            if BUILT in there:
+                with tempfile.TemporaryDirectory() as temporary:
+                    path = api.hf_hub_download(repo, BUILT, repo_type=kind, revision=info.sha, local_dir=temporary)
+                    ours |= dict(read_json(Path(path))).keys()
+        stale = [n for n in there if n not in files and (n in ours or n.startswith("unetseg/"))]
         done = api.create_commit(
             repo,
             [
@@ -130,6 +135,16 @@ def commit(
         )
     url = done.pr_url or str(done.repo_url)
     return Pushed(url, done.oid, changed=done.oid != info.sha)
+
+
+def check_repo(repo: str, token: str | bool | None = None) -> None:
+    """Raise ValueError for what is no name of a repo, PermissionError where no token is there to write with."""
+    from huggingface_hub import get_token
+
+    if (parse(repo) or ("", ""))[0] != repo:
+        raise ValueError(f"{repo!r} is no name of a repo on the hub; expected owner/name")
+    if not (token or get_token()) or token is False:
+        raise PermissionError(f"writing to {repo} needs a token; log in with `hf auth login`, or set HF_TOKEN")
 
 
 def _decoded(data: bytes, path: Path) -> str:

@@ -20,6 +20,7 @@ const SCORES = /** @type {const} */ ([
 
 /** @param {Words} words @param {Limits} limits */
 function keptText(words, limits) {
+  if (limits.expires_s === null) return words.say("staysHere");
   const size = words.bytes(limits.bytes);
   const upTo = limits.per_hour_bytes
     ? words.say("upToHour", { size, hour: words.bytes(limits.per_hour_bytes) })

@@ -1,7 +1,5 @@
 // Slices on their way: those beside the one that is seen are got ahead, and the last ones stay.
 
-import { unpack } from "./unpack.js";
-
 /** @typedef {import("./unpack.js").Packed} Packed */
 
 /** Bytes of unpacked slices that stay; one slice stays in any case. */
@@ -9,7 +7,7 @@ const KEPT = 200e6;
 const BESIDE = 3;
 
 export class Ahead {
-  /** @param {(index: number) => Promise<ArrayBuffer>} get @param {number} count of the slices */
+  /** @param {(index: number) => Promise<Packed>} get @param {number} count of the slices */
   constructor(get, count) {
     this.load = get;
     this.count = count;
@@ -41,7 +39,7 @@ export class Ahead {
       this.kept.set(index, before);
       return before.slice;
     }
-    const entry = { slice: this.load(index).then(unpack), bytes: 0 };
+    const entry = { slice: this.load(index), bytes: 0 };
     this.kept.set(index, entry);
     entry.slice.then(
       (packed) => {

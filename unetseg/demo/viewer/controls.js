@@ -170,6 +170,14 @@ export class Controls {
     this.settle();
   }
 
+  /** More is known of the slices. @param {Profile | null} profile */
+  fill(profile) {
+    if (!this.slices) return;
+    this.slices.profile = profile;
+    this.slices.update(this.drawn.thresholds);
+    this.asked.changed();
+  }
+
   /** @param {Partial<Drawn>} changed */
   change(changed) {
     Object.assign(this.drawn, changed);

@@ -325,7 +325,7 @@ function windowTable(low, high) {
 }
 
 /** Rounded, a half to the even neighbour, as NumPy and torch round. @param {number} value */
-function even(value) {
+export function even(value) {
   const low = Math.floor(value);
   const part = value - low;
   return part > 0.5 || (part === 0.5 && low % 2 === 1) ? low + 1 : low;

@@ -55,7 +55,7 @@
  * @property {{name: string, thumbnail: string}[]} examples
  */
 
-/** @typedef {{bytes: number, expires_s: number, per_hour_bytes: number | null}} Limits */
+/** expires_s: for which what is sent is kept; null where nothing is sent. @typedef {{bytes: number, expires_s: number | null, per_hour_bytes: number | null}} Limits */
 
 /**
  * @typedef {object} Proposal
@@ -102,6 +102,7 @@
  * @property {number} seconds
  * @property {string} source
  * @property {string | null} commit
+ * @property {{kind: "webgpu" | "wasm", threads: number}} [ran] what of the browser computed it
  * @property {string[]} notices
  * @property {GateFacts | null} gate
  * @property {Nothing | null} nothing
@@ -112,7 +113,6 @@
  * @property {Unit | null} unit
  * @property {{kind: "claims" | "labels", shape: number[], data: string} | null} profile zlib of uint16 in base64
  * @property {{kind: string, name: string, family: string, names_patient?: boolean}[]} downloads
- * @property {number} expires_s
  * @property {number[]} thresholds
  */
 

@@ -115,10 +115,11 @@ export class Frame {
         "div",
         { class: "examples-row" },
         make("div", { class: "thumbnails" }, ...thumbnails),
-        make("p", { class: "small hint" }, words.say("dropHint")),
+        make("p", { class: "small hint" }, words.say(limits.expires_s === null ? "dropHintHere" : "dropHint")),
       ),
     );
-    const kept = words.say("keptShort", { time: words.time(limits.expires_s) });
+    const { expires_s } = limits;
+    const kept = expires_s === null ? words.say("staysShort") : words.say("keptShort", { time: words.time(expires_s) });
     fill(this.foot, words.after(words.say(model.medical ? "notMedicalShort" : "noWarranty"), kept));
   }
 }

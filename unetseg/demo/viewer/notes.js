@@ -1,8 +1,8 @@
 // What is said of a result beside it; and what stands in its place: a question, or what went wrong.
 
+import { Refused } from "./backend.js";
 import { button, make } from "./element.js";
 import { asSentence, blackNote, gateNotes, note, readerNotes } from "./explain.js";
-import { Refused } from "./service.js";
 
 /** @typedef {import("./controls.js").Controls} Controls */
 /** @typedef {import("./explain.js").Acts} Acts */
@@ -41,7 +41,7 @@ export function resultNotes(words, result, controls, acts, again) {
 /** How much of each class all slices have, about: at the size that the network saw. @param {Info} info @param {Words} words @param {Controls} controls */
 function volumesLine({ shape, unit }, words, { slices, drawn }) {
   const voxel = unit?.volume_mm3;
-  if (!slices || !voxel) return null;
+  if (!slices?.profile || !voxel) return null;
   const amounts = slices.classes(drawn.thresholds).map(({ name, shares }) => {
     const pixels = shares.reduce((sum, share) => sum + share, 0) * shape[1] * shape[2];
     const share = words.say("about_", { share: words.volume(pixels * voxel) });
@@ -60,9 +60,16 @@ function factsLine(info, words) {
     Math.max(height, width) > Math.max(...info.shown) &&
       words.say("shownReduced", { shown: info.shown.join(" × "), full: `${height} × ${width}` }),
     info.agreement !== null && words.say("agreementIs", { agreement: words.percent(info.agreement) }),
-    words.say("tookSeconds", { model: info.model, seconds: words.number(info.seconds, 1) }),
+    words.say("tookSeconds", { model: info.model, seconds: words.number(info.seconds, info.seconds < 1 ? 2 : 1) }),
+    info.ran && ranText(info.ran, words),
   ];
   return make("p", { class: "small" }, facts.filter(Boolean).join(" · "));
+}
+
+/** What of the browser computed it. @param {NonNullable<Info["ran"]>} ran @param {Words} words */
+function ranText({ kind, threads }, words) {
+  if (kind === "webgpu") return words.say("ranWebgpu");
+  return threads > 1 ? words.say("ranThreads", { threads }) : words.say("ranThread");
 }
 
 /** While a run goes on. @param {Words} words @param {string | undefined} name of its picture */

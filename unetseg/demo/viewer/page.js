@@ -1,6 +1,7 @@
 // The page: it builds its interface into an element, and puts viewer, controls and server together.
 
 import { buildActs } from "./acts.js";
+import { Refused } from "./backend.js";
 import { atFirst, Controls } from "./controls.js";
 import { button, fill, make, refill } from "./element.js";
 import { note } from "./explain.js";
@@ -10,19 +11,20 @@ import { errorText, failedNote, resultNotes, runningNotes, seriesNote } from "./
 import { Reading } from "./reading.js";
 import { Result } from "./result.js";
 import { Running } from "./running.js";
-import { Refused, Service } from "./service.js";
+import { Service } from "./service.js";
 import { Viewer } from "./viewer.js";
 import { afresh, anew, byModel, carried } from "./wanted.js";
 import { prefer, preferred, Words } from "./words.js";
 
+/** @typedef {import("./backend.js").Backend} Backend */
+/** @typedef {import("./backend.js").Region} Region */
+/** @typedef {import("./backend.js").Wanted} Wanted */
 /** @typedef {import("./facts.js").Drawn} Drawn */
 /** @typedef {import("./facts.js").Info} Info */
 /** @typedef {import("./facts.js").Limits} Limits */
 /** @typedef {import("./facts.js").Model} Model */
 /** @typedef {import("./facts.js").Pointed} Pointed */
 /** @typedef {import("./facts.js").Task} Task */
-/** @typedef {import("./result.js").Region} Region */
-/** @typedef {import("./service.js").Wanted} Wanted */
 /**
  * What stands in the place of a result, a question or a fault. key: of the upload, where the server keeps it.
  * @typedef {{wanted: Wanted, key?: string, build: () => HTMLElement}} Asked
@@ -31,7 +33,7 @@ import { prefer, preferred, Words } from "./words.js";
 /**
  * Build the page into an element.
  * @param {HTMLElement} element
- * @param {Service} [service]
+ * @param {Backend} [service]
  */
 export function open(element, service = new Service()) {
   const page = new Page(element, service);
@@ -40,7 +42,7 @@ export function open(element, service = new Service()) {
 }
 
 export class Page {
-  /** @param {HTMLElement} element @param {Service} service */
+  /** @param {HTMLElement} element @param {Backend} service */
   constructor(element, service) {
     this.service = service;
     this.words = new Words(preferred());
@@ -86,6 +88,10 @@ export class Page {
       this.limits = limits;
       this.model = models[0].name;
       this.build();
+      if (!this.service.first) {
+        this.run({ model: this.model, example: 0 });
+        return;
+      }
       this.say(this.words.say("starting"));
       const info = await this.service.first();
       const result = await Result.open(this.service, this.viewer, info, { model: info.model, example: 0 });
@@ -196,6 +202,7 @@ export class Page {
     this.buildResult(last ?? first);
     this.drawNotes();
     this.takeFocus();
+    if (before !== result) void result.fill(() => this.result === result && this.controls?.fill(result.profile));
   }
 
   /** Something stands where a result would. @param {Asked} asked */
@@ -269,6 +276,8 @@ export class Page {
 
   drawNotes() {
     const { words, result, asked, controls, frame } = this;
+    // for tests, and for styles
+    frame.root.dataset.state = this.running ? "running" : asked ? "asked" : result && controls ? "shown" : "starting";
     if (this.running) {
       fill(frame.notes, ...runningNotes(words, this.running.wanted.files?.[0].name));
     } else if (asked) {

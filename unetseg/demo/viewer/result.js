@@ -1,22 +1,21 @@
 // A result on the screen, and what is got of it from the server: its slices, tiles of them, entropy, stored values.
 
 import { Ahead } from "./ahead.js";
+import { Refused } from "./backend.js";
 import { inflated } from "./inflate.js";
-import { Refused } from "./service.js";
 import { Profile } from "./slices.js";
-import { unpack } from "./unpack.js";
 
+/** @typedef {import("./backend.js").Backend} Backend */
+/** @typedef {import("./backend.js").Region} Region */
+/** @typedef {import("./backend.js").Wanted} Wanted */
 /** @typedef {import("./facts.js").Info} Info */
-/** @typedef {import("./service.js").Service} Service */
-/** @typedef {import("./service.js").Wanted} Wanted */
 /** @typedef {import("./unpack.js").Packed} Packed */
 /** @typedef {import("./viewer.js").Viewer} Viewer */
-/** @typedef {{top: number, left: number, bottom: number, right: number}} Region in pixels of the full size */
 
 export class Result {
   /**
    * The result of a run, once its first slice is there.
-   * @param {Service} service
+   * @param {Backend} service
    * @param {Viewer} viewer
    * @param {Info} info
    * @param {Wanted} wanted what made it
@@ -30,7 +29,7 @@ export class Result {
   }
 
   /**
-   * @param {Service} service
+   * @param {Backend} service
    * @param {Viewer} viewer
    * @param {Info} info
    * @param {Wanted} wanted
@@ -68,7 +67,7 @@ export class Result {
       const name = JSON.stringify([index, where]);
       if (this.waited.has(name)) continue;
       this.waited.add(name);
-      this.got(this.service.tile(this.info.key, index, where).then(unpack))
+      this.got(this.service.tile(this.info.key, index, where))
         .then((tile) => isShown() && this.index === index && this.viewer.addTile(tile))
         .catch(() => undefined) // it was told; what is seen stays as coarse as it is
         .finally(() => this.waited.delete(name));
@@ -78,8 +77,18 @@ export class Result {
   /** Get the entropy of the slice. @param {() => boolean} isShown */
   async entropy(isShown) {
     const { index } = this;
-    const plane = await this.got(this.service.entropy(this.info.key, index).then(unpack));
+    const plane = await this.got(this.service.entropy(this.info.key, index));
     if (isShown() && this.index === index) this.viewer.addEntropy(plane);
+  }
+
+  /** Find out what each slice of a volume shows, where that is not known yet. @param {() => void} changed */
+  async fill(changed) {
+    if (this.profile || this.info.shape[0] === 1) return;
+    const told = (/** @type {Profile} */ profile) => {
+      this.profile = profile;
+      changed();
+    };
+    await this.service.profile?.(this.info.key, told).catch(() => undefined); // its slices tell what goes wrong
   }
 
   /** @param {number} x @param {number} y */

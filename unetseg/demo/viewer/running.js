@@ -1,12 +1,12 @@
 // A run as it goes on: upload, queue, reading, rows that are found so far; and its end.
 
 import { button, fill, make } from "./element.js";
-import { bytes, inflated } from "./inflate.js";
+import { inflated } from "./inflate.js";
 
+/** @typedef {import("./backend.js").Backend} Backend */
+/** @typedef {import("./backend.js").Event} Event */
+/** @typedef {import("./backend.js").Wanted} Wanted */
 /** @typedef {import("./facts.js").Info} Info */
-/** @typedef {import("./service.js").Event} Event */
-/** @typedef {import("./service.js").Service} Service */
-/** @typedef {import("./service.js").Wanted} Wanted */
 /** @typedef {import("./words.js").Words} Words */
 
 /**
@@ -24,7 +24,7 @@ import { bytes, inflated } from "./inflate.js";
  */
 
 export class Running {
-  /** @param {Service} service @param {Wanted} wanted @param {Ends} ends */
+  /** @param {Backend} service @param {Wanted} wanted @param {Ends} ends */
   constructor(service, wanted, ends) {
     this.wanted = wanted;
     this.ends = ends;
@@ -90,12 +90,16 @@ export class Running {
         if (event.place > 0) this.tell("waiting", { place: event.place }, null, event.seconds);
         else this.tell("waitingSoon", {}, null, event.seconds);
         break;
+      case "fetching":
+        if (event.done < 1) this.tell("fetching", { size: this.words?.bytes(event.bytes) ?? "" }, event.done);
+        else this.tell("fetched", {}, null);
+        break;
       case "reading":
         this.tell("reading", {}, null);
         break;
       case "read":
         this.read = true;
-        createImageBitmap(new Blob([bytes(event.picture)], { type: "image/png" }))
+        createImageBitmap(event.picture)
           .then((picture) => !this.ended && this.ends.picture(picture))
           .catch(() => undefined); // the result comes anyway
         this.tell("running", {}, 0);

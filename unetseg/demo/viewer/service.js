@@ -1,49 +1,22 @@
 // The HTTP API of the page (docs/api.md): the only module that knows it.
 
+import { Refused } from "./backend.js";
+import { bytes } from "./inflate.js";
+import { unpack } from "./unpack.js";
+
+/** @typedef {import("./backend.js").Event} Event */
+/** @typedef {import("./backend.js").Region} Region */
+/** @typedef {import("./backend.js").Wanted} Wanted */
 /** @typedef {import("./facts.js").Info} Info */
 /** @typedef {import("./facts.js").Limits} Limits */
 /** @typedef {import("./facts.js").Model} Model */
-
-/**
- * What a run tells as it goes on.
- * @typedef {{state: "waiting", place: number, seconds?: number | null}
- *   | {state: "reading"}
- *   | {state: "read", picture: string, height: number, width: number, description: string}
- *   | {state: "running", done: number, seconds?: number | null,
- *      rows?: {top: number, bottom: number, of: number, labels: string} | null}
- *   | {state: "done", result: Info}
- *   | {state: "series", series: {uid: string, what: string}[], key: string}
- *   | {state: "error", error: string, key?: string}} Event
- */
-
-/**
- * What is to be run: files, the upload of a result again, or an example; and what their files don't say.
- * @typedef {object} Wanted
- * @property {string} model
- * @property {File[]} [files]
- * @property {string} [again]
- * @property {number} [example]
- * @property {string} [series]
- * @property {string} [value_range]
- * @property {string} [bands]
- * @property {boolean} [hounsfield]
- * @property {boolean} [accept]
- */
-
-/** An answer that is none. gone: the result is kept no more. reached: whether there was an answer at all. */
-export class Refused extends Error {
-  /** @param {string} sentence @param {{gone?: boolean, reached?: boolean}} [how] */
-  constructor(sentence, { gone = false, reached = true } = {}) {
-    super(sentence);
-    this.gone = gone;
-    this.reached = reached;
-  }
-}
 
 export class Service {
   /** @param {URL} [base] where the API is; beside this module unless given, whatever a proxy puts before it */
   constructor(base = new URL("../", import.meta.url)) {
     this.base = base;
+    /** @type {import("./backend.js").Backend["profile"]} */
+    this.profile = null; // a result comes with it
     this.page = crypto.getRandomValues(new Uint32Array(4)).join("-");
   }
 
@@ -62,24 +35,19 @@ export class Service {
     return (await this.get(`results/${key}`)).json();
   }
 
-  /** @param {string} key @param {number} index @returns {Promise<ArrayBuffer>} */
+  /** @param {string} key @param {number} index */
   async slice(key, index) {
-    return (await this.get(`results/${key}/slices/${index}`)).arrayBuffer();
+    return unpack(await (await this.get(`results/${key}/slices/${index}`)).arrayBuffer());
   }
 
-  /** @param {string} key @param {number} index @returns {Promise<ArrayBuffer>} */
+  /** @param {string} key @param {number} index */
   async entropy(key, index) {
-    return (await this.get(`results/${key}/entropy/${index}`)).arrayBuffer();
+    return unpack(await (await this.get(`results/${key}/entropy/${index}`)).arrayBuffer());
   }
 
-  /**
-   * @param {string} key
-   * @param {number} index
-   * @param {{top: number, left: number, bottom: number, right: number}} where in pixels of the full size
-   * @returns {Promise<ArrayBuffer>}
-   */
+  /** @param {string} key @param {number} index @param {Region} where */
   async tile(key, index, { top, left, bottom, right }) {
-    return (await this.get(`results/${key}/tiles/${index}`, { top, left, bottom, right })).arrayBuffer();
+    return unpack(await (await this.get(`results/${key}/tiles/${index}`, { top, left, bottom, right })).arrayBuffer());
   }
 
   /** @param {string} key @param {number} index @param {number} x @param {number} y @returns {Promise<{values: number[], place: unknown}>} */
@@ -134,7 +102,7 @@ export class Service {
       ) {
         const line = request.responseText.slice(read, end);
         read = end + 2;
-        if (line.startsWith("data: ")) told.event(JSON.parse(line.slice(6)));
+        if (line.startsWith("data: ")) told.event(asEvent(JSON.parse(line.slice(6))));
       }
     };
     /** @type {Promise<void>} */
@@ -174,6 +142,11 @@ export class Service {
     if (!answer.ok) throw refusal(answer.status, await answer.text());
     return answer;
   }
+}
+
+/** A picture comes as PNG in base64. @param {any} said @returns {Event} */
+function asEvent(said) {
+  return said.state === "read" ? { ...said, picture: new Blob([bytes(said.picture)], { type: "image/png" }) } : said;
 }
 
 /** @param {number} status @param {string} text */

@@ -2,7 +2,7 @@
 
 /** @typedef {import("./facts.js").Drawn} Drawn */
 /** @typedef {import("./facts.js").Model} Model */
-/** @typedef {import("./service.js").Wanted} Wanted */
+/** @typedef {import("./backend.js").Wanted} Wanted */
 
 /**
  * The same again, of the upload that the server keeps under a key, if it does.
