@@ -24,8 +24,8 @@ import { Threshold } from "./threshold.js";
 
 /** @type {View[]} */
 export const VIEWS = ["overlay", "probability", "thresholded", "argmax", "entropy", "picture"];
-/** Of so many classes those that are not found are not listed in words. */
-const MANY = 6;
+/** Of more labels than this those that are not found are not listed. */
+const MANY = 8;
 /** Milliseconds after the last move of a slider, after which it counts as made. */
 const SETTLED = 350;
 
@@ -216,6 +216,13 @@ export class Controls {
     return rows(packed, this.drawn.view, this.drawn.thresholds, this.found(packed));
   }
 
+  /** Those of the legend: of many labels the ones that are found, unless the legend chooses which one is drawn. */
+  listed() {
+    const all = this.rows();
+    const chooses = this.drawn.view === "probability" || this.drawn.view === "thresholded";
+    return chooses || all.length <= MANY ? all : all.filter((row) => row.pixels > 0);
+  }
+
   /** @param {Packed} packed */
   found(packed) {
     const { task } = this.model;
@@ -247,7 +254,7 @@ export class Controls {
     this.legend.element.hidden = !shown;
     if (!shown) return;
     this.legend.update({
-      rows: this.rows(),
+      rows: this.listed(),
       task,
       drawn,
       unit: shown.info.unit,
@@ -317,7 +324,7 @@ export class Controls {
 
   sharesText() {
     const { words, shown } = this;
-    const found = this.classes().filter((row, _, all) => row.pixels > 0 || all.length < MANY);
+    const found = this.classes().filter((row, _, all) => row.pixels > 0 || all.length <= MANY);
     const what = this.what();
     if (!shown) return "";
     if (found.every((row) => row.pixels === 0)) return words.say("none", { what });
