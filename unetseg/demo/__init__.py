@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..hub import shipped
 from ..predictor import Predictor
@@ -39,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory", type=float, default=2, metavar="GB", help="what results may take in all")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
     options = parser.parse_args(arguments)
-    # the others follow by name
-    names = options.model or sorted(shipped(), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    names = options.model or in_order(shipped())
     if not names:
         parser.error("there is no checkpoint in checkpoints/; name one with --model, or train one: training/train.py")
     if options.keep <= 0 or options.memory <= 0:
@@ -55,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ.setdefault("GRADIO_TEMP_DIR", folder)
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         _serve(names, options)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of shipped models as the page lists them: FIRST, then the others by name."""
+    return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
 
 def _serve(names: Sequence[str], options: argparse.Namespace) -> None:
