@@ -109,7 +109,7 @@ def test_a_model_of_whole_pictures_says_what_one_shows_and_has_no_examples(tmp_p
         assert info["picture"].keys() == {"cat", "dog"}
         assert info["picture"] == predictor(written(tmp_path, "picture.png", png())).named_picture
         report = httpx.get(f"{address}/unetseg/results/{info['key']}/files/report").json()
-        assert report["picture"] == info["picture"]
+        assert report["picture"]["classes"] == info["picture"]
         assert httpx.get(f"{address}/unetseg/models").json()["models"][0]["examples"] == []
         assert "pets has no examples" in run(address, model="pets", example="0")["error"]
         assert httpx.get(f"{address}/unetseg/first").status_code == 410

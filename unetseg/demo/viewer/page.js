@@ -483,6 +483,7 @@ export class Page {
     }
     this.closePad();
     if (this.asked?.drawn && this.result) this.show(this.result);
+    else if (this.asked?.drawn) this.run({ model: this.model, example: 0 });
   }
 
   closePad() {
