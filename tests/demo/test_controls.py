@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 import rasterio
 import torch
-from configs import KINDS, config_for, segmented
+from configs import KINDS, config_for, picture_config, segmented
 from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page, expect
@@ -107,7 +107,8 @@ def show(page: Page, served: Desk) -> Show:
             one = found.alone(index)
             served.packed[str(index)] = packed(one, index, (height, width), counted(found, index))
         info = {
-            "key": "k", "name": found.name, "shape": [slices, height, width], "shown": [height, width], "first": first,
+            "key": "k", "picture": found.named_picture,
+            "name": found.name, "shape": [slices, height, width], "shown": [height, width], "first": first,
             "unit": unit, "hounsfield": False, "ground": None, "affine": None,
         }  # fmt: skip
         config = found.config
@@ -214,6 +215,32 @@ def test_the_legend_has_the_shares_of_the_view_on_the_screen(page: Page, show: S
             wanted = expected_shares(found, view, thresholds)
             assert shares(page) == [said(share) for share in wanted], (view, value)
             page.locator(".threshold button").evaluate("button => button.click()")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_a_picture_shows_is_a_bar_for_each_class_in_their_order(page: Page, show: Show, language: str) -> None:
+    many = tuple(str(number) for number in reversed(range(20)))  # keys that a browser would sort otherwise
+    palette = tuple(f"#{11 * number:02x}4080" for number in range(21))
+    config = picture_config(classes=many, background="nothing", palette=palette, thresholds=(0.5,) * 21)
+    found = result(config)
+    likely = found.named_picture
+    assert likely is not None
+    show(found, language=language)
+    bars = page.locator(".likely li")
+    kept = sorted(sorted(many, key=lambda name: -likely[name])[:12], key=many.index)
+    assert bars.locator(".name").all_inner_texts() == kept
+    colors = bars.locator(".swatch").evaluate_all("all => all.map((one) => one.style.background)")
+    wanted = [palette[many.index(name) + 1] for name in kept]
+    assert colors == [f"rgb({int(one[1:3], 16)}, 64, 128)" for one in wanted]
+    widths = bars.locator(".likely-bar span").evaluate_all("all => all.map((one) => parseFloat(one.style.width))")
+    assert widths == pytest.approx([100 * likely[name] for name in kept], abs=1e-3)
+    first = max(many, key=lambda name: likely[name])
+    assert page.locator(".likely .is-most .name").all_inner_texts() == [first]
+    sentence = page.evaluate("controls.sentence()")
+    assert first in sentence.split("。" if language == "zh" else ".")[0]
+    # of pixels alone there is none, nor of what is shown next
+    show(result(config_for("multiclass")))
+    expect(page.locator(".picture-label")).to_be_hidden()
 
 
 def test_areas_are_said_where_the_file_knows_them(page: Page, show: Show) -> None:

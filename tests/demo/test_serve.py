@@ -92,11 +92,27 @@ def test_the_facts_of_a_result_fit_every_task(kind: str, tmp_path: Path) -> None
         assert info["nothing"]["found"] is not full.found_nothing()
         assert [one["output"] for one in info["nothing"]["highest"]] == list(full.config.classes)
         assert info["profile"] is None
+        assert info["picture"] is None, "no rule says what the picture shows"
         assert info["gate"] == {"distance": None, "limit": None, "foreign": False, "proposal": None, "accepted": None}
         (model,) = httpx.get(f"{address}/unetseg/models").json()["models"]
         assert model["labels"] == list(full.config.labels)
         assert model["outputs"] == list(full.config.outputs)
         assert (model["curve"], model["scores"], model["licence"], model["card"]) == ({}, [], None, "")
+
+
+def test_a_model_of_whole_pictures_says_what_one_shows_and_has_no_examples(tmp_path: Path) -> None:
+    predictor = tiny("multiclass with background", format=2, picture_rule="mean", picture_temperature=1.0)
+    page = Page({"pets": predictor})
+    with served(page) as address:
+        page.start_first()
+        info = run(address, model="pets")["result"]
+        assert info["picture"].keys() == {"cat", "dog"}
+        assert info["picture"] == predictor(written(tmp_path, "picture.png", png())).named_picture
+        report = httpx.get(f"{address}/unetseg/results/{info['key']}/files/report").json()
+        assert report["picture"]["classes"] == info["picture"]
+        assert httpx.get(f"{address}/unetseg/models").json()["models"][0]["examples"] == []
+        assert "pets has no examples" in run(address, model="pets", example="0")["error"]
+        assert httpx.get(f"{address}/unetseg/first").status_code == 410
 
 
 def test_the_first_example_is_solved_at_the_start_through_the_same_handler(

@@ -6,12 +6,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from unetseg.samples import aerial_scene, ct_phantom, write_samples
+from unetseg.samples import aerial_scene, ct_phantom, digit, write_samples
 
 Generate = Callable[[int, int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
 
-@pytest.mark.parametrize("generate", [ct_phantom, aerial_scene])
+@pytest.mark.parametrize("generate", [ct_phantom, aerial_scene, digit])
 def test_a_seed_gives_the_same_bytes_and_another_seed_other_ones(generate: Generate) -> None:
     first, again, other = generate(3, 128), generate(3, 128), generate(4, 128)
     for one, two, three in zip(first, again, other, strict=True):
@@ -76,6 +76,24 @@ def test_some_slices_show_a_narrower_window_in_which_fat_is_black() -> None:
     assert 8 <= narrow <= 30, sorted(grey)
 
 
+def test_digits_lie_as_mnists_do_and_their_ink_carries_the_label() -> None:
+    seen = set()
+    for seed in range(60):
+        image, labels = digit(seed)
+        assert image.shape == labels.shape == (28, 28)
+        assert image.max() == 255
+        (value,) = set(np.unique(labels).tolist()) - {0}
+        seen.add(value)
+        assert (labels == np.where(image >= 128, value, 0)).all()
+        ink = np.argwhere(image)
+        assert 19 <= np.ptp(ink, axis=0).max() + 1 <= 22
+        middle = [float((image.sum(axis=1 - axis) @ np.arange(28)) / image.sum()) for axis in range(2)]
+        assert all(abs(at - 13.5) < 1.5 for at in middle)
+        assert 0.04 < (labels > 0).mean() < 0.3
+    assert seen == set(range(1, 11)), "seeds that follow each other show different digits"
+    assert digit(3, 112)[0].shape == (112, 112)
+
+
 def test_every_class_is_in_most_scenes_and_looks_its_part() -> None:
     scenes = [aerial_scene(seed, 192) for seed in range(40)]
     shares = np.array([np.bincount(ids.ravel(), minlength=5) / ids.size for _, ids in scenes])
@@ -136,6 +154,8 @@ def test_a_picture_that_can_not_be_written_leaves_no_half_of_it(
 def test_bad_requests_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="size is 31"):
         ct_phantom(0, 31)
+    with pytest.raises(ValueError, match="size is 27"):
+        digit(0, 27)
     with pytest.raises(ValueError, match="seed is -1"):
         aerial_scene(-1)
     with pytest.raises(ValueError, match="'mri'"):

@@ -8,13 +8,17 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..hub import shipped
 from ..predictor import Predictor
 from ..process import ended_by_signals
+from .later import Later, Offered
 
 log = logging.getLogger(__name__)
+
+FIRST = ("liver-unet", "satellite-unet")
+"""Of what is shipped, the models that the page begins with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory", type=float, default=2, metavar="GB", help="what results may take in all")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps; auto takes the fastest")
     options = parser.parse_args(arguments)
-    names = options.model or shipped()
+    names = options.model or in_order(shipped())
     if not names:
         parser.error("there is no checkpoint in checkpoints/; name one with --model, or train one: training/train.py")
     if options.keep <= 0 or options.memory <= 0:
@@ -52,14 +56,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _serve(names, options)
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of shipped models as the page lists them: FIRST, then the others by name."""
+    return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+
+
 def _serve(names: Sequence[str], options: argparse.Namespace) -> None:
     titles = [_title(name) for name in names]
-    predictors = {}
+    predictors: dict[str, Offered] = {}
     try:
         for name, title in zip(names, titles, strict=True):
             # two owners may call a model the same
             label = title if titles.count(title) == 1 else name
-            predictors[label] = Predictor.from_pretrained(name, device=options.device)
+            # the first one's example is solved at once; the others are loaded when somebody chooses them
+            opened = Later if predictors else Predictor.from_pretrained
+            predictors[label] = opened(name, device=options.device)
             log.info("%s: %s", label, predictors[label].source)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,12 @@ import torch
 from ..batch import AUTO, reading_of, with_common_range
 from ..batch import Job as Reader
 from ..formats import Image, series_in
-from ..predictor import Predictor
 from ..process import give_back
 from ..samples import draw_sample
 from . import models, preview
 from .downloads import Choices, Download, write
 from .jobs import Cancelled, Event, Job, Jobs, Pace, Visitor
+from .later import Offered
 from .result import Result, facts
 from .store import EXPIRES, LIMIT, Gone, Store
 from .uploads import Upload
@@ -62,7 +62,7 @@ class Asked:
 class Page:
     """The models that the page was started with, and the results of its visitors."""
 
-    def __init__(self, predictors: dict[str, Predictor], *, limit: int = LIMIT, expires: float = EXPIRES) -> None:
+    def __init__(self, predictors: Mapping[str, Offered], *, limit: int = LIMIT, expires: float = EXPIRES) -> None:
         self.predictors = predictors
         # the folder of uploads and downloads goes when the page ends
         self._folder = tempfile.TemporaryDirectory(prefix="unetseg-", ignore_cleanup_errors=True)
@@ -82,7 +82,7 @@ class Page:
         self.store.close()
         self._folder.cleanup()
 
-    def predictor(self, model: str) -> Predictor:
+    def predictor(self, model: str) -> Offered:
         """A model of this page; ValueError for any other name."""
         if model not in self.predictors:
             raise ValueError(f"this page offers {', '.join(self.predictors)}, not {model!r}")
@@ -92,15 +92,14 @@ class Page:
         """The facts of every model, with its examples; found out once."""
         with self._lock:
             if self._models is None:
-                self._models = {
-                    name: models.facts(name, predictor) | {"examples": models.examples(predictor.config)}
-                    for name, predictor in self.predictors.items()
-                }
+                self._models = {name: models.facts(name, each) for name, each in self.predictors.items()}
             return list(self._models.values())
 
     def example(self, model: str, number: int, key: str) -> Asked:
         """A generated picture that fits a model, as a run under a new key; ValueError for a number that isn't there."""
-        kind = models.sample_kind(self.predictor(model).config)
+        kind = models.sample_kind(self.predictor(model))
+        if kind is None:
+            raise ValueError(f"{model} has no examples: no generated picture is like those that it knows")
         if not 0 <= number < models.EXAMPLES:
             raise ValueError(f"{model} has the examples 0 to {models.EXAMPLES - 1}, not {number}")
         name = f"synthetic_{kind}_{number}.png"
@@ -117,7 +116,7 @@ class Page:
             raise Gone from None
 
     def start_first(self) -> None:
-        """Let the first model's first example be solved, as a visitor's is; it is never dropped."""
+        """Let the first model's first example, if it has any, be solved, as a visitor's is; it is never dropped."""
 
         def tell(event: Event | None) -> None:
             if event is None:
@@ -127,13 +126,15 @@ class Page:
             elif event["state"] == "error":
                 log.warning("note: the first example failed: %s", event["error"])
 
-        key = self.store.new_key()
-        asked = self.example(next(iter(self.predictors)), 0, key)
-        self.start(asked, FIRST, tell)
+        first = next(iter(self.predictors))
+        if models.sample_kind(self.predictors[first]) is None:
+            self._first_done.set()
+        else:
+            self.start(self.example(first, 0, self.store.new_key()), FIRST, tell)
         threading.Thread(target=self.models, name="unetseg-models", daemon=True).start()  # whoever comes need not wait
 
     def first(self) -> dict[str, Any]:
-        """INFO of the first example, once it is there; raises Gone if it failed."""
+        """INFO of the first example, once it is there; raises Gone if it failed, or there is none."""
         self._first_done.wait()
         if self._first is None:
             raise Gone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -12,11 +13,11 @@ import gradio as gr
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
-from ..predictor import Predictor
 from .downloads import Choices, write
 from .guard import Guard, Rules
 from .handlers import Asked, Page
 from .jobs import Event, Visitor
+from .later import Offered
 from .serve import numbers, routes, told
 from .store import EXPIRES, LIMIT, keep_newest
 from .uploads import brought
@@ -32,7 +33,7 @@ import(at).then(page => page.open(element)).catch(error => { element.textContent
 
 
 def launch(
-    predictors: dict[str, Predictor],
+    predictors: Mapping[str, Offered],
     *,
     host: str | None = None,
     port: int | None = None,

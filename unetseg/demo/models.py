@@ -17,36 +17,39 @@ from ..files import README, read_json
 from ..formats.libraries import imported
 from ..hub import model_card
 from ..hub.download import Source, with_papers
-from ..predictor import Predictor
 from ..samples import SampleKind, draw_sample
+from .later import Offered
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = 3
 THUMBNAIL = 112
 """Pixels a side."""
-HEADLINE = ("mean_group_dice", "miou", "accuracy")
+HEADLINE = ("mean_group_dice", "miou", "accuracy", "picture_accuracy")
 FOLDED = re.compile(r"^<details><summary>(.*?)</summary>$(.*?)^</details>$", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"<!--.*?-->|!\[[^\]]*\]\([^)]*\)", re.DOTALL)
 """Comments, and pictures, which lie beside the card."""
 
 
-def sample_kind(config: SegmentationConfig) -> SampleKind:
-    """Which generated pictures fit a model's input."""
-    return "ct" if config.channels == ("gray",) else "aerial"
+def sample_kind(predictor: Offered) -> SampleKind | None:
+    """Which generated pictures a model is shown; None where none are like what it knows."""
+    config = predictor.config
+    # a card is read only where something depends on it: on the hub it has to be got
+    tags = [] if config.picture_rule is None else _tags(_card(_papers(predictor.source))[0])
+    return _sample_kind(config, _kind(config, tags))
 
 
-def facts(name: str, predictor: Predictor) -> dict[str, Any]:
-    """All that the page shows of a model, but its examples."""
+def facts(name: str, predictor: Offered) -> dict[str, Any]:
+    """All that the page shows of a model."""
     config, source = predictor.config, predictor.source
     papers = _papers(source)
     fields, text = _card(papers)
-    tags = fields.get("tags")
-    tags = [str(tag) for tag in tags] if isinstance(tags, list) else []
+    tags = _tags(fields)
+    kind = _kind(config, tags)
     return {
         "name": name,
         "title": _title(text) or name,
-        "kind": _kind(config, tags),
+        "kind": kind,
         "task": config.task,
         "outputs": list(config.outputs),
         "labels": list(config.labels),
@@ -62,13 +65,8 @@ def facts(name: str, predictor: Predictor) -> dict[str, Any]:
         "source": predictor.model if source is None or source.commit is None else source.name,
         "commit": None if source is None else source.commit,
         "gate": predictor.gate is not None,
+        "examples": _examples(_sample_kind(config, kind)),
     }
-
-
-def examples(config: SegmentationConfig) -> list[dict[str, str]]:
-    """Names of generated pictures, and small copies as data URLs."""
-    kind = sample_kind(config)
-    return [{"name": f"synthetic_{kind}_{seed}", "thumbnail": _thumbnail(kind, seed)} for seed in range(EXAMPLES)]
 
 
 def card_html(text: str) -> str:
@@ -116,6 +114,11 @@ def _card(papers: Mapping[str, Any]) -> tuple[dict[str, object], str]:
         return {}, text
 
 
+def _tags(fields: Mapping[str, object]) -> list[str]:
+    tags = fields.get("tags")
+    return [str(tag) for tag in tags] if isinstance(tags, list) else []
+
+
 def _title(text: str) -> str:
     found = re.search(r"^# +(.+)$", text, re.MULTILINE)
     return found[1].strip() if found else ""
@@ -124,8 +127,27 @@ def _title(text: str) -> str:
 def _kind(config: SegmentationConfig, tags: Iterable[str]) -> str:
     if config.window is not None:
         return "ct"
+    # a drawing is 28 x 28 grey pixels, which the network must see as they lie
+    drawable = config.channels == ("gray",) and config.picture_rule is not None and config.working_size is None
+    if drawable and "digits" in tags:
+        return "digits"
     known = config.ground_resolution is not None or {"satellite", "aerial", "remote-sensing"} & {*tags}
     return "aerial" if known else "other"
+
+
+def _sample_kind(config: SegmentationConfig, kind: str) -> SampleKind | None:
+    if kind == "digits":
+        return "digits"
+    if kind == "other" and config.picture_rule is not None:
+        return None  # it labels what fills a picture: a garment, an animal
+    return "ct" if config.channels == ("gray",) else "aerial"
+
+
+def _examples(kind: SampleKind | None) -> list[dict[str, str]]:
+    """Names of generated pictures, and small copies as data URLs."""
+    if kind is None:
+        return []
+    return [{"name": f"synthetic_{kind}_{seed}", "thumbnail": _thumbnail(kind, seed)} for seed in range(EXAMPLES)]
 
 
 def _curve(calibration: object, config: SegmentationConfig) -> dict[str, list[dict[str, float | None]]]:
@@ -146,7 +168,8 @@ def _curve(calibration: object, config: SegmentationConfig) -> dict[str, list[di
 
 
 def _scores(scores: object) -> list[dict[str, Any]]:
-    """The headline of each split: the mean Dice of groups, the mean IoU, the accuracy, and of how many pictures."""
+    """The headline of each split: the mean Dice of groups, the mean IoU, the accuracy of pixels and, of labels of
+    pictures, that of pictures; and of how many pictures."""
     if not isinstance(scores, dict):
         return []
     return [
@@ -157,8 +180,12 @@ def _scores(scores: object) -> list[dict[str, Any]]:
 
 
 def _thumbnail(kind: SampleKind, seed: int) -> str:
-    picture = PIL.Image.fromarray(draw_sample(kind, seed)[0]).convert("RGB")
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    picture = PIL.Image.fromarray(draw_sample(kind, seed)[0])
     file = io.BytesIO()
+    if (times := THUMBNAIL // max(picture.size)) > 1:  # its pixels stay squares
+        picture.resize((times * picture.width, times * picture.height), PIL.Image.Resampling.NEAREST).save(file, "PNG")
+        return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    picture = picture.convert("RGB")
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
     picture.save(file, "JPEG", quality=82)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -116,7 +116,8 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
     """INFO: what the page shows of a result but its pixels; words are the page's own, in the visitor's language.
 
     first: the slice with most of the classes. nothing: `found` is whether any label but background was found; `highest`
-    and the percentiles `here` and `there` (of the training) explain why not. profile: see `profile`.
+    and the percentiles `here` and `there` (of the training) explain why not. picture: what it shows as a whole, as
+    probabilities by class; None where the model labels pixels only. profile: see `profile`.
     """
     full = result.full
     assert full is not None
@@ -142,6 +143,7 @@ def facts(key: str, result: Result, *, synthetic: bool, seconds: float, expires:
         "gate": _gate(full),
         "nothing": _nothing(full),
         "agreement": full.agreement,
+        "picture": full.named_picture,
         "ground": _ground(full),
         **_patient(image),
         "unit": _unit(image),

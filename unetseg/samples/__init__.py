@@ -16,27 +16,30 @@ from PIL import Image
 from ..files import make_folder, whole
 from .aerial import aerial_scene
 from .ct import ct_phantom
+from .digits import digit
 
-__all__ = ["SAMPLE_LABELS", "SampleKind", "aerial_scene", "ct_phantom", "draw_sample", "write_samples"]
+__all__ = ["SAMPLE_LABELS", "SampleKind", "aerial_scene", "ct_phantom", "digit", "draw_sample", "write_samples"]
 
-SampleKind = Literal["ct", "aerial"]
-SAMPLE_LABELS: dict[SampleKind, int] = {"ct": 2, "aerial": 5}
+SampleKind = Literal["ct", "aerial", "digits"]
+SAMPLE_LABELS: dict[SampleKind, int] = {"ct": 2, "aerial": 5, "digits": 11}
 
 
 def draw_sample(kind: SampleKind, seed: int, size: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Picture and labels of either kind, at its usual size (256 for CT, 512 for aerial) unless given."""
+    """Picture and labels of a kind, at its usual size (256 for CT, 512 for aerial, 28 for digits) unless given."""
     if kind == "ct":
         return ct_phantom(seed, 256 if size is None else size)
     if kind == "aerial":
         return aerial_scene(seed, 512 if size is None else size)
-    raise ValueError(f"kind is {kind!r}; expected 'ct' or 'aerial'")
+    if kind == "digits":
+        return digit(seed, 28 if size is None else size)
+    raise ValueError(f"kind is {kind!r}; expected 'ct', 'aerial' or 'digits'")
 
 
 def write_samples(folder: Path, kind: SampleKind, *, count: int, seed: int = 0, size: int | None = None) -> None:
     """Write pictures to folder/images and their masks, as PNG of the same names, to folder/masks.
 
     Picture synthetic_KIND_NNNN.png comes from the seed in its name: seed to seed + count - 1. CT masks are 0 and
-    255, aerial masks ids. Raises ValueError for an unknown kind or fewer than one picture.
+    255, aerial masks and those of digits ids. Raises ValueError for an unknown kind or fewer than one picture.
     """
     if count < 1:
         raise ValueError(f"count is {count}; ask for at least one picture")

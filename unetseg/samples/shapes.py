@@ -12,10 +12,10 @@ from PIL import Image
 Points = NDArray[np.float64]  # (N, 2): x to the right, y downwards
 
 
-def generator(seed: int, size: int) -> Generator:
+def generator(seed: int, size: int, least: int = 32) -> Generator:
     """The random numbers of one sample; ValueError for a size or a seed that makes none."""
-    if size < 32:
-        raise ValueError(f"size is {size}; a sample needs at least 32 pixels a side")
+    if size < least:
+        raise ValueError(f"size is {size}; a sample needs at least {least} pixels a side")
     if seed < 0:
         raise ValueError(f"seed is {seed}; expected 0 or more")
     return default_rng(seed)

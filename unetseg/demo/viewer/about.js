@@ -16,6 +16,7 @@ const SCORES = /** @type {const} */ ([
   ["mean_group_dice", "groupDice"],
   ["miou", "miou"],
   ["accuracy", "accuracy"],
+  ["picture_accuracy", "pictureAccuracy"],
 ]);
 
 /** @param {Words} words @param {Limits} limits */
@@ -56,11 +57,12 @@ export function openAbout(within, words, model, limits) {
 /** @param {Words} words @param {Model} model */
 function scores(words, { scores: found }) {
   if (!found.length) return null;
-  const head = [words.say("split"), ...SCORES.map(([, name]) => words.say(name))];
+  const known = SCORES.filter(([name]) => name !== "picture_accuracy" || found.some((row) => row[name]));
+  const head = [words.say("split"), ...known.map(([, name]) => words.say(name))];
   const rows = found.map((row) => {
     const sentence = SPLITS[row.split];
     const split = sentence ? words.say(sentence, { pictures: row.pictures ?? "?" }) : row.split;
-    const cells = SCORES.map(([name]) => {
+    const cells = known.map(([name]) => {
       const value = row[name];
       return make("td", {}, typeof value === "number" ? words.score(value) : "–");
     });

@@ -5,6 +5,7 @@ import { Display } from "./display.js";
 import { barGradient, labels } from "./draw.js";
 import { fill, make } from "./element.js";
 import { amount, Legend, shareText } from "./legend.js";
+import { PictureLabel, pictureText } from "./picture.js";
 import { Readout } from "./readout.js";
 import { decidedByThreshold, rows, STEPS } from "./shares.js";
 import { Slices } from "./slices.js";
@@ -23,6 +24,8 @@ import { Threshold } from "./threshold.js";
 
 /** @type {View[]} */
 export const VIEWS = ["overlay", "probability", "thresholded", "argmax", "entropy", "picture"];
+/** Of more labels than this those that are not found are not listed. */
+const MANY = 8;
 /** Milliseconds after the last move of a slider, after which it counts as made. */
 const SETTLED = 350;
 
@@ -131,6 +134,7 @@ export class Controls {
       choose: (k) => this.choose(k),
       reset: () => this.change({ thresholds: [...model.thresholds] }),
     });
+    this.picture = new PictureLabel(words, model.task);
     this.display = new Display(words, drawn, (changed) => this.change(changed), barGradient);
     this.readout = new Readout(words, model.task, asked.values ?? null);
     this.below = make("div", { class: "below" });
@@ -143,7 +147,8 @@ export class Controls {
   setPlaces() {
     this.bar = make("div", { class: "bar" }, this.view.element, this.compare.element);
     this.line = make("div", { class: "line" }, this.readout.element);
-    this.panel = make("div", { class: "controls" }, this.threshold.element, this.legend.element, this.display.element);
+    const parts = [this.picture, this.threshold, this.legend, this.display];
+    this.panel = make("div", { class: "controls" }, ...parts.map(({ element }) => element));
   }
 
   /**
@@ -164,6 +169,7 @@ export class Controls {
     }
     this.slices?.at(index);
     this.readout.show(info, packed, index);
+    this.picture.show(info.picture);
     this.viewer.show(packed, { keepZoom: !other });
     if (this.drawn.view === "entropy") this.asked.entropy();
     this.update();
@@ -218,6 +224,13 @@ export class Controls {
     return rows(packed, this.drawn.view, this.drawn.thresholds, this.found(packed));
   }
 
+  /** Those of the legend: of many labels the ones that are found, unless the legend chooses which one is drawn. */
+  listed() {
+    const all = this.rows();
+    const chooses = this.drawn.view === "probability" || this.drawn.view === "thresholded";
+    return chooses || all.length <= MANY ? all : all.filter((row) => row.pixels > 0);
+  }
+
   /** @param {Packed} packed */
   found(packed) {
     const { task } = this.model;
@@ -249,7 +262,7 @@ export class Controls {
     this.legend.element.hidden = !shown;
     if (!shown) return;
     this.legend.update({
-      rows: this.rows(),
+      rows: this.listed(),
       task,
       drawn,
       unit: shown.info.unit,
@@ -306,10 +319,20 @@ export class Controls {
       .sort((a, b) => b.pixels - a.pixels);
   }
 
+  /** What the picture shows as a whole, in words; null where the model labels pixels only. */
+  pictureText() {
+    const picture = this.shown?.info.picture;
+    return picture ? pictureText(picture, this.model.task, this.words) : null;
+  }
+
   /** What is found, in words: all of it. */
   sentence() {
+    return this.words.after(this.pictureText(), this.sharesText());
+  }
+
+  sharesText() {
     const { words, shown } = this;
-    const found = this.classes();
+    const found = this.classes().filter((row, _, all) => row.pixels > 0 || all.length <= MANY);
     const what = this.what();
     if (!shown) return "";
     if (found.every((row) => row.pixels === 0)) return words.say("none", { what });
@@ -324,6 +347,8 @@ export class Controls {
   /** The same for eyes, which see the legend beside it. */
   headline() {
     const { words } = this;
+    const shows = this.pictureText();
+    if (shows) return shows;
     const [most, ...others] = this.classes();
     if (!most?.pixels || others.length < 2) return this.sentence();
     return words.say("mostly", { name: words.name(most.name), share: shareText(most, words), what: this.what() });

@@ -17,6 +17,8 @@ export const english = {
   dropHintHere: "Or drop or paste your own: PNG, JPEG, TIFF, NIfTI, DICOM…",
   dropHere: "Drop it to segment it",
   examples: "Examples",
+  dropHintAlone: "Drop or paste a picture, or open one: PNG, JPEG, TIFF, zip…",
+  bringPicture: "There is no generated example of what this model knows: open a picture, drop or paste it.",
   generated: "generated, not real",
   example: "Generated example {number}",
   cancel: "Cancel",
@@ -44,6 +46,15 @@ export const english = {
   goneNew: "This result is no longer kept on the server: open the picture again.",
   runAgain: "Run again",
   severalSeries: "This holds {count} series. Which one?",
+  // drawing
+  draw: "Draw",
+  drawing: "Drawing",
+  paper: "Paper to draw a digit on",
+  drawHint: "Draw a digit with mouse, finger or pen. By keys: arrows move, space puts the pen down and up.",
+  drawSomething: "Draw a digit: it is labelled while you draw.",
+  clear: "Clear",
+  penDown: "Pen down",
+  penUp: "Pen up",
   // views
   view: "View",
   overlay: "Overlay",
@@ -75,6 +86,10 @@ export const english = {
   saysEntropy: "How undecided the model is: dark where it is sure, bright where several answers are as likely.",
   saysPicture: "The picture as the network saw it, in this window where it is in Hounsfield units.",
   saysPicturePlain: "The picture as the network saw it.",
+  // the picture as a whole
+  pictureLabel: "What the picture shows",
+  shows: "The picture shows {name} ({share}).",
+  mayShow: "The picture may show {name} ({share}).",
   // legend
   sharesLabels: "Share of the {what}, by the labels",
   sharesClaims: "Share of the {what} that reaches the threshold",
@@ -227,6 +242,7 @@ export const english = {
   groupDice: "mean Dice",
   miou: "mean IoU",
   accuracy: "accuracy",
+  pictureAccuracy: "accuracy of pictures",
   licence: "Licence of the weights: {licence}",
   commit: "Commit {commit}",
   card: "Model card",

@@ -36,7 +36,7 @@
  * @typedef {object} Model
  * @property {string} name
  * @property {string} title
- * @property {"ct" | "aerial" | "other"} kind
+ * @property {"ct" | "aerial" | "digits" | "other"} kind
  * @property {string} task
  * @property {string[]} outputs
  * @property {string[]} labels
@@ -45,7 +45,7 @@
  * @property {number[]} thresholds
  * @property {Record<string, Point[]>} curve
  * @property {{split: string, pictures?: number | null, mean_group_dice?: number | null, miou?: number | null,
- *   accuracy?: number | null}[]} scores
+ *   accuracy?: number | null, picture_accuracy?: number | null}[]} scores
  * @property {string | null} licence
  * @property {boolean} medical
  * @property {string} card HTML that the server made safe
@@ -107,6 +107,7 @@
  * @property {GateFacts | null} gate
  * @property {Nothing | null} nothing
  * @property {number | null} agreement
+ * @property {Record<string, number> | null} picture what it shows as a whole: probabilities by class
  * @property {{metres: number | null, crs: string, transform: number[]} | null} ground
  * @property {[number, number, number] | null} spacing
  * @property {number[][] | null} affine

@@ -25,6 +25,8 @@ export class Frame {
     this.blank = make("p", { class: "blank", hidden: true });
     this.stage.append(this.zoom, this.blank);
     this.model = make("div", { class: "model-place" });
+    this.draw = make("div", { class: "draw-place" });
+    this.pad = make("div", { class: "pad-place" });
     this.bar = make("div", { class: "bar-place" });
     this.line = make("div", { class: "line-place" });
     this.below = make("div", { class: "below-place" });
@@ -45,16 +47,24 @@ export class Frame {
   build(words, { opener, reading, unseen }, choose) {
     this.root.lang = words.locale;
     this.notes.setAttribute("aria-label", words.say("notes"));
-    this.examples.setAttribute("aria-label", words.say("examples"));
     this.panel.setAttribute("aria-label", words.say("controls"));
     fill(this.panel, this.notes, reading, this.controls, this.acts, this.examples, this.foot);
     fill(
       this.root,
-      make("header", { class: "head" }, make("h1", {}, "unetseg"), this.model, opener, languages(words, choose)),
+      make(
+        "header",
+        { class: "head" },
+        make("h1", {}, "unetseg"),
+        this.model,
+        this.draw,
+        opener,
+        languages(words, choose),
+      ),
       make(
         "section",
         { class: "work", "aria-label": words.say("result") },
         this.bar,
+        this.pad,
         this.stage,
         this.line,
         this.below,
@@ -88,6 +98,20 @@ export class Frame {
     this.zoom.hidden = text !== null;
   }
 
+  /**
+   * The button of the paper, where one may draw for the model at hand, and the paper while it is open.
+   * @param {Words} words
+   * @param {HTMLElement | null} pad
+   * @param {(() => void) | null} toggle
+   */
+  buildDrawing(words, pad, toggle) {
+    const hadFocus = this.draw.contains(document.activeElement);
+    const pressed = { "aria-pressed": String(pad !== null), class: "draw" };
+    fill(this.draw, toggle && button(words.say("draw"), toggle, pressed));
+    if (this.pad.firstChild !== pad) fill(this.pad, pad);
+    if (hadFocus) this.draw.querySelector("button")?.focus();
+  }
+
   /** No result is there, and none of its controls. */
   withoutResult() {
     for (const place of [this.bar, this.line, this.below, this.controls]) fill(place);
@@ -108,17 +132,13 @@ export class Frame {
       const image = make("img", { src: thumbnail, alt, width: THUMBNAIL, height: THUMBNAIL });
       return make("button", { type: "button", class: "thumbnail", onclick: () => act.example(number) }, image);
     });
-    fill(
-      this.examples,
-      make("h2", {}, words.say("examples"), make("span", { class: "small" }, ` ${words.say("generated")}`)),
-      make(
-        "div",
-        { class: "examples-row" },
-        make("div", { class: "thumbnails" }, ...thumbnails),
-        make("p", { class: "small hint" }, words.say(limits.expires_s === null ? "dropHintHere" : "dropHint")),
-      ),
-    );
     const { expires_s } = limits;
+    const here = expires_s === null ? "dropHintHere" : "dropHint";
+    const title = make("h2", {}, words.say("examples"), make("span", { class: "small" }, ` ${words.say("generated")}`));
+    const hint = make("p", { class: "small hint" }, words.say(thumbnails.length ? here : "dropHintAlone"));
+    const row = make("div", { class: "examples-row" }, make("div", { class: "thumbnails" }, ...thumbnails), hint);
+    fill(this.examples, ...(thumbnails.length ? [title, row] : [hint]));
+    this.examples.setAttribute("aria-label", words.say(thumbnails.length ? "examples" : "open"));
     const kept = expires_s === null ? words.say("staysShort") : words.say("keptShort", { time: words.time(expires_s) });
     fill(this.foot, words.after(words.say(model.medical ? "notMedicalShort" : "noWarranty"), kept));
   }

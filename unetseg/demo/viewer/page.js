@@ -3,6 +3,7 @@
 import { buildActs } from "./acts.js";
 import { Refused } from "./backend.js";
 import { atFirst, Controls } from "./controls.js";
+import { Drawing } from "./drawing.js";
 import { button, fill, make, refill } from "./element.js";
 import { note } from "./explain.js";
 import { Frame } from "./frame.js";
@@ -26,8 +27,9 @@ import { prefer, preferred, Words } from "./words.js";
 /** @typedef {import("./facts.js").Pointed} Pointed */
 /** @typedef {import("./facts.js").Task} Task */
 /**
- * What stands in the place of a result, a question or a fault. key: of the upload, where the server keeps it.
- * @typedef {{wanted: Wanted, key?: string, build: () => HTMLElement}} Asked
+ * What stands in the place of a result, a question or a fault. key: of the upload, where the server keeps it. drawn:
+ * nothing yet, on the paper.
+ * @typedef {{wanted: Wanted, key?: string, drawn?: boolean, build: () => HTMLElement}} Asked
  */
 
 /**
@@ -53,6 +55,11 @@ export class Page {
     });
     this.intake = new Intake((files) => this.take(files));
     this.reading = new Reading((reading) => this.readSo(reading));
+    this.drawing = new Drawing({
+      run: (file) => this.sketch(file),
+      cleared: () => this.empty(),
+      said: (text) => this.say(text),
+    });
     /** @type {Model[]} */
     this.models = [];
     /** @type {Limits} */
@@ -66,6 +73,8 @@ export class Page {
     this.result = null;
     /** @type {Running | null} */
     this.running = null;
+    /** @type {Running | null} of a drawing: the result before stays until it is done */
+    this.sketching = null;
     /** @type {Asked | null} */
     this.asked = null;
     /** Whether no picture is on the stage, and none is on its way. */
@@ -81,13 +90,17 @@ export class Page {
   }
 
   async start() {
-    const isIdle = () => !this.running && !this.result && !this.asked;
+    const isIdle = () => !this.running && !this.sketching && !this.result && !this.asked;
     try {
       const { models, limits } = await this.service.models();
       this.models = models;
       this.limits = limits;
       this.model = models[0].name;
       this.build();
+      if (!models[0].examples.length) {
+        this.withoutExample();
+        return;
+      }
       if (!this.service.first) {
         this.run({ model: this.model, example: 0 });
         return;
@@ -132,9 +145,21 @@ export class Page {
     if (!model) return;
     this.frame.buildModel(this.words, this.models, model, this.limits, {
       choose: (name) => this.chooseModel(name),
-      example: (number) => this.run({ model: this.model, example: number }),
+      example: (number) => {
+        this.closePad();
+        this.run({ model: this.model, example: number });
+      },
     });
+    if (model.kind !== "digits") this.closePad();
+    this.buildDrawing();
     this.buildActs();
+  }
+
+  buildDrawing() {
+    const { words, drawing } = this;
+    const canDraw = this.facts(this.model)?.kind === "digits";
+    const pad = drawing.isOpen ? drawing.pad.build(words) : null;
+    this.frame.buildDrawing(words, pad, canDraw ? () => this.togglePad() : null);
   }
 
   buildActs() {
@@ -187,7 +212,7 @@ export class Page {
   show(result) {
     const before = this.result;
     const { name, ...facts } = { name: result.info.model, ...this.facts(result.info.model) };
-    this.running = null;
+    this.forget();
     this.asked = null;
     this.result = result;
     this.seen();
@@ -208,8 +233,7 @@ export class Page {
   /** Something stands where a result would. @param {Asked} asked */
   stand(asked) {
     const { classList } = this.frame.stage;
-    this.running?.forget();
-    this.running = null;
+    this.forget();
     this.asked = asked;
     this.withoutResult();
     if (classList.contains("is-stale") || !asked.wanted.files) {
@@ -221,6 +245,19 @@ export class Page {
     this.buildActs();
     this.drawNotes();
     this.takeFocus();
+  }
+
+  /** A model for which there is no example: what it looks at comes from the visitor. */
+  withoutExample() {
+    this.stand({ wanted: { model: this.model }, build: () => note("info", this.words.say("bringPicture")) });
+  }
+
+  /** Nothing that runs is waited for any more. */
+  forget() {
+    for (const one of [this.running, this.sketching]) one?.forget();
+    this.running = null;
+    this.sketching = null;
+    this.drawing.done();
   }
 
   /** A picture is on the stage, of what is at hand. */
@@ -311,6 +348,7 @@ export class Page {
   take(files) {
     const size = files.reduce((sum, file) => sum + file.size, 0);
     this.reading.clear();
+    this.closePad();
     if (size <= this.limits.bytes) {
       this.run({ model: this.model, files });
       return;
@@ -327,11 +365,13 @@ export class Page {
   chooseModel(name) {
     const now = this.facts(name);
     if (!now || name === this.model) return;
-    const last = this.running?.wanted ?? this.asked?.wanted ?? this.result?.wanted;
+    const isDrawn = this.drawing.isOpen && now.kind !== "digits"; // a drawing is for digits alone
+    const last = isDrawn ? undefined : (this.running?.wanted ?? this.asked?.wanted ?? this.result?.wanted);
     const wanted = byModel(last, this.key(), this.facts(this.model), now);
     this.model = name;
     this.buildModel();
-    this.run(wanted);
+    if (wanted) this.run(wanted);
+    else this.withoutExample();
   }
 
   /** Of the upload at hand, where the server keeps it. */
@@ -356,7 +396,8 @@ export class Page {
   /** @param {Wanted} wanted */
   run(wanted) {
     const { frame } = this;
-    this.running?.forget();
+    this.drawing.forget();
+    this.forget();
     this.asked = null;
     this.files = wanted.files ?? (wanted.again ? this.files : undefined);
     this.controls?.slices?.stop();
@@ -390,12 +431,13 @@ export class Page {
 
   /** @param {Info} info @param {Wanted} wanted */
   async done(info, wanted) {
-    const { running } = this;
+    const { running, sketching } = this;
+    const isLast = () => this.running === running && this.sketching === sketching;
     try {
       const result = await Result.open(this.service, this.viewer, info, wanted);
-      if (this.running === running) this.show(result);
+      if (isLast()) this.show(result);
     } catch (error) {
-      if (this.running === running) this.broken(error, wanted);
+      if (isLast()) this.broken(error, wanted);
     }
   }
 
@@ -435,6 +477,56 @@ export class Page {
   backButton() {
     const { result } = this;
     return result ? button(this.words.say("lastResult"), () => this.show(result)) : null;
+  }
+
+  // -- drawings
+
+  togglePad() {
+    if (!this.drawing.isOpen) {
+      this.drawing.isOpen = true;
+      this.buildDrawing();
+      if (this.drawing.pad.isEmpty) this.empty();
+      else this.drawing.changed(true);
+      this.drawing.pad.paper.focus({ preventScroll: true });
+      return;
+    }
+    this.closePad();
+    if (this.asked?.drawn && this.result) this.show(this.result);
+    else if (this.asked?.drawn) this.run({ model: this.model, example: 0 });
+  }
+
+  closePad() {
+    this.drawing.forget();
+    this.drawing.isOpen = false;
+    this.buildDrawing();
+  }
+
+  /** Nothing is on the paper yet. */
+  empty() {
+    const build = () => note("info", this.words.say("drawSomething"));
+    this.stand({ wanted: { model: this.model }, drawn: true, build });
+  }
+
+  /** Run a drawing, while what was found before stays on the screen. @param {File} file */
+  sketch(file) {
+    const wanted = { model: this.model, files: [file] };
+    const nothing = () => undefined;
+    this.running?.forget();
+    this.running = null;
+    this.sketching?.forget();
+    this.files = wanted.files;
+    // it is never shown, and so says nothing while it goes on
+    this.sketching = new Running(this.service, wanted, {
+      picture: nothing,
+      rows: nothing,
+      done: (info) => void this.done(info, wanted),
+      series: nothing,
+      failed: (sentence, key) => this.failed(sentence, wanted, key),
+      broken: (error) => this.broken(error, wanted),
+      cancelled: nothing,
+      said: nothing,
+      held: nothing,
+    });
   }
 
   // -- what a result wants of the server

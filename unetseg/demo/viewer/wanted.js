@@ -27,19 +27,19 @@ export function afresh({ again, ...rest }, files) {
 }
 
 /**
- * What another model is to run: the visitor's own picture; or an example, of the kind of picture that it knows.
+ * What another model is to run: the visitor's own picture; or an example, of the kind of picture that it knows; null
+ * where there is none.
  * @param {Wanted | undefined} last
  * @param {string | undefined} key
  * @param {Model | null} before
  * @param {Model} now
- * @returns {Wanted}
+ * @returns {Wanted | null}
  */
 export function byModel(last, key, before, now) {
   const isOwn = last && (last.files || last.again);
   const fits = last?.example !== undefined && before?.kind === now.kind;
-  return last && (isOwn || fits)
-    ? { ...anew(last, key), model: now.name, accept: false }
-    : { model: now.name, example: 0 };
+  if (last && (isOwn || (fits && now.examples.length))) return { ...anew(last, key), model: now.name, accept: false };
+  return now.examples.length ? { model: now.name, example: 0 } : null;
 }
 
 /**
