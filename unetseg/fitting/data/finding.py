@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ...formats import read_mask
-from ..recipe import CLASS_PLACE, FOLDER_PLACE, NAME, SPLIT_PLACE, Split
+from ..recipe import FOLDER_PLACE, NAME, SPLIT_PLACE, Split
+from .apart import told_apart
 from .layouts import (
     IMAGE_WORDS,
     LOOKED_AT,
@@ -27,8 +27,8 @@ from .layouts import (
     stem,
     words_in,
 )
-from .naming import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS, differ, names_in_folders, names_of, words_of
-from .placing import MANY, apart_by, candidate_folders, is_for_masks, places_among, put, without_split
+from .naming import DERIVED_WORDS, FIELD_WORDS, differ, names_in_folders, names_of, words_of
+from .placing import MANY, Words, apart_by, candidate_folders, is_for_masks, places_among, put, without_split
 
 MOST_DRAWN = 64
 """Pictures of more values are none that somebody drew as masks."""
@@ -88,12 +88,11 @@ def find_layout(folder: Path) -> Found:
         best = best if best.pairs and best in options else max(options, key=_merit)
     paired = best.pairs > 0
     alike = _alike(best, options) if paired else []
-    classes = _by_class(folder, best, alike)
-    if classes is None:
-        best, *alike = sorted([best, *alike], key=lambda option: _doubt(option.layout))
-    else:
-        best, alike = classes
-    used = _used([best.layout, *(option.layout for option in alike)], folder)
+    best, *alike = sorted([best, *alike], key=lambda option: _doubt(option.layout))
+    layout, candidates = best.layout, [option.layout for option in alike]
+    if paired:
+        layout, candidates = told_apart(folder, layout, candidates, [o.layout for o in options if o.pairs > 1])
+    used = _used([layout, *candidates], folder)
     # the slices of a series are no pictures of their own
     series = {p for p in map(PurePosixPath, stems) if p.parent in used and is_series(folder / p)}
     unused = tuple(name for name in stems if PurePosixPath(name) not in used | series)
@@ -103,7 +102,7 @@ def find_layout(folder: Path) -> Found:
             for masks in option.layout.mask_folders(place):
                 pairs_of[masks] = max(option.pairs, pairs_of.get(masks, 0))
     rivals = {name: n for name in unused if (n := pairs_of.get(name, 0)) and not words_in(name) & DERIVED_WORDS}
-    return Found(best.layout, paired, unused, rivals, unread, tuple(option.layout for option in alike))
+    return Found(layout, paired, unused, rivals, unread, tuple(candidates))
 
 
 def _all_options(folder: Path, stems: Mapping[str, list[str]], drawn: frozenset[str]) -> list[Option]:
@@ -154,7 +153,7 @@ def _used(layouts: Iterable[Layout], folder: Path) -> set[PurePosixPath]:
         PurePosixPath(name)
         for layout in layouts
         for place in layout.places(folder)
-        for name in (place.images, *layout.mask_folders(place))
+        for name in (*layout.image_folders(place), *layout.mask_folders(place))
     }
 
 
@@ -211,37 +210,6 @@ def _doubt(layout: Layout) -> tuple[int, bool]:
     return doubt, not words_in(f"{layout.images} {' '.join(layout.image_names)}".replace(NAME, " ")) & IMAGE_WORDS
 
 
-def _by_class(folder: Path, best: Option, alike: Sequence[Option]) -> tuple[Option, list[Option]] | None:
-    """The masks of the best and of those alike as one of each class, where folders in a folder of masks are so many.
-
-    Not where they are called as of several people, as other masks of all classes, or as the images.
-    """
-    chosen = best.layout
-    above, _, own = chosen.masks.rpartition("/")
-    siblings = [
-        option
-        for option in alike
-        if option.layout.images == chosen.images and option.layout.masks.rpartition("/")[0] == above
-    ]
-    templates = {chosen.mask_name, *(option.layout.mask_name for option in siblings)}
-    if len(templates) > 1 and not all(re.fullmatch(r"\{name\}[_\-. ][^{}]+", template) for template in templates):
-        return None
-    names = sorted(dict.fromkeys((own, *(option.layout.masks.rpartition("/")[2] for option in siblings))))
-    told = [_own_words(name) & (MASK_WORDS | PERSON_WORDS | FIELD_WORDS | DERIVED_WORDS) for name in names]
-    images = {name for place in chosen.places(folder) for name in map(stem, pictures_in(folder / place.images))}
-    if not above or len(names) < 2 or not is_for_masks(above) or any(told) or "{" in own or images & {*names}:
-        return None
-    called = chosen.mask_name if len(templates) == 1 else NAME + "*"  # each class has an ending of its own
-    layout = replace(chosen, masks=f"{above}/{CLASS_PLACE}", mask_name=called, class_masks=tuple(names))
-    return replace(best, layout=layout), [option for option in alike if option not in siblings]
-
-
-def _own_words(name: str) -> set[str]:
-    """The words of a folder's name, less that which says that it holds masks: `left` of `leftMask`."""
-    words = {word for word in words_in(name) if word != name.lower()} or {name.lower()}
-    return words - {"mask", "masks"} if words - {"mask", "masks"} else words
-
-
 def _stems_by_folder(folder: Path) -> tuple[dict[str, list[str]], Counter[str]]:
     found: dict[str, list[str]] = {}
     unread: Counter[str] = Counter()
@@ -254,16 +222,14 @@ def _stems_by_folder(folder: Path) -> tuple[dict[str, list[str]], Counter[str]]:
     return found, unread
 
 
-def _options(
-    images: str, masks: str, words: Mapping[Split | None, str], stems: Mapping[str, list[str]]
-) -> Iterator[Option]:
+def _options(images: str, masks: str, words: Words, stems: Mapping[str, list[str]]) -> Iterator[Option]:
     """The ways in which files of these folders are called so that they pair; one without pairs where none does."""
     places = [place for split, word in words.items() for place in places_among(images, masks, split, word, stems)]
     together = images == masks
     named = [([*stems[place.images]], [*stems[place.masks]]) for place in places]
     namings = names_of(named, together)
     bare = [
-        (without_split(pictures, place.word), without_split(others, place.word))
+        (without_split(pictures, place.word), without_split(others, place.mask_word))
         for (pictures, others), place in zip(named, places, strict=True)
     ]
     if bare != named and (not namings or sum(namings[0][2]) < sum(len(pictures) for pictures, _ in named)):
@@ -279,7 +245,10 @@ def _options(
         for place, number in zip(places, pairs, strict=True):
             of_split[place.split] += number
         # a split without a single mask can't be learnt from or scored
-        folders = {s: w for s, w in words.items() if s is not None and (of_split[s] or s == "train")}
+        splits = {s: w for s, w in words.items() if s is not None and (of_split[s] or s == "train")}
+        folders, of_masks = ({split: both[i] for split, both in splits.items()} for i in (0, 1))
         layout = Layout(images, masks, image_name, mask_name, folders or None)
+        if of_masks != folders:
+            layout = replace(layout, mask_split_folders=of_masks)
         if folders or None in words:
             yield Option(layout, sum(pairs), of_split["train"] or of_split[None], apart_by(images, masks))

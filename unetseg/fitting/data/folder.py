@@ -338,7 +338,7 @@ def _refuse_empty(folder: Path, layout: Layout) -> None:
     there = layout.places(folder)
     for place in layout.by_split():
         of_split = [one for one in there if one.split == place.split]
-        images = [(one.images, one) for one in of_split]
+        images = [(name, one) for one in of_split for name in layout.image_folders(one)[:1]]
         masks = [(name, one) for one in of_split for name in layout.mask_folders(one)]
         called = layout.image_name if isinstance(layout.image_name, str) else " and ".join(layout.image_name)
         for what, name, inner, is_one, template in (

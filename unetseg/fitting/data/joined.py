@@ -94,6 +94,11 @@ def read_stored(files: Files, place: Place | None = None, size: tuple[int, int] 
     return labels
 
 
+def read_inside(path: Path) -> NDArray[np.bool_]:
+    """Where a mask that shows one class shows it; ValueError where it can't be read or holds more."""
+    return _inside(read_mask(path), path)
+
+
 def _inside(raw: NDArray[Any], path: Path) -> NDArray[np.bool_]:
     """Where a mask that shows one class isn't black."""
     if raw.ndim == 3 and not is_volume(path):

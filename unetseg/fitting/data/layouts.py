@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ...formats import looks_like_dicom
 from ...formats.annotations import Kind, Problem
-from ..recipe import CLASS_PLACE, FOLDER_PLACE, NAME, SPLIT_PLACE, SPLITS, Data, Split
+from ..recipe import CHANNEL_PLACE, CLASS_PLACE, FOLDER_PLACE, NAME, SPLIT_PLACE, SPLITS, Data, Split
 from .drawing import Drawing
 
 VOLUMES = {".nii", ".nii.gz", ".nrrd", ".mha", ".dcm"}
@@ -46,9 +46,9 @@ LOOKED_AT = 4
 
 @dataclass(frozen=True)
 class Place:
-    """A folder of images and that of their masks; `inside` is what stands for `{folder}` in both, `word` for `{split}`.
+    """A folder of images and that of their masks; `inside` is what stands for `{folder}` in both.
 
-    `{class}` still stands in masks.
+    word, mask_word: what stands for `{split}` in images and in masks. `{channel}` and `{class}` still stand there.
     """
 
     split: Split | None
@@ -56,6 +56,7 @@ class Place:
     masks: str
     inside: str = ""
     word: str = ""
+    mask_word: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,13 @@ class Layout:
     class_masks: tuple[str, ...] = ()
     annotations: Kind | None = None
     label_by: str | None = None
+    mask_split_folders: Mapping[Split, str] | None = None
+    channels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Data) -> Layout:
-        """That of a recipe."""
+        """That of a recipe; it has channels where each is a file of its own by `{channel}`."""
+        by_channel = CHANNEL_PLACE in f"{data.images} {data.image_name}"
         return cls(
             data.images,
             data.masks,
@@ -83,12 +87,16 @@ class Layout:
             data.class_masks,
             data.annotations,
             data.label_by,
+            data.mask_split_folders,
+            data.channels if by_channel else (),
         )
 
     @property
     def image_names(self) -> tuple[str, ...]:
         """How the files of an image are called, one for each that its channels come from."""
-        return (self.image_name,) if isinstance(self.image_name, str) else self.image_name
+        if not isinstance(self.image_name, str):
+            return self.image_name
+        return tuple(self.image_name.replace(CHANNEL_PLACE, channel) for channel in self.channels or ("",))
 
     @property
     def by_folder(self) -> bool:
@@ -99,20 +107,36 @@ class Layout:
         """The folder of images and that of masks, for each split that has its own; `{folder}` still stands in them."""
         if self.split_folders is None:
             return [Place(None, self.images, self.masks)]
+        of_masks = self.mask_split_folders or self.split_folders
         return [
-            Place(split, self.images.replace(SPLIT_PLACE, name), self.masks.replace(SPLIT_PLACE, name), word=name)
+            Place(
+                split,
+                self.images.replace(SPLIT_PLACE, name),
+                self.masks.replace(SPLIT_PLACE, of_masks[split]),
+                word=name,
+                mask_word=of_masks[split],
+            )
             for split, name in sorted(self.split_folders.items(), key=lambda item: SPLITS.index(item[0]))
         ]
 
     def places(self, folder: Path) -> list[Place]:
         """All folders of images and of masks in a folder."""
         return [
-            Place(
-                place.split, _filled(place.images, inside), _filled(place.masks, inside), _composed(inside), place.word
+            replace(
+                place,
+                images=filled(place.images, inside),
+                masks=filled(place.masks, inside),
+                inside=_composed(inside),
             )
             for place in self.by_split()
-            for inside in _insides(folder, place.images)
+            for inside in _insides(folder, self.image_folders(place)[0])
         ]
+
+    def image_folders(self, place: Place) -> tuple[str, ...]:
+        """The folder of images of a place for each of `image_names`."""
+        return tuple(
+            place.images.replace(CHANNEL_PLACE, channel) for channel in self.channels or ("",) * len(self.image_names)
+        )
 
     def mask_folders(self, place: Place) -> tuple[str, ...]:
         """The folders of masks of a place: one for each class, or one."""
@@ -123,8 +147,8 @@ class Layout:
         inside, _, own = (name, "", name) if self.by_folder else name.rpartition("/")
         place = {place.split: place for place in self.by_split()}[split]
         ending = ".nii.gz" if is_volume(image) else ".png"
-        own = self.mask_name.replace(NAME, own).replace("*", "").replace(SPLIT_PLACE, place.word)
-        path = PurePosixPath(_filled(place.masks, inside), (own or "mask") + ending).as_posix()
+        own = self.mask_name.replace(NAME, own).replace("*", "").replace(SPLIT_PLACE, place.mask_word)
+        path = PurePosixPath(filled(place.masks, inside), (own or "mask") + ending).as_posix()
         return path.replace(CLASS_PLACE, self.class_masks[0] if self.class_masks else "")
 
     def image_of(self, path: Path, place: Place, number: int = 0) -> str | None:
@@ -133,7 +157,8 @@ class Layout:
         number: which of the files of an image is meant, where its channels come from several.
         """
         name = shared_name(stem(path), self.image_names[number].replace(SPLIT_PLACE, place.word))
-        return None if place.images in self.mask_folders(place) and self.is_mask(path, place) else name
+        masked = self.image_folders(place)[number] in self.mask_folders(place) and self.is_mask(path, place)
+        return None if masked else name
 
     def is_mask(self, path: Path, place: Place) -> bool:
         """Whether a file is called as a mask."""
@@ -141,7 +166,7 @@ class Layout:
 
     def mask_templates(self, place: Place) -> tuple[str, ...]:
         """How the masks of a place are called: by each class, or by one template."""
-        template = self.mask_name.replace(SPLIT_PLACE, place.word)
+        template = self.mask_name.replace(SPLIT_PLACE, place.mask_word)
         return tuple(dict.fromkeys(template.replace(CLASS_PLACE, name) for name in self.class_masks or ("",)))
 
 
@@ -205,8 +230,8 @@ def pair(folder: Path, layout: Layout) -> Pairing:
             return inside if layout.by_folder else f"{inside}/{name}" if inside else name
 
         images: dict[str, dict[int, Path]] = {}
-        for path in pictures_in(folder / place.images):
-            for number in range(len(layout.image_names)):
+        for number, where in enumerate(layout.image_folders(place)):
+            for path in pictures_in(folder / where):
                 if (name := layout.image_of(path, place, number)) is None:
                     continue
                 files = images.setdefault(full(name), {})
@@ -214,11 +239,13 @@ def pair(folder: Path, layout: Layout) -> Pairing:
                     twice.append((files[number], path))
                 files.setdefault(number, path)
         own = {name.removeprefix(f"{place.inside}/"): name for name in images}
+        numbers = {unpadded(name): name for name in own}
         masks: dict[str, list[tuple[Path, int]]] = {}
         for number, (where, template) in enumerate(_mask_sources(layout, place), start=1):
             for path in pictures_in(folder / where):
                 if (name := shared_name(stem(path), template, own)) is None:
                     continue
+                name = name if name in own else numbers.get(unpadded(name), name)
                 files_of_name = masks.setdefault(full(name), [])
                 before = [other for other, n in files_of_name if n == number]
                 if before and "*" not in template:
@@ -250,7 +277,7 @@ def pair(folder: Path, layout: Layout) -> Pairing:
 
 def _mask_sources(layout: Layout, place: Place) -> list[tuple[str, str]]:
     """The folder of masks and their template, of each class in turn, or once."""
-    template = layout.mask_name.replace(SPLIT_PLACE, place.word)
+    template = layout.mask_name.replace(SPLIT_PLACE, place.mask_word)
     return [
         (place.masks.replace(CLASS_PLACE, name), template.replace(CLASS_PLACE, name))
         for name in layout.class_masks or ("",)
@@ -269,11 +296,10 @@ def _beside(paired: set[str], lone: Iterable[Lone]) -> set[Path]:
 
 def _insides(folder: Path, template: str) -> Iterator[str]:
     """What may stand for each `{folder}` of a template in turn, as one path; "" where there is none."""
-    parts = template.split("/")
     found = [("", "")]  # what stands for {folder}, and the path so far
-    for part in parts:
+    for part in template.split("/"):
         if part != FOLDER_PLACE:
-            found = [(inside, f"{path}{part}/") for inside, path in found]
+            found = [(i, f"{path}{part.replace(FOLDER_PLACE, i.rpartition('/')[2])}/") for i, path in found]
             continue
         found = [
             (f"{inside}/{below.name}".lstrip("/"), f"{path}{below.name}/")
@@ -285,11 +311,14 @@ def _insides(folder: Path, template: str) -> Iterator[str]:
     yield from (inside for inside, path in found if FOLDER_PLACE not in template or (folder / path).is_dir())
 
 
-def _filled(template: str, inside: str) -> str:
-    """A template with the parts of a path for its `{folder}` in turn."""
-    for part in inside.split("/"):
-        template = template.replace(FOLDER_PLACE, part, 1) if part else template
-    return template
+def filled(template: str, inside: str) -> str:
+    """A template with the parts of a path for its `{folder}` in turn; within a longer name it repeats the last one."""
+    last, left, parts = FOLDER_PLACE, inside.split("/") if inside else [], []
+    for part in template.split("/"):
+        if part == FOLDER_PLACE and left:
+            last, *left = left
+        parts.append(part.replace(FOLDER_PLACE, last))
+    return "/".join(parts)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -345,6 +374,11 @@ def stem(path: Path) -> str:
 def _composed(name: str) -> str:
     """A name as most systems write it; a Mac takes a letter and a mark for an accent."""
     return unicodedata.normalize("NFC", name)
+
+
+def unpadded(name: str) -> str:
+    """A name that is a number without zeros before it: `7` and `00007` are one picture."""
+    return name.lstrip("0") or "0" if name.isdigit() else name
 
 
 def shared_name(stem: str, template: str, names: Iterable[str] = ()) -> str | None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..recipe import NAME, SPLIT_PLACE
-from .layouts import IMAGE_WORDS, MASK_WORDS, OBJECT_WORDS, shared_name, words_in
+from .layouts import IMAGE_WORDS, MASK_WORDS, OBJECT_WORDS, shared_name, unpadded, words_in
 
 DERIVED_WORDS = {
     *OBJECT_WORDS, "viz", "vis", "visual", "visualization", "visualisation", "overlay", "overlays", "overlaid",
@@ -82,9 +82,9 @@ def differ(one: str, other: str) -> bool:
 
 def _common(images: Sequence[str], masks: Sequence[str], image_name: str, mask_name: str, together: bool) -> int:
     """How many names images and masks share."""
-    named = {name for stem in masks if (name := shared_name(stem, mask_name))}
+    named = {unpadded(name) for stem in masks if (name := shared_name(stem, mask_name))}
     left = (s for s in images if not (together and shared_name(s, mask_name)))
-    return len(named & {shared_name(stem, image_name) for stem in left})
+    return len(named & {unpadded(name) for stem in left if (name := shared_name(stem, image_name))})
 
 
 def _channels(image_name: str, stems: Sequence[str]) -> str | tuple[str, ...]:

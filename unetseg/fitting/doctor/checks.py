@@ -46,7 +46,7 @@ def misplaced(pairing: Pairing, found: Found, folder: Path) -> list[Finding]:
             findings.append(Finding("warning", what, "they are not used; check the names", masks))
     if found.rivals:
         layout = found.layout
-        used = sorted({n for p in layout.places(folder) for n in (p.images, *layout.mask_folders(p))})
+        used = sorted({n for p in layout.places(folder) for n in (*layout.image_folders(p), *layout.mask_folders(p))})
         what = (
             f"{counted(sum(found.rivals.values()), 'more pair')} of image and mask by {some(tuple(found.rivals))}, "
             f"while only those of {some(used, 2)} would be used"

@@ -91,7 +91,7 @@ def _legend_files(folder: Path, layout: Layout) -> list[Path]:
     """Files that are called as legends, in the folder, in those above its masks and in those of a few pictures."""
     places = [folder]
     for place in layout.places(folder)[:3]:
-        for name in (place.images, *layout.mask_folders(place)):
+        for name in (*layout.image_folders(place), *layout.mask_folders(place)):
             path = folder
             for part in Path(name).parts:
                 path = path / part
@@ -197,19 +197,23 @@ def joined_channels(
     if other:
         what = f"{counted(len(other), 'image')} with another number of channels than {count}: {some(other)}"
         found.append(Finding("question", what, "save all images alike", tuple(other)))
-    try:
-        content = json.loads((folder / "dataset.json").read_text(encoding="utf-8-sig"))
-        stated = content.get("channel_names") or content.get("modality") or {}
-        names = [" ".join(str(stated[str(number)]).split()) for number in range(len(stated))]
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        names = []
-    if len(names) != count or len(set(names)) < count:
+    names = list(layout.channels) or _channels_of(folder / "dataset.json")
+    if not layout.channels and (len(names) != count or len(set(names)) < count):
         names = [template.replace("{name}", "").strip("_-. ") for template in layout.image_names]
-    if len(names) != count:
-        names = [f"band{number + 1}" for number in range(count)]
+        names = names if len(names) == count else [f"band{number + 1}" for number in range(count)]
     what = f"each image is {len(layout.image_names)} files, whose channels are joined: {some(names, 8)}"
     found.append(Finding("note", what, "a model of them predicts on arrays or files with all these channels in one"))
     return tuple(names), found
+
+
+def _channels_of(path: Path) -> list[str]:
+    """As nnU-Net names them in its dataset.json; none where there is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        stated = content.get("channel_names") or content.get("modality") or {}
+        return [" ".join(str(stated[str(number)]).split()) for number in range(len(stated))]
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        return []
 
 
 def palette_for(names: Sequence[str], has_background: bool) -> tuple[str, ...]:

@@ -184,9 +184,12 @@ def _data(proposal: Proposal) -> list[str]:
         lines += _annotations(proposal.marked)
     if layout.class_masks:
         lines += [f"class_masks = {toml(layout.class_masks)}  # 1, 2 and so on in mask_values; the smaller lies on top"]
-    if layout.split_folders is not None:
-        folders = ", ".join(f"{split} = {toml(folder)}" for split, folder in layout.split_folders.items())
-        lines += [f"split_folders = {{ {folders} }}"]
+    for key, folders in (
+        ("split_folders", layout.split_folders),
+        ("mask_split_folders", layout.mask_split_folders),
+    ):
+        if folders is not None:
+            lines += [f"{key} = {toml(dict(folders))}"]
     if grouping.split_lists is not None:
         lines += [f"split_lists = {toml(dict(grouping.split_lists))}"]
     for key in ("manifest", "group_column", "split_column"):
