@@ -51,7 +51,8 @@ class Data(_Section):
         stands for the name of one of those. `{folder}` in both stands for every folder there (one per patient, say):
         `{folder}/images` and `{folder}/masks`; the stem of a picture then begins with that folder, `patient7/slice3`.
         `{folder}/{folder}` stands for the folders of a deeper level. In a longer name it repeats the one before it:
-        `{folder}/{folder}_image` and `{folder}/{folder}_lesion`.
+        `{folder}/{folder}_image` and `{folder}/{folder}_lesion`. In masks alone, `parts/{folder}`, it stands for
+        folders that together hold the masks.
     image_name, mask_name: how the files of images and masks are called, without ending, where more than `{name}`, the
         name they share: `{name}_mask` pairs a.jpg with a_mask.png. Both may then lie in one folder. `{split}` stands
         for the same as in folders. Without `{name}` a picture is the one of its `{folder}`, and is called as that:
@@ -81,7 +82,7 @@ class Data(_Section):
     overlap: where annotated objects overlap, the "later" in the file or the "smaller" one is seen. By default the
         later where the tool draws it on top (labelme, cvat by z_order, labelstudio, supervisely), else the smaller.
     unannotated: of pictures that no annotation mentions: "background" if they show none of the classes, "leave out"
-        if nobody looked at them. They are an error unless this says so.
+        if nobody looked at them; of pictures without a mask "leave out". They are an error unless this says so.
     label_by: the property of GeoJSON and GeoPackage that names the class, where that isn't plain.
     mask_values: what each value of a mask file means: a number (`255`, `-1`), a range (`128-255`) or a colour
         (`#3c1098`) to the name of a class, of the background, or "ignore". A value that is not named is an error.
@@ -170,6 +171,7 @@ class Data(_Section):
         places = [part.count(FOLDER_PLACE) for part in parts]
         if (
             self.annotations is None
+            and (FOLDER_PLACE in self.images or not places[1])
             and FOLDER_PLACE in self.images + self.masks
             and (places[0] != places[1] or not places[0])
         ):
@@ -253,8 +255,10 @@ class Data(_Section):
             missing -= {self.background}  # where no object is
         if missing:
             raise ValueError(f"{used} names no value for {sorted(missing)}; every label needs one")
-        if self.annotations is None and (self.overlap or self.unannotated or self.label_by):
-            raise ValueError("overlap, unannotated and label_by are for annotations; say which tool's they are")
+        if self.annotations is None and (self.overlap or self.unannotated == "background" or self.label_by):
+            raise ValueError(
+                'overlap, label_by and unannotated = "background" are for annotations; say which tool\'s they are'
+            )
         if (self.group_column or self.split_column) and self.manifest is None:
             raise ValueError("group_column and split_column are columns of a manifest; name it with manifest")
         return self

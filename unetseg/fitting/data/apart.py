@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...formats import read_image
 from ..recipe import CHANNEL_PLACE, CLASS_PLACE, NAME
 from .joined import read_inside
-from .layouts import MASK_WORDS, Layout, pair, pictures_in, stem, words_in
+from .layouts import MASK_WORDS, Layout, pair, pictures_in, words_in
 from .naming import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS
 from .placing import is_for_masks
 
@@ -71,7 +71,9 @@ def classes_apart(folder: Path, chosen: Layout, others: Sequence[Layout]) -> lis
     picture lie over each other by more than one within another, as if several people had drawn one thing.
     """
     siblings = [layout for layout in others if _images_of(layout) == _images_of(chosen)]
-    pictures = {name for place in chosen.places(folder) for name in map(stem, pictures_in(folder / place.images))}
+    pictures = {
+        chosen.image_of(path, place) for place in chosen.places(folder) for path in pictures_in(folder / place.images)
+    }
     frames: dict[_Frame, dict[str, Layout]] = {}
     for layout in (chosen, *siblings):
         for frame, word in _framed(layout.masks, layout.mask_name, CLASS_PLACE):

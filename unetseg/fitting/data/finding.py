@@ -28,7 +28,7 @@ from .layouts import (
     words_in,
 )
 from .naming import DERIVED_WORDS, FIELD_WORDS, differ, names_in_folders, names_of, words_of
-from .placing import MANY, Words, apart_by, candidate_folders, is_for_masks, places_among, put, without_split
+from .placing import MANY, Words, apart_by, candidate_folders, is_for_masks, matching, places_among, put, without_split
 
 MOST_DRAWN = 64
 """Pictures of more values are none that somebody drew as masks."""
@@ -83,9 +83,14 @@ def find_layout(folder: Path) -> Found:
     options = _all_options(folder, stems, frozenset())
     best = max(options, key=_merit)
     aside = [name for name in stems if not best.pairs or PurePosixPath(name) not in _used([best.layout], folder)]
+    if best.pairs:  # else what lies in segmentation/images may be masks
+        aside = [name for name in aside if not words_in(PurePosixPath(name).name) & IMAGE_WORDS]
     if drawn := frozenset(name for name in aside[: 2 * MANY] if not is_for_masks(name) and _holds_masks(folder / name)):
         options = _all_options(folder, stems, drawn)
         best = best if best.pairs and best in options else max(options, key=_merit)
+    whole = best.layout.masks
+    if FOLDER_PLACE in whole and FOLDER_PLACE not in best.layout.images:  # its parts are no masks of their own
+        options = [o for o in options if o.layout.masks == whole or not matching(whole, [o.layout.masks])]
     paired = best.pairs > 0
     alike = _alike(best, options) if paired else []
     best, *alike = sorted([best, *alike], key=lambda option: _doubt(option.layout))
@@ -111,23 +116,28 @@ def _all_options(folder: Path, stems: Mapping[str, list[str]], drawn: frozenset[
 
 
 def _without_chance(folder: Path, option: Option) -> Option:
-    """Without pairs where pictures of one folder pair by no word of masks, and none of these looks like a mask."""
+    """Without pairs where masks pair with each other, or pictures of one folder with what doesn't look like masks."""
     layout = option.layout
-    if not option.pairs or layout.images != layout.masks or words_of(layout.mask_name) & (MASK_WORDS | FIELD_WORDS):
+    named = layout.images != layout.masks or words_of(layout.mask_name) & (MASK_WORDS | FIELD_WORDS)
+    others = is_for_masks(layout.images)  # masks of the first class seem to be the pictures of the second
+    if not option.pairs or (named and not others):
         return option
-    if _are_drawn([one.mask for one in pair(folder, layout).pairs[:LOOKED_AT]]):
+    pairs = pair(folder, layout).pairs[:LOOKED_AT]
+    chance = others and _are_drawn([one.image for one in pairs])
+    if pairs and not chance and (named or _are_drawn([one.mask for one in pairs])):
         return option
     return replace(option, layout=replace(layout, image_name=NAME, mask_name=f"{NAME}_mask"), pairs=0, training=0)
 
 
-def _merit(option: Option) -> tuple[int, bool]:
+def _merit(option: Option) -> tuple[int, bool, bool]:
     """Of those with most pairs the first that isn't called as made from the others."""
-    return option.pairs, not _own_name(option.layout) & DERIVED_WORDS
+    folders, files = _own_names(option.layout)
+    return option.pairs, not folders & DERIVED_WORDS, not files & DERIVED_WORDS
 
 
 def _holds_masks(folder: Path) -> bool:
-    """Whether the first pictures of a folder that isn't called as one of images look like masks."""
-    return not words_in(folder.name) & IMAGE_WORDS and _are_drawn(pictures_in(folder)[:LOOKED_AT])
+    """Whether the first pictures of a folder look like masks."""
+    return _are_drawn(pictures_in(folder)[:LOOKED_AT])
 
 
 def _are_drawn(pictures: Iterable[Path]) -> bool:
@@ -194,13 +204,13 @@ def _same_files(one: Layout, other: Layout) -> bool:
 
 def _derived(layout: Layout, chosen: Layout) -> bool:
     """Whether a candidate's own words say that it was made from masks or images, and the chosen one's don't."""
-    return bool((_own_name(layout) - _own_name(chosen)) & DERIVED_WORDS)
+    return any((own - other) & DERIVED_WORDS for own, other in zip(_own_names(layout), _own_names(chosen), strict=True))
 
 
-def _own_name(layout: Layout) -> set[str]:
+def _own_names(layout: Layout) -> tuple[set[str], set[str]]:
     """The words by which folders and files of a layout are called."""
-    text = " ".join([layout.images, layout.masks, *layout.image_names, layout.mask_name])
-    return words_in(text.replace(NAME, " ").replace(SPLIT_PLACE, " "))
+    folders, files = f"{layout.images} {layout.masks}", " ".join([*layout.image_names, layout.mask_name])
+    return words_in(folders.replace(SPLIT_PLACE, " ")), words_in(files.replace(NAME, " ").replace(SPLIT_PLACE, " "))
 
 
 def _doubt(layout: Layout) -> tuple[int, bool]:
@@ -226,7 +236,12 @@ def _options(images: str, masks: str, words: Words, stems: Mapping[str, list[str
     """The ways in which files of these folders are called so that they pair; one without pairs where none does."""
     places = [place for split, word in words.items() for place in places_among(images, masks, split, word, stems)]
     together = images == masks
-    named = [([*stems[place.images]], [*stems[place.masks]]) for place in places]
+    named = [
+        ([*stems[place.images]], [stem for part in place.parts or (place.masks,) for stem in stems[part]])
+        for place in places
+    ]
+    if any(place.parts and len(set(masks)) < len(masks) for place, (_, masks) in zip(places, named, strict=True)):
+        return  # of one name in several folders nothing tells which is meant
     namings = names_of(named, together)
     bare = [
         (without_split(pictures, place.word), without_split(others, place.mask_word))

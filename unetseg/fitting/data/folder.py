@@ -110,6 +110,8 @@ def find_examples(data: Data, folder: Path, seed: int = 0, *, pairing: Pairing |
         lists = {split: _inside(folder, name) for split, name in data.split_lists.items()}
         listed = split_by_lists(lists, {name: one.image for (_, name), one in found.items()}, folder)
         found = {key: one for key, one in found.items() if key[1] in listed}
+    if data.unannotated == "leave out" and pairing.pairs:
+        found = {key: one for key, one in found.items() if isinstance(one, Pair)}
     if bare := [key for key, one in found.items() if not isinstance(one, Pair)]:
         split, name = min(bare, key=lambda key: key[1])
         image = found[split, name].image

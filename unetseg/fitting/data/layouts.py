@@ -15,8 +15,8 @@ from .drawing import Drawing
 
 VOLUMES = {".nii", ".nii.gz", ".nrrd", ".mha", ".dcm"}
 """Endings of what may hold several slices; a DICOM series is a folder."""
-RASTERS = {".tif", ".tiff"}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".pgm", ".ppm", *RASTERS, *VOLUMES}
+RASTERS, JPEGS = {".tif", ".tiff"}, {".jpg", ".jpeg", ".jfif"}
+SUFFIXES = {*JPEGS, ".png", ".bmp", ".gif", ".webp", ".pgm", ".ppm", *RASTERS, *VOLUMES}
 OTHER_PICTURES = {
     ".npy", ".npz", ".mat", ".h5", ".gz", ".mhd", ".nhdr", ".heic", ".heif", ".avif", ".jp2", ".tga", ".psd", ".exr",
     ".svs", ".czi", ".svg",
@@ -49,6 +49,7 @@ class Place:
     """A folder of images and that of their masks; `inside` is what stands for `{folder}` in both.
 
     word, mask_word: what stands for `{split}` in images and in masks. `{channel}` and `{class}` still stand there.
+    parts: where `{folder}` stands in masks alone, these folders together hold the masks.
     """
 
     split: Split | None
@@ -57,6 +58,7 @@ class Place:
     inside: str = ""
     word: str = ""
     mask_word: str = ""
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,17 @@ class Layout:
                 images=filled(place.images, inside),
                 masks=filled(place.masks, inside),
                 inside=_composed(inside),
+                parts=self._parts(folder, place),
             )
             for place in self.by_split()
             for inside in _insides(folder, self.image_folders(place)[0])
         ]
+
+    def _parts(self, folder: Path, place: Place) -> tuple[str, ...]:
+        if FOLDER_PLACE not in place.masks or FOLDER_PLACE in place.images:
+            return ()
+        there = place.masks.replace(CLASS_PLACE, self.class_masks[0] if self.class_masks else "")
+        return tuple(filled(place.masks, inside) for inside in _insides(folder, there))
 
     def image_folders(self, place: Place) -> tuple[str, ...]:
         """The folder of images of a place for each of `image_names`."""
@@ -139,8 +148,11 @@ class Layout:
         )
 
     def mask_folders(self, place: Place) -> tuple[str, ...]:
-        """The folders of masks of a place: one for each class, or one."""
-        return tuple(dict.fromkeys(place.masks.replace(CLASS_PLACE, name) for name in self.class_masks or ("",)))
+        """The folders of masks of a place: one for each class, or one, or of each its parts."""
+        parts = place.parts or (place.masks,)
+        return tuple(
+            dict.fromkeys(part.replace(CLASS_PLACE, name) for name in self.class_masks or ("",) for part in parts)
+        )
 
     def expected_mask(self, name: str, split: Split | None, image: Path) -> str:
         """Where in the folder the mask of an image by this name is looked for."""
@@ -241,7 +253,7 @@ def pair(folder: Path, layout: Layout) -> Pairing:
         own = {name.removeprefix(f"{place.inside}/"): name for name in images}
         numbers = {unpadded(name): name for name in own}
         masks: dict[str, list[tuple[Path, int]]] = {}
-        for number, (where, template) in enumerate(_mask_sources(layout, place), start=1):
+        for number, where, template in _mask_sources(layout, place):
             for path in pictures_in(folder / where):
                 if (name := shared_name(stem(path), template, own)) is None:
                     continue
@@ -275,23 +287,40 @@ def pair(folder: Path, layout: Layout) -> Pairing:
     )
 
 
-def _mask_sources(layout: Layout, place: Place) -> list[tuple[str, str]]:
-    """The folder of masks and their template, of each class in turn, or once."""
+def _mask_sources(layout: Layout, place: Place) -> list[tuple[int, str, str]]:
+    """The number, the folder of masks and their template, of each class in turn, or once; of each its parts."""
     template = layout.mask_name.replace(SPLIT_PLACE, place.mask_word)
     return [
-        (place.masks.replace(CLASS_PLACE, name), template.replace(CLASS_PLACE, name))
-        for name in layout.class_masks or ("",)
+        (number, part.replace(CLASS_PLACE, name), template.replace(CLASS_PLACE, name))
+        for number, name in enumerate(layout.class_masks or ("",), start=1)
+        for part in place.parts or (place.masks,)
     ]
 
 
 def _beside(paired: set[str], lone: Iterable[Lone]) -> set[Path]:
-    """Of images without a mask those that go with an image that has one, as most of these have such a companion."""
+    """Of images without a mask those that go with an image that has one, as most of these have such a companion.
+
+    So does what lies in most folders of such images under another name: the film of all frames, `patient1_4d`.
+    """
     by_end: dict[str, list[Path]] = {}
+    folders = {name.rpartition("/")[0] for name in paired} - {""}
+    used = {_end(name) for name in paired}
+    of_folder: dict[str, list[Path]] = {}
     for one in lone:
         for match in re.finditer(r"[_\-. ]", one.name):
             if one.name[: match.start()] in paired:
                 by_end.setdefault(one.name[match.start() :], []).append(one.image)
-    return {path for paths in by_end.values() if 2 * len(paths) >= len(paired) for path in paths}
+        if one.name.rpartition("/")[0] in folders and _end(one.name) not in used:
+            of_folder.setdefault(_end(one.name), []).append(one.image)
+    few, many = len(folders), len(paired)
+    with_image = (path for paths in by_end.values() if 2 * len(paths) >= many for path in paths)
+    with_folder = (path for paths in of_folder.values() if 2 * len(paths) >= few for path in paths)
+    return {*with_image, *with_folder}
+
+
+def _end(name: str) -> str:
+    """The last word of a name, of whatever number."""
+    return re.sub(r"\d+", "0", re.split(r"[_\-. /]", name)[-1])
 
 
 def _insides(folder: Path, template: str) -> Iterator[str]:

@@ -28,13 +28,19 @@ def candidate_folders(names: Iterable[str], drawn: frozenset[str]) -> Iterator[t
     placed = {name: split_place(name) for name in names}
     started = {_start(template) for template, _, _ in placed.values()}
     alike = Counter(re.sub(r"\d+", "0", start) for start in started)
+    splits = {split for _, split, _ in placed.values()} - {None}
     for name, (template, split, word) in placed.items():
-        if alike[re.sub(r"\d+", "0", _start(template))] > 2:  # train_001, train_002: a word of every picture's folder
+        # train_001, train_002: a word of every picture's folder; Training Batch 1 and 2: there is nothing else
+        if alike[re.sub(r"\d+", "0", _start(template))] > (1 if splits == {"train"} else 2):
             template, split, word = name, None, ""
         by_template.setdefault(template, {}).setdefault(split, word)
     one_level = _with_folders(by_template)
     for templates in (by_template, one_level, _with_folders(one_level)):
         yield from _paired(templates, drawn)
+    parts = {name: words for name, words in one_level.items() if is_for_masks(name)}
+    whole = {name: words for name, words in by_template.items() if not is_for_masks(name)}
+    if whole and parts:  # masks in several folders, of images in one
+        yield from _paired(whole | parts, drawn)
 
 
 def _paired(by_template: dict[str, dict[Split | None, str]], drawn: frozenset[str]) -> Iterator[tuple[str, str, Words]]:
@@ -46,7 +52,7 @@ def _paired(by_template: dict[str, dict[Split | None, str]], drawn: frozenset[st
     masks = [
         template
         for template, words in by_template.items()
-        if is_for_masks(template) or any(_matching(put(template, word), drawn) for word in words.values())
+        if is_for_masks(template) or any(matching(put(template, word), drawn) for word in words.values())
     ]
     images = [template for template in by_template if template not in masks]
     if len(by_template) > 10 * MANY:  # a folder for each picture: none of them is a layout by itself
@@ -62,7 +68,7 @@ def _paired(by_template: dict[str, dict[Split | None, str]], drawn: frozenset[st
                 yield one, other, both
 
 
-def _matching(template: str, names: Iterable[str]) -> list[re.Match[str]]:
+def matching(template: str, names: Iterable[str]) -> list[re.Match[str]]:
     """The names that a template stands for, with what stands for each `{folder}`."""
     number, parts = 0, []
     for part in template.split("/"):
@@ -100,7 +106,13 @@ def places_among(
 ) -> Iterator[Place]:
     """The folders among these names that templates stand for, with words for `{split}`."""
     images, masks = (put(template, word) for template, word in zip((images, masks), words, strict=True))
-    for match in _matching(images, names):
+    if FOLDER_PLACE in masks and FOLDER_PLACE not in images:
+        found = matching(masks, names)
+        # folders without a number are of kinds, or of people
+        if images in names and all(re.search(r"\d", name) for match in found for name in match.groups()):
+            yield Place(split, images, masks, "", *words, tuple(match[0] for match in found))
+        return
+    for match in matching(images, names):
         inside = "/".join(match.groups())
         if (other := filled(masks, inside)) in names:
             yield Place(split, match[0], other, inside, *words)

@@ -16,7 +16,7 @@ from .findings import Finding
 from .legend import joined_channels, palette_for
 from .mask_values import Labels, propose_labels
 from .picture_values import propose_channels, propose_range
-from .survey import MaskFacts, image_facts, mask_facts
+from .survey import MaskFacts, image_facts, in_one_way, mask_facts
 
 _Ranges = tuple[tuple[float, float], ...] | None
 FIELDS = ("images", "masks", "image_name", "mask_name", "split_folders", "mask_split_folders", "class_masks")
@@ -117,7 +117,10 @@ def _lines(
     lines = [
         f"{field} = {toml(value)}" for field in FIELDS if (value := getattr(layout, field)) != getattr(chosen, field)
     ]
-    pairs = pair(folder, layout).pairs
+    pairing = pair(folder, layout)
+    pairs = pairing.pairs
+    if pairing.lone and not pair(folder, chosen).lone:
+        lines.append('unannotated = "leave out"')
     if _what(layout, chosen) == "images":
         try:
             images = {one.name: image_facts(one) for one in pairs[:: max(1, len(pairs) // MOST_READ)]}
@@ -143,7 +146,8 @@ def _labels(pairs: Sequence[Pair]) -> Labels | None:
             masks[one.name] = mask_facts(one)
         except ValueError:  # a candidate that can't be read is told once it is chosen
             continue
-    return propose_labels(masks, {})[0] if masks else None
+    alike = dict(zip(masks, in_one_way(list(masks.values())), strict=True))
+    return propose_labels(alike, {})[0] if masks else None
 
 
 def _class_lines(layout: Layout) -> str:

@@ -253,9 +253,13 @@ def _blurred(table: _Table, names: Mapping[int, str], found: list[Finding]) -> d
     main.sort()
     if not table.coloured and len(main) == 2:
         middle = (main[0] + main[1] + 1) // 2
-        found.append(
-            Finding("question", what, f"{advice}, or use the proposed recipe, which cuts at {middle}", holders)
-        )
+        dark, light = ([v for v in table.pixels if abs(v - m) <= NOISE] for m in main)
+        ids = any(v != main[0] and table.is_firm(v) and table.pixels[v] >= RARE * table.total for v in dark)
+        if len(dark) + len(light) == len(table.pixels) and main[1] - main[0] > 4 * NOISE and not ids:
+            found.append(Finding("warning", what, f"the recipe cuts at {middle}; {advice}", holders))
+        else:
+            advice += f", or use the proposed recipe, which cuts at {middle}"
+            found.append(Finding("question", what, advice, holders))
         return {f"0-{middle - 1}" if middle > 1 else "0": "", f"{middle}-{max(high, 255)}": ""}
     if table.coloured:
         found.append(Finding("question", what, advice, holders))
