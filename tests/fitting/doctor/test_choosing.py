@@ -302,6 +302,13 @@ def test_ids_as_jpeg_stay_refused(tmp_path: Path) -> None:
     assert "if the JPEG is all there is, save it as PNG and ask again" in question
 
 
+def test_texts_beside_the_images_that_no_reader_knows_are_named(tmp_path: Path) -> None:
+    files = [(f"Tissue Images/T-{i}.png", scene(i)[0]) for i in range(3)]
+    texts = [(f"Annotations/T-{i}.xml", "<Annotations MicronsPerPixel='0.25'/>") for i in range(3)]
+    (question,) = diagnose(build(tmp_path, [*files, *texts])).ambiguous
+    assert "3 .xml called as the images are no annotations that are read" in question
+
+
 def saved_as(folder: Path, ending: str, quality: int = 75) -> None:
     """All pictures of a folder as files of another kind."""
     for path in list(folder.iterdir()):

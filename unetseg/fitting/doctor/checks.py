@@ -18,6 +18,8 @@ from .mask_values import Labels
 from .picture_values import identical, look_alike
 from .survey import ImageFacts, MaskFacts, Surveyed
 
+ANNOTATIONS = {".xml", ".json", ".txt", ".csv"}
+
 
 def named(path: Path, folder: Path) -> str:
     """The path inside the folder."""
@@ -85,7 +87,7 @@ def unmasked(lone: Sequence[Lone], pairs: int, found: Found, folder: Path) -> li
     elif found.unread:
         advice += f"; {listed(found.unread)} in the folder are not read: save them as PNG"
     else:
-        stems = {image.name for image in lone}
+        stems = {stem(image.image) for image in lone}
         alike = [
             place
             for place in found.aside
@@ -94,6 +96,9 @@ def unmasked(lone: Sequence[Lone], pairs: int, found: Found, folder: Path) -> li
         if alike:
             there = f"move them to {PurePosixPath(expected).parent}/" if is_for_masks(alike[0]) else "call it masks"
             advice += f"; if they lie in the folder {alike[0]}, {there}"
+        texts = Counter(p.suffix for p in folder.rglob("*") if p.suffix in ANNOTATIONS and p.stem in stems)
+        if texts:
+            advice += f"; {listed(texts)} called as the images are no annotations that are read: export COCO or LabelMe"
     return [Finding("question", f"{what}: {some(names)}", advice, names)]
 
 
@@ -160,6 +165,16 @@ def empty(held: Mapping[str, set[str]], labels: Labels) -> list[Finding]:
     if len(nothing) > 0.8 * len(held):
         return [Finding("warning", what, "so many teach little; are labels missing?", tuple(nothing))]
     return [Finding("note", what, "good where there is nothing to be found; else labels are missing", tuple(nothing))]
+
+
+def volumes(images: Mapping[str, ImageFacts]) -> list[Finding]:
+    """Volumes, of which nobody looks whether they show the same."""
+    names = tuple(name for name, image in images.items() if image.slices > 1)
+    if len(names) < 2:
+        return []
+    what = f"{counted(len(names), 'volume')}, which are not searched for parts that they share: {some(names)}"
+    advice = "where several are of one patient or one specimen, give them one group by group_pattern or in a manifest"
+    return [Finding("note", what, advice, names)]
 
 
 def absent(layout: Layout, labels: Labels) -> list[Finding]:

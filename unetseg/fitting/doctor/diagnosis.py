@@ -27,6 +27,7 @@ from .checks import (
     unequal,
     unmasked,
     unreadable,
+    volumes,
 )
 from .choosing import Candidate, candidates, which
 from .findings import WEIGHTS, Finding
@@ -161,7 +162,7 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
             grouping, about_ground = _by_ground(folder, data, grouping, examined, pairing)
             data = data.model_copy(update={"same_group": grouping.same_group})
             grouping, about_content = _by_content(folder, data, grouping, examined, pairing, progress)
-            findings += about_ground + about_content
+            findings += about_ground + about_content + volumes(images)
             proposal = replace(proposal, grouping=grouping)
             data = data.model_copy(update={"same_group": grouping.same_group})
             seed, examples, about_split = divide(folder, data, held, copies, labels, pairing)
