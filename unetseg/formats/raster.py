@@ -38,7 +38,7 @@ BY_ROWS = (
 """What to do with a TIFF that is too large."""
 ORIENTATION = 274
 GREY, PALETTE = 1, 3  # of PhotometricInterpretation
-NEARLY, MOSTLY = 32, 0.9
+NEARLY, MOSTLY = 32, 0.75
 """So near to black or white are so many pixels, at least, of a JPEG that shows these two alone."""
 COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # none, fax, LZW, JPEG, deflate, PackBits
 PLACED = {33550, 33922, 34264, 34735, 42113}  # GeoTIFF, and GDAL's nodata

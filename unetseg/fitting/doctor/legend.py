@@ -45,8 +45,9 @@ def read_legend(
 
     JSON (a list of names, an object of value to name, a list of objects with `name`, and `id`, `hex` or `color`; or an
     object that has one of these as `classes` or, of nnU-Net, as `labels`), CVAT's labelmap.txt, the `_classes.csv` of
-    Roboflow, a table or a text of colours and names, or a text of names in the order of the values. It lies beside the folders of masks or above them. Of
-    several the first counts that names values that occur. Masks of one class each, and trimaps, name themselves.
+    Roboflow, a table or a text of colours and names, or a text of names in the order of the values. It lies beside the
+    folders of masks or above them. Of several the first counts that names values that occur. Masks of one class each,
+    and trimaps, name themselves.
     masks: what they hold; names of more values than occur are told.
     """
     if layout.class_masks:
