@@ -244,6 +244,11 @@ def test_each_slice_is_trained_on_and_what_does_not_fit_in_memory_lies_in_a_file
         assert all(torch.equal(one[0], other[0]) and torch.equal(one[1], other[1]) for other in others)
 
 
+def test_volumes_are_not_compared_by_content_and_that_is_told(tmp_path: Path) -> None:
+    (note,) = (f for f in diagnose(niftis(tmp_path, 3)).findings if "not searched for parts that they share" in f.what)
+    assert (note.weight, len(note.names)) == ("note", 3)
+
+
 def test_a_volume_is_scored_as_a_whole_and_its_outlines_slice_by_slice(tmp_path: Path) -> None:
     folder = niftis(tmp_path / "d", 3)
     diagnosis = diagnose(folder)

@@ -408,6 +408,7 @@ def test_cvat_has_boxes_ellipses_masks_and_lines(tmp_path: Path) -> None:
         '<box label="cell" source="manual" occluded="0" xtl="2.00" ytl="3.00" xbr="8.00" ybr="9.00" z_order="0"></box>'
         '<mask label="nucleus" source="semi-auto" occluded="0" rle="1, 2, 2, 1" left="10" top="1" width="3" height="2" '
         'z_order="0"></mask>'
+        '<mask label="nucleus" rle="1, 2, 2, 1" left="1000000000000" top="1" width="3" height="2"></mask>'
         '<ellipse label="nucleus" source="manual" occluded="0" cx="12.5" cy="8.5" rx="1.1" ry="1.1" z_order="1"/>'
         '<box label="nucleus" source="manual" occluded="0" xtl="3" ytl="5" xbr="7" ybr="7" rotation="90" z_order="2"/>'
         '<polyline label="cell" source="manual" occluded="0" points="1.0,1.0;2.0,2.0" z_order="0"></polyline>'
@@ -423,7 +424,7 @@ def test_cvat_has_boxes_ellipses_masks_and_lines(tmp_path: Path) -> None:
     assert not drawn(found, "b.png").any()
     assert found.classes == ("nucleus", "cell")
     assert found.colours == {"nucleus": "#fa3253", "cell": "#24b353"}
-    assert told(found) == ["no area", "no class", "damaged"]
+    assert told(found) == ["degenerate", "no area", "no class", "damaged"]
 
 
 def test_cvat_of_videos_and_entities_are_refused(tmp_path: Path) -> None:
@@ -568,6 +569,7 @@ def test_supervisely_has_bitmaps_holes_and_classes_in_order(tmp_path: Path) -> N
         {"points": {"exterior": SQUARE, "interior": [INNER]}},
         {"geometryType": "bitmap", "classTitle": "nucleus", "bitmap": {"data": data, "origin": [10, 1]}},
         {"geometryType": "bitmap", "classTitle": "nucleus", "bitmap": {"data": bomb, "origin": [10, 1]}},
+        {"geometryType": "bitmap", "classTitle": "nucleus", "bitmap": {"data": data, "origin": [10**400, 1]}},
         {"geometryType": "rectangle", "points": {"exterior": [[0, 0], [2, 2]], "interior": []}},
         {"geometryType": "line", "points": {"exterior": [[0, 0], [2, 2]], "interior": []}},
     )
@@ -580,7 +582,7 @@ def test_supervisely_has_bitmaps_holes_and_classes_in_order(tmp_path: Path) -> N
     expected[:2, :2] = 1
     assert (drawn(found, "ds/ann/a.png") == expected).all()
     assert found.classes == ("nucleus", "cell", "unused")
-    assert told(found) == ["damaged", "no area"]
+    assert told(found) == ["damaged", "damaged", "no area"]
     assert matched(found.pictures, ["ds/img/a.png"])[0] == {"ds/ann/a.png": "ds/img/a.png"}
 
 
@@ -673,6 +675,12 @@ def test_a_picture_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'cell', which have no id"):
         label_map(annotated, HEIGHT, WIDTH, {"nucleus": 1}, overlap="later")
     assert (label_map(annotated, HEIGHT, WIDTH, {"nucleus": 1, "cell": 0}, overlap="later") == (BOTH == 2)).all()
+
+
+def test_a_size_beyond_all_pictures_counts_as_not_stated(tmp_path: Path) -> None:
+    path = two("labelme", tmp_path)
+    written(path, json.loads(path.read_text()) | {"imageHeight": 10**400})
+    assert read_annotations(path).pictures["a.png"].height is None
 
 
 def test_two_annotations_of_one_picture_are_joined_and_told(tmp_path: Path) -> None:

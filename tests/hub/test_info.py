@@ -26,9 +26,10 @@ def test_a_shipped_checkpoint_tells_what_it_is_and_how_good(name: str) -> None:
     assert any(line.startswith("scores (test): ") and f"accuracy {test['accuracy']:.3f}" in line for line in lines)
 
 
-def test_papers_that_no_run_wrote_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["[1]", '{"val": {"miou": 1%s}}' % ("0" * 400)])
+def test_papers_that_no_run_wrote_are_told(tmp_path: Path, text: str) -> None:
     folder = network_for(config_for("binary")).save_pretrained(tmp_path / "checkpoint")
     assert "scores" not in description(hub.find(folder, companions=True))
-    (folder / "scores.json").write_text("[1]")
+    (folder / "scores.json").write_text(text)
     with pytest.raises(ValueError, match=r"scores\.json is not such as a run writes it; get it again$"):
         description(hub.find(folder, companions=True))

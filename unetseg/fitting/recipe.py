@@ -24,10 +24,11 @@ DEEP = re.compile(r"""(?<![\w"'-])(["'\w-]++\s*+\.\s*+){20}""")
 MOST = 1_000_000
 """Of epochs and of what else is counted."""
 IGNORE_NAME = "ignore"
-NAME, SPLIT_PLACE, FOLDER_PLACE, CLASS_PLACE = "{name}", "{split}", "{folder}", "{class}"
+NAME, SPLIT_PLACE, FOLDER_PLACE = "{name}", "{split}", "{folder}"
+CLASS_PLACE, CHANNEL_PLACE = "{class}", "{channel}"
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-FileName = Annotated[str, Field(pattern=r"^([^/\\{}]|\{(name|split|class)\})+$")]
+FileName = Annotated[str, Field(pattern=r"^([^/\\{}]|\{(name|split|class|channel)\})+$")]
 
 
 class _Section(BaseModel):
@@ -49,19 +50,25 @@ class Data(_Section):
         may differ. A volume is one image: a file, or a folder of DICOM slices. With split_folders, `{split}` in both
         stands for the name of one of those. `{folder}` in both stands for every folder there (one per patient, say):
         `{folder}/images` and `{folder}/masks`; the stem of a picture then begins with that folder, `patient7/slice3`.
-        `{folder}/{folder}` stands for the folders of a deeper level.
+        `{folder}/{folder}` stands for the folders of a deeper level. In a longer name it repeats the one before it:
+        `{folder}/{folder}_image` and `{folder}/{folder}_lesion`. In masks alone, `parts/{folder}`, it stands for
+        folders that together hold the masks.
     image_name, mask_name: how the files of images and masks are called, without ending, where more than `{name}`, the
         name they share: `{name}_mask` pairs a.jpg with a_mask.png. Both may then lie in one folder. `{split}` stands
         for the same as in folders. Without `{name}` a picture is the one of its `{folder}`, and is called as that:
         `image` and `mask`. With a list of image_name, `["{name}_0000", "{name}_0001"]`, an image is several files,
-        whose channels follow each other as `channels` names them. With a `*` in mask_name, `{name}_mask*`, a mask is
-        all files that fit, as where each shows one object; where they overlap the larger number counts.
+        whose channels follow each other as `channels` names them. `{channel}` in images or image_name stands for each
+        of `channels` in turn, where a file holds one of them: `train_{channel}` and `{channel}_{name}`. With a `*` in
+        mask_name, `{name}_mask*`, a mask is all files that fit, as where each shows one object; where they overlap the
+        larger number counts.
     class_masks: what `{class}` stands for in masks or mask_name, where each file shows one class: with masks =
         "masks/{class}" and `["cat", "dog"]`, what isn't 0 (black) in masks/cat counts as 1 in mask_values, in
         masks/dog as 2, and the rest as 0; where two overlap the one that shows less counts, and a missing file shows
         nothing.
     split_folders: what `{split}` stands for in train, and in val and test if there are such folders:
         `{ train = "training", val = "valid" }` with images = "{split}/images" or "images/{split}".
+    mask_split_folders: the same for masks and mask_name, where these call the splits otherwise: images in
+        images/Train, masks in masks/train.
     split_lists: text files inside the data folder that list the pictures of train, val and test, a line each, by name,
         file or path: `{ train = "ImageSets/Segmentation/train.txt", val = "ImageSets/Segmentation/val.txt" }`. Pictures
         in none of them are left out.
@@ -75,7 +82,7 @@ class Data(_Section):
     overlap: where annotated objects overlap, the "later" in the file or the "smaller" one is seen. By default the
         later where the tool draws it on top (labelme, cvat by z_order, labelstudio, supervisely), else the smaller.
     unannotated: of pictures that no annotation mentions: "background" if they show none of the classes, "leave out"
-        if nobody looked at them. They are an error unless this says so.
+        if nobody looked at them; of pictures without a mask "leave out". They are an error unless this says so.
     label_by: the property of GeoJSON and GeoPackage that names the class, where that isn't plain.
     mask_values: what each value of a mask file means: a number (`255`, `-1`), a range (`128-255`) or a colour
         (`#3c1098`) to the name of a class, of the background, or "ignore". A value that is not named is an error.
@@ -106,6 +113,7 @@ class Data(_Section):
     mask_name: FileName = NAME
     class_masks: tuple[str, ...] = ()
     split_folders: dict[Split, str] | None = None
+    mask_split_folders: dict[Split, str] | None = None
     split_lists: dict[Split, str] | None = None
     annotations: Kind | None = None
     annotation_labels: dict[str, str] = Field(default_factory=dict, max_length=254)
@@ -158,13 +166,18 @@ class Data(_Section):
             raise ValueError("images, masks and split_folders go together: {split} in both says where the folders go")
         if self.annotations is not None and FOLDER_PLACE in self.masks:
             raise ValueError("masks has no {folder} with annotations: they are read however deep they lie")
-        places = [PurePath(folder).parts.count(FOLDER_PLACE) for folder in (self.images, self.masks)]
+        both = (self.images, self.masks)
+        parts = [[part for part in PurePath(folder).parts if FOLDER_PLACE in part] for folder in both]
+        places = [part.count(FOLDER_PLACE) for part in parts]
         if (
             self.annotations is None
+            and (FOLDER_PLACE in self.images or not places[1])
             and FOLDER_PLACE in self.images + self.masks
             and (places[0] != places[1] or not places[0])
         ):
             raise ValueError("{folder} stands for one whole folder name in images, and for the same in masks")
+        if any(part[:1] not in ([], [FOLDER_PLACE]) for part in parts):
+            raise ValueError("{folder} in a longer name repeats a folder above it, which {folder} alone stands for")
         if self.split_folders is not None:
             if "train" not in self.split_folders:
                 raise ValueError("split_folders names no folder for train")
@@ -172,6 +185,8 @@ class Data(_Section):
                 raise ValueError("split_folders names one folder twice; each split has its own")
             if self.split_column is not None:
                 raise ValueError("split_folders and split_column both say what is trained on; keep one of them")
+        if self.mask_split_folders is not None and self.mask_split_folders.keys() != (self.split_folders or {}).keys():
+            raise ValueError("mask_split_folders names a folder of masks for each split of split_folders")
         if self.split_lists is not None:
             if "train" not in self.split_lists:
                 raise ValueError("split_lists names no list for train")
@@ -195,6 +210,12 @@ class Data(_Section):
             raise ValueError("image_name or mask_name without {name} needs a {folder} of its own for each picture")
         if any("*" in name or CLASS_PLACE in name for name in image_names) or CLASS_PLACE in self.images:
             raise ValueError("`*` and {class} stand in mask_name, not in images")
+        if any(CHANNEL_PLACE in name for name in (self.images, *image_names)) and (
+            len(image_names) > 1 or len(self.channels) < 2
+        ):
+            raise ValueError("{channel} stands for each of several channels, in images and in one image_name")
+        if CHANNEL_PLACE in self.masks + self.mask_name:
+            raise ValueError("{channel} stands in images and image_name, not in masks")
         if len(set(image_names)) < len(image_names):
             raise ValueError("image_name lists one name twice; each file of an image is called otherwise")
         if (CLASS_PLACE in self.masks + self.mask_name) != bool(self.class_masks):
@@ -234,8 +255,10 @@ class Data(_Section):
             missing -= {self.background}  # where no object is
         if missing:
             raise ValueError(f"{used} names no value for {sorted(missing)}; every label needs one")
-        if self.annotations is None and (self.overlap or self.unannotated or self.label_by):
-            raise ValueError("overlap, unannotated and label_by are for annotations; say which tool's they are")
+        if self.annotations is None and (self.overlap or self.unannotated == "background" or self.label_by):
+            raise ValueError(
+                'overlap, label_by and unannotated = "background" are for annotations; say which tool\'s they are'
+            )
         if (self.group_column or self.split_column) and self.manifest is None:
             raise ValueError("group_column and split_column are columns of a manifest; name it with manifest")
         return self

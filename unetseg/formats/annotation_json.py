@@ -125,9 +125,9 @@ def read_supervisely(content: Any, reader: Reader) -> None:  # noqa: ANN401, JSO
         with reader.each(number, picture):
             label, kind = label_of(entry.get("classTitle")), entry.get("geometryType", "polygon")
             if kind == "bitmap":
-                left, top = entry["bitmap"]["origin"]
+                left, top = map(int, numbers_of(entry["bitmap"]["origin"]))
                 mask = picture_mask(entry["bitmap"]["data"], most=most_pixels(height, width), deflated=True)
-                shape: Shape = runs_of(mask, left=int(left), top=int(top))
+                shape: Shape = runs_of(mask, left=left, top=top)
             elif kind in ("polygon", "rectangle"):
                 outer, holes = entry["points"]["exterior"], entry["points"].get("interior") or []
                 rings = [

@@ -127,7 +127,7 @@ def whole_number(text: str | None) -> int | None:
 
 
 def _side(value: object) -> int | None:
-    return value if type(value) is int and value > 0 else None
+    return value if type(value) is int and 0 < value <= FAR else None
 
 
 def most_pixels(height: object, width: object) -> int:

@@ -52,7 +52,7 @@ def _cvat_shape(entry: ET.Element) -> Shape:
         x, y, radius_x, radius_y = numbers_of([numbers[key] for key in ("cx", "cy", "rx", "ry")])
         return ellipse_of(x, y, radius_x, radius_y, degrees=numbers_of([numbers.get("rotation", 0)])[0])
     if kind == "mask":
-        left, top, width, height = (int(numbers[key]) for key in ("left", "top", "width", "height"))
+        left, top, width, height = map(int, numbers_of([numbers[key] for key in ("left", "top", "width", "height")]))
         return checked_runs([int(n) for n in numbers["rle"].split(",")], height, width, left=left, top=top)
     raise Unfit("no area", f"is a {kind}, which has no area")
 

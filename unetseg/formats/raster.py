@@ -38,6 +38,8 @@ BY_ROWS = (
 """What to do with a TIFF that is too large."""
 ORIENTATION = 274
 GREY, PALETTE = 1, 3  # of PhotometricInterpretation
+NEARLY, MOSTLY = 32, 0.75
+"""So near to black or white are so many pixels, at least, of a JPEG that shows these two alone."""
 COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # none, fax, LZW, JPEG, deflate, PackBits
 PLACED = {33550, 33922, 34264, 34735, 42113}  # GeoTIFF, and GDAL's nodata
 TAGS = {258, 259, 262, 266, ORIENTATION, 277, 281, 284, 338, 339, *SIZES, *PLACED}
@@ -86,13 +88,18 @@ def read_picture(source: Path | bytes, **reading: Unpack[Reading]) -> Image:
 def read_numbers(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     """The numbers of a mask file as stored: (H,W) integers (of a palette file: the indices), or (H,W,3) RGB.
 
-    Raises ValueError for a file that is no picture, for JPEG, which does not keep label values, and for what would
-    be lost: further frames, fractions, a mask that only the transparency shows. What is fully transparent is 0 or
-    black, whatever colour lies below: nobody ever saw it.
+    Raises ValueError for a file that is no picture, for JPEG, which does not keep label values, unless it is of black
+    and white (nearly 0 and 255), and for what would be lost: further frames, fractions, a mask that only the
+    transparency shows. What is fully transparent is 0 or black, whatever colour lies below: nobody ever saw it.
     """
     stored, name = _open(path, None, max_pixels)
     if stored.format in ("JPEG", "MPO"):
-        raise ValueError(f"{name} is a JPEG, which blurs label values; save masks as PNG")
+        tones = np.asarray(_decoded(stored, name).convert("RGB"))
+        grey: NDArray[np.uint8] = tones.max(axis=2)
+        plain = (grey <= NEARLY) | (tones.min(axis=2) >= 255 - NEARLY)
+        if plain.mean() < MOSTLY or (grey.any() and grey.max() < 255 - NEARLY):
+            raise ValueError(f"{name} is a JPEG, which blurs label values; save masks as PNG")
+        return grey
     if (frames := _frames(stored, name)) > 1:
         raise ValueError(f"{name} has {frames} frames, and a mask has one; save each as a file of its own")
     spread = SPREAD.get(str(stored.tile[0][-1]), 1) if isinstance(stored, PngImageFile) else 1

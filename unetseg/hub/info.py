@@ -36,7 +36,7 @@ def description(source: Source) -> str:
         if name in papers:
             try:
                 lines += told(read_json(source.folder / name))
-            except (AttributeError, TypeError, ValueError):
+            except (AttributeError, OverflowError, TypeError, ValueError):
                 raise ValueError(f"{source.folder / name} is not such as a run writes it; get it again") from None
     return "\n".join(lines)
 

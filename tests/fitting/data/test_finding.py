@@ -71,6 +71,74 @@ def classes_apart(images: str, masks: str, *names: str) -> Callable[[], Files]:
     return files
 
 
+def in_folders(picture: str, *masks: str) -> Callable[[], Files]:
+    """A folder for each picture, `{}`, with a mask of each class."""
+
+    def files() -> Files:
+        for i in range(6):
+            image, ids = scene(i, len(masks))
+            yield picture.format(f"c{i}"), image
+            yield from ((name.format(f"c{i}"), white(ids == number)) for number, name in enumerate(masks, start=1))
+
+    return files
+
+
+def lesions() -> Files:
+    """PH2: folders that repeat the name of the one above."""
+    for i in range(6):
+        picture, ids = scene(i, 1)
+        name = f"IMD{i + 2:03}"
+        yield f"PH2/{name}/{name}_Dermoscopic_Image/{name}.bmp", picture
+        yield f"PH2/{name}/{name}_lesion/{name}_lesion.bmp", white(ids > 0)
+
+
+def clouds() -> Files:
+    """38-Cloud: a folder for each channel."""
+    for i in range(6):
+        picture, ids = scene(i, 1)
+        for number, colour in enumerate(("red", "green", "blue", "nir")):
+            yield f"training/train_{colour}/{colour}_patch_{i}_by_{i}.TIF", picture[..., number % 3]
+        yield f"training/train_gt/gt_patch_{i}_by_{i}.TIF", white(ids > 0)
+        yield f"test/test_red/red_patch_{i + 90}_by_9.TIF", picture[..., 1]
+
+
+def faces() -> Files:
+    """CelebAMask-HQ: masks of each class of padded numbers, in several folders."""
+    for i in range(12):
+        picture, ids = scene(i, 3)
+        yield f"faces/img/{i}.png", np.where(ids[..., None] == 2, 7, picture).astype(np.uint8) if i % 3 else picture
+        for number, part in enumerate(("hair", "nose", "skin"), start=1):
+            if part != "nose" or i % 3 == 0:
+                yield f"faces/mask-anno/{i // 6}/{i:05}_{part}.png", white(ids == number)
+
+
+def aerial_instances() -> Files:
+    """iSAID: what lies in images/ may be masks."""
+    for start, split in enumerate(("train", "val")):
+        for i in range(9 * start, 9 * start + 4):
+            picture, ids = scene(i)
+            yield f"{split}/images/P{i:04}.png", picture
+            yield f"{split}/Semantic_masks/images/P{i:04}_instance_color_RGB.png", np.dstack([ids * 0, ids, ids * 63])
+            yield f"{split}/Instance_masks/images/P{i:04}_instance_id_RGB.png", np.dstack([ids * 0, ids * 9, ids])
+
+
+def hearts() -> Files:
+    """ACDC: a film beside the frames that are annotated."""
+    for i in range(6):
+        for frame in (1, 12):
+            picture, ids = scene(10 * i + frame)
+            yield f"patient{i:03}/patient{i:03}_frame{frame:02}.png", picture
+            yield f"patient{i:03}/patient{i:03}_frame{frame:02}_gt.png", ids
+        yield f"patient{i:03}/patient{i:03}_4d.png", picture // 2
+
+
+def polyps() -> Files:
+    """Kvasir: masks saved as JPEG, nearly black and white."""
+    for i in range(6):
+        picture, ids = (np.kron(one, np.ones((8, 8, 1)[: one.ndim], np.uint8)) for one in scene(i, 1))
+        yield from ((f"Kvasir/images/k{i}.jpg", picture), (f"Kvasir/masks/k{i}.jpg", white(ids > 0)))
+
+
 def labelme() -> Files:
     for i in range(5):
         picture, ids = scene(i)
@@ -104,14 +172,14 @@ def pets() -> Files:
 
 
 def pairs(image: str, mask: str, *, splits: tuple[str, ...] = ("",)) -> Callable[[], Files]:
-    """Pictures and masks called as these say: `{}` is the number, `{0}` the split where there are several."""
+    """Pictures and masks called as these say: `{1}` is the number, `{0}` the split, `{2}` 1 to 3 in turn."""
 
     def files() -> Files:
         for start, split in enumerate(splits):
             for i in range(10 * start, 10 * start + 5):
                 picture, ids = scene(i)
-                yield image.format(split, i), picture
-                yield mask.format(split, i), ids
+                yield image.format(split, i, 1 + i % 3), picture
+                yield mask.format(split, i, 1 + i % 3), ids
 
     return files
 
@@ -144,6 +212,66 @@ LAYOUTS: dict[str, tuple[Callable[[], Files], dict[str, Any]]] = {
         lambda: ((n.replace(".tif", f"_{n.split('/')[1][0]}.tif"), a)
                  for n, a in classes_apart("eyes/{:03}.png", "Groundtruths/{}/{:03}.tif", "Ha", "Mi")()),
         {"masks": "Groundtruths/{class}", "mask_name": "{name}*", "classes": ("Ha", "Mi")},
+    ),
+    "a folder for each picture, with a mask of each class": (
+        in_folders("{}/image.png", "{}/cup.png", "{}/disc.png"),
+        {"images": "{folder}", "masks": "{folder}", "image_name": "image", "mask_name": "{class}",
+         "classes": ("cup", "disc")},
+    ),
+    "a folder for each picture, with a folder of a mask of each class": (
+        in_folders("{}/image.png", "{}/masks/cup.png", "{}/masks/disc.png"),
+        {"images": "{folder}", "masks": "{folder}/masks", "mask_name": "{class}", "classes": ("cup", "disc")},
+    ),
+    "a folder for each picture, with a mask of each class called as that": (
+        in_folders("{0}/{0}.png", "{0}/{0}_cup.png", "{0}/{0}_disc.png"),
+        {"images": "{folder}", "masks": "{folder}", "mask_name": "{name}_{class}", "classes": ("cup", "disc")},
+    ),
+    "masks of each class in one folder": (
+        classes_apart("images/{}.png", "masks/{1}_{0}.png", "cat", "dog", "tree"),
+        {"masks": "masks", "mask_name": "{name}_{class}", "classes": ("cat", "dog", "tree")},
+    ),
+    "EndoVis": (
+        lambda: ((f"set{n % 3}/{name}", a) for n in range(9) for p, ids in [scene(n)] for name, a in
+                 [(f"left_frames/frame{n}.png", p), *((f"ground_truth/{tool}_labels/frame{n}.png", white(ids == one))
+                  for one, tool in enumerate(("Left_Forceps", "Right_Driver"), start=1))]),
+        {"images": "{folder}/left_frames", "masks": "{folder}/ground_truth/{class}_labels",
+         "classes": ("Left_Forceps", "Right_Driver")},
+    ),
+    "PH2": (
+        lesions,
+        {"images": "PH2/{folder}/{folder}_Dermoscopic_Image", "masks": "PH2/{folder}/{folder}_lesion",
+         "mask_name": "{name}_lesion"},
+    ),
+    "38-Cloud": (
+        clouds,
+        {"images": "training/{split}_{channel}", "masks": "training/{split}_gt", "image_name": "{channel}_patch_{name}",
+         "mask_name": "gt_patch_{name}", "channels": ("red", "green", "blue", "nir")},
+    ),
+    "CelebAMask-HQ": (
+        faces,
+        {"images": "faces/img", "masks": "faces/mask-anno/{folder}", "mask_name": "{name}_{class}",
+         "classes": ("hair", "nose", "skin")},
+    ),
+    "iSAID": (
+        aerial_instances,
+        {"images": "{split}/images", "masks": "{split}/Semantic_masks/images",
+         "mask_name": "{name}_instance_color_RGB"},
+    ),
+    "ACDC": (hearts, {"images": "{folder}", "masks": "{folder}", "mask_name": "{name}_gt"}),
+    "Kvasir": (polyps, {"images": "Kvasir/images", "masks": "Kvasir/masks"}),
+    "LiTS": (
+        pairs("Training Batch {2}/volume-{1}.png", "Training Batch {2}/segmentation-{1}.png"),
+        {"images": "{folder}", "masks": "{folder}", "image_name": "volume-{name}", "mask_name": "segmentation-{name}"},
+    ),
+    "FloodNet": (
+        pairs("{0}/{0}-org-img/{1}.jpg", "{0}/{0}-label-img/{1}_lab.png", splits=("train", "val")),
+        {"images": "{split}/{split}-org-img", "masks": "{split}/{split}-label-img", "mask_name": "{name}_lab"},
+    ),
+    "splits that masks call otherwise": (
+        lambda: ((name.replace("masks/T", "masks/t").replace("masks/Val/", "masks/validation/"), a) for name, a in
+                 pairs("Images/{0}/{1}.png", "masks/{0}/{1}.png", splits=("Train", "Val"))()),
+        {"images": "Images/{split}", "masks": "masks/{split}", "split_folders": {"train": "Train", "val": "Val"},
+         "mask_split_folders": {"train": "train", "val": "validation"}},
     ),
     "labelme_json_to_dataset": (
         labelme,

@@ -107,11 +107,64 @@ def test_channels_in_one_folder_can_be_joined(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "names", [("images/{}.png", "cat_label/{}.png", "dog_label/{}.png"), ("{}.image.png", "{}.cat.png", "{}.dog.png")]
 )
-def test_masks_that_may_be_of_a_class_each_can_be_taken_so(tmp_path: Path, names: tuple[str, ...]) -> None:
-    ways = dict(answers(diagnose(build(tmp_path, made(*names, classes=2)()))))
-    recipe = ways["if each shows a class of its own"]
+def test_masks_that_never_show_the_same_are_of_a_class_each(tmp_path: Path, names: tuple[str, ...]) -> None:
+    diagnosis = diagnose(build(tmp_path, made(*names, classes=2)()))
+    assert diagnosis.ambiguous == ()
+    recipe = diagnosis.parsed()
+    assert recipe is not None
     assert recipe.data.classes == recipe.data.class_masks == ("cat", "dog")
     assert wrong_pixels(tmp_path, recipe) == 0
+
+
+def test_masks_that_lie_over_each_other_can_be_taken_as_of_a_class_each(tmp_path: Path) -> None:
+    """Nothing says that these are masks of two things."""
+
+    def files() -> Files:
+        for i in range(6):
+            picture, ids = scene(i)
+            yield from (
+                (f"images/{i}.png", picture),
+                (f"organ/{i}.png", white(ids > 0)),
+                (f"tumour/{i}.png", white(ids > 1)),
+            )
+
+    diagnosis = diagnose(build(tmp_path, files()))
+    asked(diagnosis, "2 sets of masks fit the same images: organ, tumour")
+    recipe = dict(answers(diagnosis))["if each shows a class of its own"]
+    assert recipe.data.classes == ("organ", "tumour")
+    assert wrong_pixels(tmp_path, recipe) == 0
+
+
+@pytest.mark.parametrize(
+    ("mask", "first", "second"),
+    [
+        ("masks/expert{1}/{0}/{2}.png", "masks/expert1/{class}", "masks/expert2/{class}"),
+        ("masks/{0}/expert{1}/{2}.png", "masks/{class}/expert1", "masks/{class}/expert2"),
+        ("masks/{2}_{0}_expert{1}.png", "masks/{name}_{class}_expert1", "masks/{name}_{class}_expert2"),
+        ("masks/{1}/{0}/{2}.png", "masks/1/{class}", "masks/2/{class}"),
+    ],
+)
+def test_masks_of_each_class_that_several_people_drew_are_asked_about_by_person(
+    tmp_path: Path, mask: str, first: str, second: str
+) -> None:
+    def files() -> Files:
+        for i in range(6):
+            picture, ids = scene(i)
+            yield f"images/{i}.png", picture
+            for person, own in ((1, ids), (2, np.roll(ids, 1, axis=1))):
+                yield from (
+                    (mask.format(name, person, i), white(own == one)) for one, name in ((1, "cup"), (2, "disc"))
+                )
+
+    diagnosis = diagnose(build(tmp_path, files()))
+    asked(diagnosis, f"2 sets of masks fit the same images: {first}, {second}")
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert recipe.data.classes == ("cup", "disc")
+    assert wrong_pixels(tmp_path, recipe) == 0
+    other = dict(answers(diagnosis))[f"for {second}"]
+    assert other.data.classes == ("cup", "disc")
+    assert wrong_pixels(tmp_path, other) > 0
 
 
 def test_a_class_that_lies_within_another_is_seen_and_one_that_is_nowhere_is_told(tmp_path: Path) -> None:
@@ -164,7 +217,45 @@ def test_other_masks_bring_their_own_values(tmp_path: Path) -> None:
     assert wrong_pixels(tmp_path, recipe) == 0
 
 
-def test_masks_as_jpeg_are_asked_and_saved_as_png_they_are_cut_where_they_were(tmp_path: Path) -> None:
+def test_channels_in_folders_of_their_own_can_be_joined(tmp_path: Path) -> None:
+    def files() -> Files:
+        for i in range(5):
+            picture, ids = scene(i, 1)
+            yield from ((f"B{band + 2:02}/{i}.png", picture[..., band]) for band in range(3))
+            yield f"mask/{i}.png", white(ids > 0)
+
+    diagnosis = diagnose(build(tmp_path, files()))
+    asked(diagnosis, "3 sets of images fit the same masks: B02, B03, B04")
+    joined = dict(answers(diagnosis))["to join their channels"]
+    assert (joined.data.images, joined.data.channels) == ("{channel}", ("B02", "B03", "B04"))
+    assert wrong_pixels(tmp_path, joined) == 0
+
+
+def test_images_without_a_mask_are_left_out_by_the_recipe(tmp_path: Path) -> None:
+    build(tmp_path, made("images/{}.png", "masks/{}.png")())
+    build(tmp_path, [("images/more.png", scene(9)[0])])
+    diagnosis = diagnose(tmp_path)
+    (question,) = diagnosis.ambiguous
+    assert "the proposed recipe leaves these images out and can be used" in question
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert recipe.data.unannotated == "leave out"
+    assert wrong_pixels(tmp_path, recipe) == 0
+
+
+def test_other_masks_in_three_equal_channels_bring_numbers(tmp_path: Path) -> None:
+    def files() -> Files:
+        for i in range(5):
+            picture, ids = scene(i)
+            yield from ((f"images/{i}.png", picture), (f"masks/{i}_label.png", ids))
+            yield f"masks/{i}_mask.png", np.repeat(white(ids > 0)[..., None], 3, axis=2)
+
+    recipe = dict(answers(diagnose(build(tmp_path, files()))))["for masks/{name}_mask"]
+    assert recipe.data.mask_values == {"0": "background", "255": "class1"}
+    assert wrong_pixels(tmp_path, recipe) == 0
+
+
+def test_masks_as_jpeg_are_cut_in_the_middle_between_black_and_white(tmp_path: Path) -> None:
     def files() -> Files:
         for i in range(5):
             picture, ids = (np.kron(one, np.ones((6, 6, 1)[: one.ndim], np.uint8)) for one in scene(i, 1))
@@ -173,10 +264,6 @@ def test_masks_as_jpeg_are_asked_and_saved_as_png_they_are_cut_where_they_were(t
 
     masks = build(tmp_path, files()) / "Kvasir/masks"
     saved_as(masks, ".jpg")
-    (question,) = diagnose(tmp_path).ambiguous
-    assert question.startswith("5 masks saved as JPEG")
-    assert "if the JPEG is all there is, save it as PNG and ask again" in question
-    saved_as(masks, ".png")
     diagnosis = diagnose(tmp_path)
     (question,) = diagnosis.ambiguous
     assert question.endswith("or use the proposed recipe, which cuts at 128")
@@ -185,9 +272,46 @@ def test_masks_as_jpeg_are_asked_and_saved_as_png_they_are_cut_where_they_were(t
     assert wrong_pixels(tmp_path, recipe) == 0
 
 
-def saved_as(folder: Path, ending: str) -> None:
+def test_masks_as_jpeg_that_are_nearly_black_and_white_are_told(tmp_path: Path) -> None:
+    def files() -> Files:
+        for i in range(5):
+            picture, ids = (np.kron(one, np.ones((6, 6, 1)[: one.ndim], np.uint8)) for one in scene(i, 1))
+            yield from ((f"images/k{i}.png", picture), (f"masks/k{i}.png", white(ids > 0)))
+
+    folder = build(tmp_path, files()) / "masks"
+    saved_as(folder, ".jpg", quality=93)
+    diagnosis = diagnose(tmp_path)
+    assert diagnosis.ambiguous == ()
+    (told,) = (finding for finding in diagnosis.findings if "in-between values" in finding.what)
+    assert (told.weight, told.advice.partition(";")[0]) == ("warning", "the recipe cuts at 128")
+    recipe = diagnosis.parsed()
+    assert recipe is not None
+    assert recipe.data.mask_values == {"0-127": "background", "128-255": "class1"}
+    assert wrong_pixels(tmp_path, recipe) == 0
+
+
+def test_ids_as_jpeg_stay_refused(tmp_path: Path) -> None:
+    def files() -> Files:
+        for i in range(5):
+            picture, ids = (np.kron(one, np.ones((6, 6, 1)[: one.ndim], np.uint8)) for one in scene(i, 4))
+            yield from ((f"images/k{i}.png", picture), (f"masks/k{i}.png", ids * np.uint8(5)))
+
+    saved_as(build(tmp_path, files()) / "masks", ".jpg")
+    (question,) = diagnose(tmp_path).ambiguous
+    assert question.startswith("5 masks saved as JPEG")
+    assert "if the JPEG is all there is, save it as PNG and ask again" in question
+
+
+def test_texts_beside_the_images_that_no_reader_knows_are_named(tmp_path: Path) -> None:
+    files = [(f"Tissue Images/T-{i}.png", scene(i)[0]) for i in range(3)]
+    texts = [(f"Annotations/T-{i}.xml", "<Annotations MicronsPerPixel='0.25'/>") for i in range(3)]
+    (question,) = diagnose(build(tmp_path, [*files, *texts])).ambiguous
+    assert "3 .xml called as the images are no annotations that are read" in question
+
+
+def saved_as(folder: Path, ending: str, quality: int = 75) -> None:
     """All pictures of a folder as files of another kind."""
     for path in list(folder.iterdir()):
         with Image.open(path) as picture:
-            picture.save(path.with_suffix(ending))
+            picture.save(path.with_suffix(ending), quality=quality)
         path.unlink()

@@ -115,6 +115,11 @@ def to_jpeg(folder: Path) -> None:
         path.unlink()
 
 
+def grey_to_jpeg(folder: Path) -> None:
+    masks_by(folder, lambda mask: mask.point(lambda value: value * 100 // 255))
+    to_jpeg(folder)
+
+
 def smooth(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.open(path).resize((64, 64), Image.Resampling.BICUBIC).resize((32, 32)).save(path)
@@ -345,7 +350,7 @@ def named_by_kind(folder: Path) -> None:
         (masks_beside, "question", ["only the ending differs", "move the masks to masks/"]),
         (turned_photos, "question", ["24 x 32, mask 32 x 24", "turn the masks by a quarter"]),
         (named_by_kind, "question", ["shows class", "take group_pattern out"]),
-        (lambda f: [to_jpeg(f), (f / "masks").rename(f / "second")], "question",
+        (lambda f: [grey_to_jpeg(f), (f / "masks").rename(f / "second")], "question",
          ["in the folder second, call it masks"]),
         (lambda f: [p.rename(p.with_suffix(".npy")) for p in (f / "images").iterdir()], "question",
          ["no image has a mask", "10 .npy in the folder are not read"]),
@@ -365,7 +370,8 @@ def named_by_kind(folder: Path) -> None:
         (lambda f: as_mode(f, "CMYK", 1, ".jpg"), "note", ["1 image in CMYK", "images/p0_0.jpg", "read as RGB"]),
         (lambda f: as_mode(f, "RGB", 1, ".png"), "note", ["9 images (of 10) without colour", "used as grey RGB"]),
         (lambda f: brighter(f, "p3"), "warning", ["1 group (of 6) of quite another tone", "p3 (brightness about 1"]),
-        (to_jpeg, "question", ["10 masks saved as JPEG", "masks/p0_0.jpg", "PNG"]),
+        (grey_to_jpeg, "question", ["10 masks saved as JPEG", "masks/p0_0.jpg", "PNG"]),
+        (to_jpeg, "question", ["10 masks with in-between values", "masks/p0_0.jpg", "cuts at 12"]),
         (smooth, "question", ["10 masks with in-between values", "cuts at 128"]),
         (through_jpeg, "question", ["masks with in-between values", "cuts at 12"]),
         (antialiased, "question", ["10 masks with in-between values", "5 values in all", "cuts at 128"]),
@@ -676,12 +682,13 @@ def two_named(text: str) -> str:
     [
         (lambda f: without(f, "masks/p1_0.png"), "add masks called accordingly (masks/p1_0.png), all 0",
          lambda f: put(f / "masks/p1_0.png", scene(0)[1] * 0)),
-        (lambda f: without(f, "masks/p1_0.png"), "or take these images out", lambda f: without(f, "images/p1_0.png")),
+        (lambda f: without(f, "masks/p1_0.png"), "the proposed recipe leaves these images out", lambda text: text),
         (lambda f: (f / "images/p1_0.png").write_bytes(b"no"), "or take out both files",
          lambda f: without(f, "images/p1_0.png", "masks/p1_0.png")),
         (lambda f: put(f / "masks/p1_0.png", np.kron(scene(2)[1], np.full((2, 2), 255, dtype=np.uint8))),
          "resized with nearest neighbour", lambda f: masks_by(f, lambda m: m.resize((32, 32), 0), "p1_0.png")),
-        (to_jpeg, "save it as PNG and ask again", lambda f: masks_by(f, lambda m: m)),
+        (grey_to_jpeg, "save it as PNG and ask again", lambda f: masks_by(f, lambda m: m)),
+        (to_jpeg, "or use the proposed recipe, which cuts", lambda text: text),
         (smooth, "or use the proposed recipe, which cuts", lambda text: text),
         (half_with_ones, "give 255 the name of 1", lambda text: text.replace('255 = "ignore"', '255 = "class1"')),
         (half_with_ones, "save all masks with the same numbers",
@@ -864,7 +871,7 @@ def test_a_sheet_is_drawn_of_whatever_can_be_shown(tmp_path: Path) -> None:
     for name, damage in {"alone": shutil.rmtree, "blurred": None}.items():
         folder = healthy(tmp_path / name)
         if damage is None:
-            to_jpeg(folder)
+            grey_to_jpeg(folder)
         else:
             damage(folder / "masks")
         (folder / "images" / "p0_0.png").write_bytes(b"no")

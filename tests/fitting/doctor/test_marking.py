@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas
+import nibabel
 import numpy as np
 import pytest
 from annotated_folders import (
@@ -96,6 +97,13 @@ def test_what_a_tool_exports_becomes_label_maps_by_the_proposed_recipe(
         assert (labels == truth(int(name[1]))).all(), name
     if split is not None:
         assert {example.image.stem[:2]: example.split for example in examples} == split
+
+
+def test_annotations_of_volumes_are_told(tmp_path: Path) -> None:
+    nibabel.Nifti1Image(np.zeros((9, 8, 3), np.uint8), np.eye(4)).to_filename(tmp_path / "scan.nii.gz")
+    text(tmp_path / "scan.json", labelme_of(0, "scan.nii.gz"))
+    diagnosis = diagnose(tmp_path)
+    assert any("annotations are drawn on pictures, and scan.nii.gz is a volume" in one for one in diagnosis.ambiguous)
 
 
 def change(path: Path, how: Callable[[Any], object]) -> None:

@@ -237,6 +237,19 @@ def test_masks_that_are_inverted_are_asked_about(tmp_path: Path, values: tuple[o
     assert not diagnose(tmp_path).ambiguous
 
 
+def test_a_hole_in_a_thing_that_fills_its_picture_is_no_inversion(tmp_path: Path) -> None:
+    """It has the tone of the background; one whose mask is inverted is asked about."""
+    holes = (2, 5)
+    folder_of(tmp_path, [(disc(i) ^ (i in holes)).astype(np.uint8) for i in range(10)])
+    for i in holes:
+        image = np.random.default_rng(i).integers(0, 100, (SIDE, SIDE, 3)) + 100 * ~disc(i)[..., None]
+        put(tmp_path / f"images/{i}.png", image.astype(np.uint8))
+    assert not diagnose(tmp_path).ambiguous
+    put(tmp_path / "masks/9.png", (~disc(9)).astype(np.uint8))
+    (question,) = diagnose(tmp_path).ambiguous
+    assert "around it in 1, where it has the other's tone, as if these were inverted: masks/9.png" in question
+
+
 def test_large_objects_and_land_and_water_are_not_inverted(tmp_path: Path) -> None:
     y, x = np.mgrid[:SIDE, :SIDE]
     large = [np.hypot(y - 32, x - 32) < 12 + 5 * i for i in range(8)]  # the last fill all but the corners

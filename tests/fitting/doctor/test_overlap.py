@@ -106,6 +106,24 @@ def test_a_quarter_shared_is_found_whatever_was_done_to_it_and_nothing_else_is(t
     assert shared(tmp_path, pictures) == pairs
 
 
+@pytest.mark.parametrize("scale", [0.5, 2])
+def test_strips_are_found_at_half_and_twice_the_scale_of_most_pictures(tmp_path: Path, scale: float) -> None:
+    pictures = {f"other{i}": texture(500 + i, SIDE, SIDE) for i in range(8)}
+    for i in range(4):
+        scene = texture(i, SIDE, 7 * SIDE // 4) if i % 2 else aerial(i)[:SIDE, : 7 * SIDE // 4]
+        pictures |= {f"{i}a": scene[:, :SIDE], f"{i}b": resized(scene[:, 3 * SIDE // 4 :], scale)}
+    assert shared(tmp_path, pictures) == {(f"{i}a", f"{i}b") for i in range(4)}
+
+
+def test_what_is_shared_may_be_even_for_the_most_part(tmp_path: Path) -> None:
+    """A road through a lake of one tone."""
+    y, x = np.mgrid[:SIDE, : 7 * SIDE // 4]
+    scene = np.where(np.abs(y - SIDE // 2 - 20 * np.sin(x / 25)) < 24, texture(3, SIDE, 7 * SIDE // 4, finest=2), 90)
+    scene = scene.astype(np.uint8)
+    pictures = {f"other{i}": texture(600 + i, SIDE, SIDE) for i in range(4)}
+    assert shared(tmp_path, {"a": scene[:, :SIDE], "b": scene[:, 3 * SIDE // 4 :], **pictures}) == {("a", "b")}
+
+
 def test_different_pictures_of_one_kind_are_not_called_shared(tmp_path: Path) -> None:
     """More than 1,200 pairs, with smooth ones, grids, stripes, and what all pictures of an instrument show."""
     y, x = np.mgrid[:SIDE, :SIDE]

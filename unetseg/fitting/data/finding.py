@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ...formats import read_mask
-from ..recipe import CLASS_PLACE, FOLDER_PLACE, NAME, SPLIT_PLACE, Split
+from ..recipe import FOLDER_PLACE, NAME, SPLIT_PLACE, Split
+from .apart import told_apart
 from .layouts import (
     IMAGE_WORDS,
     LOOKED_AT,
@@ -27,8 +27,8 @@ from .layouts import (
     stem,
     words_in,
 )
-from .naming import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS, differ, names_in_folders, names_of, words_of
-from .placing import MANY, apart_by, candidate_folders, is_for_masks, places_among, put, without_split
+from .naming import DERIVED_WORDS, FIELD_WORDS, differ, names_in_folders, names_of, words_of
+from .placing import MANY, Words, apart_by, candidate_folders, is_for_masks, matching, places_among, put, without_split
 
 MOST_DRAWN = 64
 """Pictures of more values are none that somebody drew as masks."""
@@ -83,17 +83,21 @@ def find_layout(folder: Path) -> Found:
     options = _all_options(folder, stems, frozenset())
     best = max(options, key=_merit)
     aside = [name for name in stems if not best.pairs or PurePosixPath(name) not in _used([best.layout], folder)]
+    if best.pairs:  # else what lies in segmentation/images may be masks
+        aside = [name for name in aside if not words_in(PurePosixPath(name).name) & IMAGE_WORDS]
     if drawn := frozenset(name for name in aside[: 2 * MANY] if not is_for_masks(name) and _holds_masks(folder / name)):
         options = _all_options(folder, stems, drawn)
         best = best if best.pairs and best in options else max(options, key=_merit)
+    whole = best.layout.masks
+    if FOLDER_PLACE in whole and FOLDER_PLACE not in best.layout.images:  # its parts are no masks of their own
+        options = [o for o in options if o.layout.masks == whole or not matching(whole, [o.layout.masks])]
     paired = best.pairs > 0
     alike = _alike(best, options) if paired else []
-    classes = _by_class(folder, best, alike)
-    if classes is None:
-        best, *alike = sorted([best, *alike], key=lambda option: _doubt(option.layout))
-    else:
-        best, alike = classes
-    used = _used([best.layout, *(option.layout for option in alike)], folder)
+    best, *alike = sorted([best, *alike], key=lambda option: _doubt(option.layout))
+    layout, candidates = best.layout, [option.layout for option in alike]
+    if paired:
+        layout, candidates = told_apart(folder, layout, candidates, [o.layout for o in options if o.pairs > 1])
+    used = _used([layout, *candidates], folder)
     # the slices of a series are no pictures of their own
     series = {p for p in map(PurePosixPath, stems) if p.parent in used and is_series(folder / p)}
     unused = tuple(name for name in stems if PurePosixPath(name) not in used | series)
@@ -103,7 +107,7 @@ def find_layout(folder: Path) -> Found:
             for masks in option.layout.mask_folders(place):
                 pairs_of[masks] = max(option.pairs, pairs_of.get(masks, 0))
     rivals = {name: n for name in unused if (n := pairs_of.get(name, 0)) and not words_in(name) & DERIVED_WORDS}
-    return Found(best.layout, paired, unused, rivals, unread, tuple(option.layout for option in alike))
+    return Found(layout, paired, unused, rivals, unread, tuple(candidates))
 
 
 def _all_options(folder: Path, stems: Mapping[str, list[str]], drawn: frozenset[str]) -> list[Option]:
@@ -112,23 +116,28 @@ def _all_options(folder: Path, stems: Mapping[str, list[str]], drawn: frozenset[
 
 
 def _without_chance(folder: Path, option: Option) -> Option:
-    """Without pairs where pictures of one folder pair by no word of masks, and none of these looks like a mask."""
+    """Without pairs where masks pair with each other, or pictures of one folder with what doesn't look like masks."""
     layout = option.layout
-    if not option.pairs or layout.images != layout.masks or words_of(layout.mask_name) & (MASK_WORDS | FIELD_WORDS):
+    named = layout.images != layout.masks or words_of(layout.mask_name) & (MASK_WORDS | FIELD_WORDS)
+    others = is_for_masks(layout.images)  # masks of the first class seem to be the pictures of the second
+    if not option.pairs or (named and not others):
         return option
-    if _are_drawn([one.mask for one in pair(folder, layout).pairs[:LOOKED_AT]]):
+    pairs = pair(folder, layout).pairs[:LOOKED_AT]
+    chance = others and _are_drawn([one.image for one in pairs])
+    if pairs and not chance and (named or _are_drawn([one.mask for one in pairs])):
         return option
     return replace(option, layout=replace(layout, image_name=NAME, mask_name=f"{NAME}_mask"), pairs=0, training=0)
 
 
-def _merit(option: Option) -> tuple[int, bool]:
+def _merit(option: Option) -> tuple[int, bool, bool]:
     """Of those with most pairs the first that isn't called as made from the others."""
-    return option.pairs, not _own_name(option.layout) & DERIVED_WORDS
+    folders, files = _own_names(option.layout)
+    return option.pairs, not folders & DERIVED_WORDS, not files & DERIVED_WORDS
 
 
 def _holds_masks(folder: Path) -> bool:
-    """Whether the first pictures of a folder that isn't called as one of images look like masks."""
-    return not words_in(folder.name) & IMAGE_WORDS and _are_drawn(pictures_in(folder)[:LOOKED_AT])
+    """Whether the first pictures of a folder look like masks."""
+    return _are_drawn(pictures_in(folder)[:LOOKED_AT])
 
 
 def _are_drawn(pictures: Iterable[Path]) -> bool:
@@ -154,7 +163,7 @@ def _used(layouts: Iterable[Layout], folder: Path) -> set[PurePosixPath]:
         PurePosixPath(name)
         for layout in layouts
         for place in layout.places(folder)
-        for name in (place.images, *layout.mask_folders(place))
+        for name in (*layout.image_folders(place), *layout.mask_folders(place))
     }
 
 
@@ -195,13 +204,13 @@ def _same_files(one: Layout, other: Layout) -> bool:
 
 def _derived(layout: Layout, chosen: Layout) -> bool:
     """Whether a candidate's own words say that it was made from masks or images, and the chosen one's don't."""
-    return bool((_own_name(layout) - _own_name(chosen)) & DERIVED_WORDS)
+    return any((own - other) & DERIVED_WORDS for own, other in zip(_own_names(layout), _own_names(chosen), strict=True))
 
 
-def _own_name(layout: Layout) -> set[str]:
+def _own_names(layout: Layout) -> tuple[set[str], set[str]]:
     """The words by which folders and files of a layout are called."""
-    text = " ".join([layout.images, layout.masks, *layout.image_names, layout.mask_name])
-    return words_in(text.replace(NAME, " ").replace(SPLIT_PLACE, " "))
+    folders, files = f"{layout.images} {layout.masks}", " ".join([*layout.image_names, layout.mask_name])
+    return words_in(folders.replace(SPLIT_PLACE, " ")), words_in(files.replace(NAME, " ").replace(SPLIT_PLACE, " "))
 
 
 def _doubt(layout: Layout) -> tuple[int, bool]:
@@ -209,37 +218,6 @@ def _doubt(layout: Layout) -> tuple[int, bool]:
     words = words_in(f"{layout.masks.rpartition('/')[2]} {layout.mask_name}".replace(NAME, " "))
     doubt = 2 if words & FIELD_WORDS else 1 if words & {"mask", "masks"} else 0
     return doubt, not words_in(f"{layout.images} {' '.join(layout.image_names)}".replace(NAME, " ")) & IMAGE_WORDS
-
-
-def _by_class(folder: Path, best: Option, alike: Sequence[Option]) -> tuple[Option, list[Option]] | None:
-    """The masks of the best and of those alike as one of each class, where folders in a folder of masks are so many.
-
-    Not where they are called as of several people, as other masks of all classes, or as the images.
-    """
-    chosen = best.layout
-    above, _, own = chosen.masks.rpartition("/")
-    siblings = [
-        option
-        for option in alike
-        if option.layout.images == chosen.images and option.layout.masks.rpartition("/")[0] == above
-    ]
-    templates = {chosen.mask_name, *(option.layout.mask_name for option in siblings)}
-    if len(templates) > 1 and not all(re.fullmatch(r"\{name\}[_\-. ][^{}]+", template) for template in templates):
-        return None
-    names = sorted(dict.fromkeys((own, *(option.layout.masks.rpartition("/")[2] for option in siblings))))
-    told = [_own_words(name) & (MASK_WORDS | PERSON_WORDS | FIELD_WORDS | DERIVED_WORDS) for name in names]
-    images = {name for place in chosen.places(folder) for name in map(stem, pictures_in(folder / place.images))}
-    if not above or len(names) < 2 or not is_for_masks(above) or any(told) or "{" in own or images & {*names}:
-        return None
-    called = chosen.mask_name if len(templates) == 1 else NAME + "*"  # each class has an ending of its own
-    layout = replace(chosen, masks=f"{above}/{CLASS_PLACE}", mask_name=called, class_masks=tuple(names))
-    return replace(best, layout=layout), [option for option in alike if option not in siblings]
-
-
-def _own_words(name: str) -> set[str]:
-    """The words of a folder's name, less that which says that it holds masks: `left` of `leftMask`."""
-    words = {word for word in words_in(name) if word != name.lower()} or {name.lower()}
-    return words - {"mask", "masks"} if words - {"mask", "masks"} else words
 
 
 def _stems_by_folder(folder: Path) -> tuple[dict[str, list[str]], Counter[str]]:
@@ -254,16 +232,19 @@ def _stems_by_folder(folder: Path) -> tuple[dict[str, list[str]], Counter[str]]:
     return found, unread
 
 
-def _options(
-    images: str, masks: str, words: Mapping[Split | None, str], stems: Mapping[str, list[str]]
-) -> Iterator[Option]:
+def _options(images: str, masks: str, words: Words, stems: Mapping[str, list[str]]) -> Iterator[Option]:
     """The ways in which files of these folders are called so that they pair; one without pairs where none does."""
     places = [place for split, word in words.items() for place in places_among(images, masks, split, word, stems)]
     together = images == masks
-    named = [([*stems[place.images]], [*stems[place.masks]]) for place in places]
+    named = [
+        ([*stems[place.images]], [stem for part in place.parts or (place.masks,) for stem in stems[part]])
+        for place in places
+    ]
+    if any(place.parts and len(set(masks)) < len(masks) for place, (_, masks) in zip(places, named, strict=True)):
+        return  # of one name in several folders nothing tells which is meant
     namings = names_of(named, together)
     bare = [
-        (without_split(pictures, place.word), without_split(others, place.word))
+        (without_split(pictures, place.word), without_split(others, place.mask_word))
         for (pictures, others), place in zip(named, places, strict=True)
     ]
     if bare != named and (not namings or sum(namings[0][2]) < sum(len(pictures) for pictures, _ in named)):
@@ -279,7 +260,10 @@ def _options(
         for place, number in zip(places, pairs, strict=True):
             of_split[place.split] += number
         # a split without a single mask can't be learnt from or scored
-        folders = {s: w for s, w in words.items() if s is not None and (of_split[s] or s == "train")}
+        splits = {s: w for s, w in words.items() if s is not None and (of_split[s] or s == "train")}
+        folders, of_masks = ({split: both[i] for split, both in splits.items()} for i in (0, 1))
         layout = Layout(images, masks, image_name, mask_name, folders or None)
+        if of_masks != folders:
+            layout = replace(layout, mask_split_folders=of_masks)
         if folders or None in words:
             yield Option(layout, sum(pairs), of_split["train"] or of_split[None], apart_by(images, masks))

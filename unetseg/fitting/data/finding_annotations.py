@@ -14,7 +14,7 @@ from ..recipe import FOLDER_PLACE, SPLIT_PLACE, Split
 from .annotated import Parts, pair_annotated
 from .drawing import numbered
 from .finding import DEPTH
-from .layouts import IMAGE_WORDS, Layout, Pairing, pictures_in, words_in
+from .layouts import IMAGE_WORDS, Layout, Pairing, is_volume, pictures_in, words_in
 from .naming import DERIVED_WORDS
 from .placing import MANY, is_for_masks, split_place
 
@@ -60,7 +60,8 @@ def find_annotations(folder: Path) -> tuple[list[Marked], list[str]]:
     found: list[Marked] = []
     faults: list[str] = []
     every: dict[Kind, tuple[Path, ...]] = annotation_files(folder)
-    pictures = _pictures(folder) if every else []
+    there = _pictures(folder) if every else []
+    pictures = [picture for picture in there if not is_volume(folder / picture)]
     for kind, paths in every.items():
         sets = []
         for masks, words in _places(kind, [path.relative_to(folder).as_posix() for path in paths]):
@@ -74,6 +75,12 @@ def find_annotations(folder: Path) -> tuple[list[Marked], list[str]]:
             above = _above(marked.layout.masks for marked in sets)  # jobs of one task, say
             sets = [_marked(folder, kind, above, {None: ""}, pictures)]
         found += sets
+    if len(there) > len(pictures) and not any(marked.pairing.pairs for marked in found):
+        first = next(picture for picture in there if picture not in set(pictures))
+        faults.append(
+            f"annotations are drawn on pictures, and {first} is a volume, as are {len(there) - len(pictures) - 1:,} "
+            "more; save its labels as a volume (NIfTI, NRRD) with the tool that has them"
+        )
     return sorted(
         found, key=lambda marked: (-bool(marked.objects), -len(marked.pairing.pairs), -marked.objects)
     ), faults

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import random
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from .joined import Files, read_joined, read_stored
 from .layouts import SUFFIXES, Layout, Lone, Pair, Pairing, is_volume, pair, pictures_in, without_ending
 from .lists import split_by_lists
 from .manifest import read_manifest
+from .splits import Key, group_of, joined_groups, splits_of
 
 __all__ = [
     "SPLITS",
@@ -46,13 +45,6 @@ __all__ = [
     "shared_pictures",
     "telling_slice",
 ]
-
-
-MOST_JOINED = 4
-"""Of groups that are the same so many are named."""
-
-_Key = tuple[Split | None, str]
-"""The folder of a split that a picture lies in, if any, and its name."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +90,7 @@ def find_examples(data: Data, folder: Path, seed: int = 0, *, pairing: Pairing |
     if pairing.incomplete:
         partial, template = pairing.incomplete[0]
         raise ValueError(f"{partial.image.name} has no {template} beside it; every image has all files of its channels")
-    found: dict[_Key, Lone] = {(one.split, one.name): one for one in (*pairing.pairs, *pairing.lone)}
+    found: dict[Key, Lone] = {(one.split, one.name): one for one in (*pairing.pairs, *pairing.lone)}
     rows, listed = None, None
     if data.manifest is not None:
         columns = [column for column in (data.group_column, data.split_column) if column is not None]
@@ -112,6 +104,8 @@ def find_examples(data: Data, folder: Path, seed: int = 0, *, pairing: Pairing |
         lists = {split: _inside(folder, name) for split, name in data.split_lists.items()}
         listed = split_by_lists(lists, {name: one.image for (_, name), one in found.items()}, folder)
         found = {key: one for key, one in found.items() if key[1] in listed}
+    if data.unannotated == "leave out" and pairing.pairs:
+        found = {key: one for key, one in found.items() if isinstance(one, Pair)}
     if bare := [key for key, one in found.items() if not isinstance(one, Pair)]:
         split, name = min(bare, key=lambda key: key[1])
         image = found[split, name].image
@@ -119,8 +113,8 @@ def find_examples(data: Data, folder: Path, seed: int = 0, *, pairing: Pairing |
             f"{len(bare)} of {len(found)} images have no mask, first {image.name!r}; "
             f"expected {layout.expected_mask(name, split, image)} (or another picture ending)"
         )
-    groups = _joined({key: _group(key[1], data, rows) for key in found}, data.same_group)
-    splits = _splits(groups, data, rows, listed, seed)
+    groups = joined_groups({key: group_of(key[1], data, rows) for key in found}, data.same_group)
+    splits = splits_of(groups, data, rows, listed, seed)
     order = sorted(found, key=lambda key: (key[1], splits[key]))
     return [
         Example(
@@ -349,7 +343,7 @@ def _refuse_empty(folder: Path, layout: Layout) -> None:
     there = layout.places(folder)
     for place in layout.by_split():
         of_split = [one for one in there if one.split == place.split]
-        images = [(one.images, one) for one in of_split]
+        images = [(name, one) for one in of_split for name in layout.image_folders(one)[:1]]
         masks = [(name, one) for one in of_split for name in layout.mask_folders(one)]
         called = layout.image_name if isinstance(layout.image_name, str) else " and ".join(layout.image_name)
         for what, name, inner, is_one, template in (
@@ -363,101 +357,6 @@ def _refuse_empty(folder: Path, layout: Layout) -> None:
                 called = "" if template == NAME else f" called {template}"
                 endings = ", ".join(sorted(SUFFIXES))
                 raise ValueError(f"{here} has no {what}{called}; expected files ending in {endings}")
-
-
-def _group(stem: str, data: Data, rows: dict[str, dict[str, str]] | None) -> str:
-    if rows is not None and data.group_column is not None:
-        if not rows[stem][data.group_column]:
-            raise ValueError(f"{data.manifest} gives {stem!r} no {data.group_column}; every picture needs one")
-        return rows[stem][data.group_column]
-    if data.group_pattern is None:
-        return stem
-    match = re.search(data.group_pattern, stem)
-    if match is None or match.group(1) is None:
-        raise ValueError(f"group_pattern {data.group_pattern!r} finds no group in the name {stem!r}")
-    return match.group(1)
-
-
-def _joined(groups: dict[_Key, str], same: Sequence[Sequence[str]]) -> dict[_Key, str]:
-    """The groups by their own names, those that are the same under one: `a+b`."""
-    name_of = {name: _joint(names) for names in same for name in names}
-    if unknown := sorted(name_of.keys() - set(groups.values())):
-        raise ValueError(f"same_group names {unknown[0]!r}, and no picture is of such a group")
-    return {key: name_of.get(group, group) for key, group in groups.items()}
-
-
-def _joint(names: Sequence[str]) -> str:
-    """The name of groups that are the same; the first is in no other."""
-    more = len(names) - MOST_JOINED
-    return "+".join(names) if more <= 0 else "+".join([*names[:MOST_JOINED], f"{more} more"])
-
-
-def _splits(
-    groups: dict[_Key, str],
-    data: Data,
-    rows: dict[str, dict[str, str]] | None,
-    listed: Mapping[str, Split] | None,
-    seed: int,
-) -> dict[_Key, Split]:
-    if rows is not None and data.split_column is not None:
-        splits = {key: _checked_split(rows[key[1]], key[1], data) for key in groups}
-    else:
-        # a split that has a folder or a list of its own takes nothing from that of train
-        given = data.split_folders or data.split_lists or {}
-        own = {key: key[0] if listed is None else listed[key[1]] for key in groups}
-        shares: dict[Split, tuple[str, ...] | float]
-        shares = {"test": 0.0 if "test" in given else data.test, "val": 0.0 if "val" in given else data.val}
-        to_divide = sorted({group for key, group in groups.items() if own[key] in (None, "train")})
-        by_group = _split_groups(to_divide, shares, seed)
-        splits = {
-            key: split if (split := own[key]) not in (None, "train") else by_group[group]
-            for key, group in groups.items()
-        }
-    if data.group_column is not None or data.group_pattern is not None:
-        _refuse_leaks(groups, splits)
-    else:  # a picture alone may share its name with one of another split
-        joined = set(map(_joint, data.same_group))
-        _refuse_leaks({key: group for key, group in groups.items() if group in joined}, splits)
-    return splits
-
-
-def _checked_split(row: dict[str, str], stem: str, data: Data) -> Split:
-    for split in SPLITS:
-        if row[str(data.split_column)] == split:
-            return split
-    raise ValueError(
-        f"{data.manifest} puts {stem!r} into {row[str(data.split_column)]!r}, expected {', '.join(SPLITS)}"
-    )
-
-
-def _refuse_leaks(groups: dict[_Key, str], splits: dict[_Key, Split]) -> None:
-    seen: dict[str, Split] = {}
-    for key, group in groups.items():
-        if seen.setdefault(group, splits[key]) != splits[key]:
-            raise ValueError(
-                f"group {group!r} is in {seen[group]} and in {splits[key]}; a group must stay in one split, "
-                "or the scores say nothing about new ones"
-            )
-
-
-def _split_groups(groups: list[str], shares: Mapping[Split, tuple[str, ...] | float], seed: int) -> dict[str, Split]:
-    order = list(groups)
-    random.Random(seed).shuffle(order)
-    splits: dict[str, Split] = dict.fromkeys(groups, "train")
-    # names first: a share must not take them
-    for split, wanted in sorted(shares.items(), key=lambda item: isinstance(item[1], float)):
-        free = [group for group in order if splits[group] == "train"]
-        if isinstance(wanted, float):
-            # at least one of several, and never all
-            wanted = tuple(free[: min(max(1, round(wanted * len(groups))), len(free) - 1)] if wanted else ())
-        for group in wanted:
-            if group not in free:
-                raise ValueError(
-                    f"{split} names the group {group!r}, which is not there or is taken; "
-                    f"there are {', '.join(sorted(free))}"
-                )
-            splits[group] = split
-    return splits
 
 
 def _common(values: NDArray[Any], as_colors: bool = False) -> str:

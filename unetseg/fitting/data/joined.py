@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...formats import Image, Place, read_image, read_mask
 from .drawing import Drawing
-from .layouts import is_volume
+from .layouts import JPEGS, ending, is_volume
 
 
 class Files(Protocol):
@@ -94,8 +94,15 @@ def read_stored(files: Files, place: Place | None = None, size: tuple[int, int] 
     return labels
 
 
+def read_inside(path: Path) -> NDArray[np.bool_]:
+    """Where a mask that shows one class shows it; ValueError where it can't be read or holds more."""
+    return _inside(read_mask(path), path)
+
+
 def _inside(raw: NDArray[Any], path: Path) -> NDArray[np.bool_]:
-    """Where a mask that shows one class isn't black."""
+    """Where a mask that shows one class isn't black; of a JPEG where it is rather white."""
+    if ending(path) in JPEGS:
+        return np.asarray(raw > 127)
     if raw.ndim == 3 and not is_volume(path):
         raw = raw.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1])
     values = np.unique(raw)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ...formats import looks_like_dicom
 from ...formats.annotations import Kind, Problem
-from ..recipe import CLASS_PLACE, FOLDER_PLACE, NAME, SPLIT_PLACE, SPLITS, Data, Split
+from ..recipe import CHANNEL_PLACE, CLASS_PLACE, FOLDER_PLACE, NAME, SPLIT_PLACE, SPLITS, Data, Split
 from .drawing import Drawing
 
 VOLUMES = {".nii", ".nii.gz", ".nrrd", ".mha", ".dcm"}
 """Endings of what may hold several slices; a DICOM series is a folder."""
-RASTERS = {".tif", ".tiff"}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".pgm", ".ppm", *RASTERS, *VOLUMES}
+RASTERS, JPEGS = {".tif", ".tiff"}, {".jpg", ".jpeg", ".jfif"}
+SUFFIXES = {*JPEGS, ".png", ".bmp", ".gif", ".webp", ".pgm", ".ppm", *RASTERS, *VOLUMES}
 OTHER_PICTURES = {
     ".npy", ".npz", ".mat", ".h5", ".gz", ".mhd", ".nhdr", ".heic", ".heif", ".avif", ".jp2", ".tga", ".psd", ".exr",
     ".svs", ".czi", ".svg",
@@ -46,9 +46,10 @@ LOOKED_AT = 4
 
 @dataclass(frozen=True)
 class Place:
-    """A folder of images and that of their masks; `inside` is what stands for `{folder}` in both, `word` for `{split}`.
+    """A folder of images and that of their masks; `inside` is what stands for `{folder}` in both.
 
-    `{class}` still stands in masks.
+    word, mask_word: what stands for `{split}` in images and in masks. `{channel}` and `{class}` still stand there.
+    parts: where `{folder}` stands in masks alone, these folders together hold the masks.
     """
 
     split: Split | None
@@ -56,6 +57,8 @@ class Place:
     masks: str
     inside: str = ""
     word: str = ""
+    mask_word: str = ""
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,13 @@ class Layout:
     class_masks: tuple[str, ...] = ()
     annotations: Kind | None = None
     label_by: str | None = None
+    mask_split_folders: Mapping[Split, str] | None = None
+    channels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Data) -> Layout:
-        """That of a recipe."""
+        """That of a recipe; it has channels where each is a file of its own by `{channel}`."""
+        by_channel = CHANNEL_PLACE in f"{data.images} {data.image_name}"
         return cls(
             data.images,
             data.masks,
@@ -83,12 +89,16 @@ class Layout:
             data.class_masks,
             data.annotations,
             data.label_by,
+            data.mask_split_folders,
+            data.channels if by_channel else (),
         )
 
     @property
     def image_names(self) -> tuple[str, ...]:
         """How the files of an image are called, one for each that its channels come from."""
-        return (self.image_name,) if isinstance(self.image_name, str) else self.image_name
+        if not isinstance(self.image_name, str):
+            return self.image_name
+        return tuple(self.image_name.replace(CHANNEL_PLACE, channel) for channel in self.channels or ("",))
 
     @property
     def by_folder(self) -> bool:
@@ -99,32 +109,58 @@ class Layout:
         """The folder of images and that of masks, for each split that has its own; `{folder}` still stands in them."""
         if self.split_folders is None:
             return [Place(None, self.images, self.masks)]
+        of_masks = self.mask_split_folders or self.split_folders
         return [
-            Place(split, self.images.replace(SPLIT_PLACE, name), self.masks.replace(SPLIT_PLACE, name), word=name)
+            Place(
+                split,
+                self.images.replace(SPLIT_PLACE, name),
+                self.masks.replace(SPLIT_PLACE, of_masks[split]),
+                word=name,
+                mask_word=of_masks[split],
+            )
             for split, name in sorted(self.split_folders.items(), key=lambda item: SPLITS.index(item[0]))
         ]
 
     def places(self, folder: Path) -> list[Place]:
         """All folders of images and of masks in a folder."""
         return [
-            Place(
-                place.split, _filled(place.images, inside), _filled(place.masks, inside), _composed(inside), place.word
+            replace(
+                place,
+                images=filled(place.images, inside),
+                masks=filled(place.masks, inside),
+                inside=_composed(inside),
+                parts=self._parts(folder, place),
             )
             for place in self.by_split()
-            for inside in _insides(folder, place.images)
+            for inside in _insides(folder, self.image_folders(place)[0])
         ]
 
+    def _parts(self, folder: Path, place: Place) -> tuple[str, ...]:
+        if FOLDER_PLACE not in place.masks or FOLDER_PLACE in place.images:
+            return ()
+        there = place.masks.replace(CLASS_PLACE, self.class_masks[0] if self.class_masks else "")
+        return tuple(filled(place.masks, inside) for inside in _insides(folder, there))
+
+    def image_folders(self, place: Place) -> tuple[str, ...]:
+        """The folder of images of a place for each of `image_names`."""
+        return tuple(
+            place.images.replace(CHANNEL_PLACE, channel) for channel in self.channels or ("",) * len(self.image_names)
+        )
+
     def mask_folders(self, place: Place) -> tuple[str, ...]:
-        """The folders of masks of a place: one for each class, or one."""
-        return tuple(dict.fromkeys(place.masks.replace(CLASS_PLACE, name) for name in self.class_masks or ("",)))
+        """The folders of masks of a place: one for each class, or one, or of each its parts."""
+        parts = place.parts or (place.masks,)
+        return tuple(
+            dict.fromkeys(part.replace(CLASS_PLACE, name) for name in self.class_masks or ("",) for part in parts)
+        )
 
     def expected_mask(self, name: str, split: Split | None, image: Path) -> str:
         """Where in the folder the mask of an image by this name is looked for."""
         inside, _, own = (name, "", name) if self.by_folder else name.rpartition("/")
         place = {place.split: place for place in self.by_split()}[split]
         ending = ".nii.gz" if is_volume(image) else ".png"
-        own = self.mask_name.replace(NAME, own).replace("*", "").replace(SPLIT_PLACE, place.word)
-        path = PurePosixPath(_filled(place.masks, inside), (own or "mask") + ending).as_posix()
+        own = self.mask_name.replace(NAME, own).replace("*", "").replace(SPLIT_PLACE, place.mask_word)
+        path = PurePosixPath(filled(place.masks, inside), (own or "mask") + ending).as_posix()
         return path.replace(CLASS_PLACE, self.class_masks[0] if self.class_masks else "")
 
     def image_of(self, path: Path, place: Place, number: int = 0) -> str | None:
@@ -133,7 +169,8 @@ class Layout:
         number: which of the files of an image is meant, where its channels come from several.
         """
         name = shared_name(stem(path), self.image_names[number].replace(SPLIT_PLACE, place.word))
-        return None if place.images in self.mask_folders(place) and self.is_mask(path, place) else name
+        masked = self.image_folders(place)[number] in self.mask_folders(place) and self.is_mask(path, place)
+        return None if masked else name
 
     def is_mask(self, path: Path, place: Place) -> bool:
         """Whether a file is called as a mask."""
@@ -141,7 +178,7 @@ class Layout:
 
     def mask_templates(self, place: Place) -> tuple[str, ...]:
         """How the masks of a place are called: by each class, or by one template."""
-        template = self.mask_name.replace(SPLIT_PLACE, place.word)
+        template = self.mask_name.replace(SPLIT_PLACE, place.mask_word)
         return tuple(dict.fromkeys(template.replace(CLASS_PLACE, name) for name in self.class_masks or ("",)))
 
 
@@ -205,8 +242,8 @@ def pair(folder: Path, layout: Layout) -> Pairing:
             return inside if layout.by_folder else f"{inside}/{name}" if inside else name
 
         images: dict[str, dict[int, Path]] = {}
-        for path in pictures_in(folder / place.images):
-            for number in range(len(layout.image_names)):
+        for number, where in enumerate(layout.image_folders(place)):
+            for path in pictures_in(folder / where):
                 if (name := layout.image_of(path, place, number)) is None:
                     continue
                 files = images.setdefault(full(name), {})
@@ -214,11 +251,13 @@ def pair(folder: Path, layout: Layout) -> Pairing:
                     twice.append((files[number], path))
                 files.setdefault(number, path)
         own = {name.removeprefix(f"{place.inside}/"): name for name in images}
+        numbers = {unpadded(name): name for name in own}
         masks: dict[str, list[tuple[Path, int]]] = {}
-        for number, (where, template) in enumerate(_mask_sources(layout, place), start=1):
+        for number, where, template in _mask_sources(layout, place):
             for path in pictures_in(folder / where):
                 if (name := shared_name(stem(path), template, own)) is None:
                     continue
+                name = name if name in own else numbers.get(unpadded(name), name)
                 files_of_name = masks.setdefault(full(name), [])
                 before = [other for other, n in files_of_name if n == number]
                 if before and "*" not in template:
@@ -248,32 +287,48 @@ def pair(folder: Path, layout: Layout) -> Pairing:
     )
 
 
-def _mask_sources(layout: Layout, place: Place) -> list[tuple[str, str]]:
-    """The folder of masks and their template, of each class in turn, or once."""
-    template = layout.mask_name.replace(SPLIT_PLACE, place.word)
+def _mask_sources(layout: Layout, place: Place) -> list[tuple[int, str, str]]:
+    """The number, the folder of masks and their template, of each class in turn, or once; of each its parts."""
+    template = layout.mask_name.replace(SPLIT_PLACE, place.mask_word)
     return [
-        (place.masks.replace(CLASS_PLACE, name), template.replace(CLASS_PLACE, name))
-        for name in layout.class_masks or ("",)
+        (number, part.replace(CLASS_PLACE, name), template.replace(CLASS_PLACE, name))
+        for number, name in enumerate(layout.class_masks or ("",), start=1)
+        for part in place.parts or (place.masks,)
     ]
 
 
 def _beside(paired: set[str], lone: Iterable[Lone]) -> set[Path]:
-    """Of images without a mask those that go with an image that has one, as most of these have such a companion."""
+    """Of images without a mask those that go with an image that has one, as most of these have such a companion.
+
+    So does what lies in most folders of such images under another name: the film of all frames, `patient1_4d`.
+    """
     by_end: dict[str, list[Path]] = {}
+    folders = {name.rpartition("/")[0] for name in paired} - {""}
+    used = {_end(name) for name in paired}
+    of_folder: dict[str, list[Path]] = {}
     for one in lone:
         for match in re.finditer(r"[_\-. ]", one.name):
             if one.name[: match.start()] in paired:
                 by_end.setdefault(one.name[match.start() :], []).append(one.image)
-    return {path for paths in by_end.values() if 2 * len(paths) >= len(paired) for path in paths}
+        if one.name.rpartition("/")[0] in folders and _end(one.name) not in used:
+            of_folder.setdefault(_end(one.name), []).append(one.image)
+    few, many = len(folders), len(paired)
+    with_image = (path for paths in by_end.values() if 2 * len(paths) >= many for path in paths)
+    with_folder = (path for paths in of_folder.values() if 2 * len(paths) >= few for path in paths)
+    return {*with_image, *with_folder}
+
+
+def _end(name: str) -> str:
+    """The last word of a name, of whatever number."""
+    return re.sub(r"\d+", "0", re.split(r"[_\-. /]", name)[-1])
 
 
 def _insides(folder: Path, template: str) -> Iterator[str]:
     """What may stand for each `{folder}` of a template in turn, as one path; "" where there is none."""
-    parts = template.split("/")
     found = [("", "")]  # what stands for {folder}, and the path so far
-    for part in parts:
+    for part in template.split("/"):
         if part != FOLDER_PLACE:
-            found = [(inside, f"{path}{part}/") for inside, path in found]
+            found = [(i, f"{path}{part.replace(FOLDER_PLACE, i.rpartition('/')[2])}/") for i, path in found]
             continue
         found = [
             (f"{inside}/{below.name}".lstrip("/"), f"{path}{below.name}/")
@@ -285,11 +340,14 @@ def _insides(folder: Path, template: str) -> Iterator[str]:
     yield from (inside for inside, path in found if FOLDER_PLACE not in template or (folder / path).is_dir())
 
 
-def _filled(template: str, inside: str) -> str:
-    """A template with the parts of a path for its `{folder}` in turn."""
-    for part in inside.split("/"):
-        template = template.replace(FOLDER_PLACE, part, 1) if part else template
-    return template
+def filled(template: str, inside: str) -> str:
+    """A template with the parts of a path for its `{folder}` in turn; within a longer name it repeats the last one."""
+    last, left, parts = FOLDER_PLACE, inside.split("/") if inside else [], []
+    for part in template.split("/"):
+        if part == FOLDER_PLACE and left:
+            last, *left = left
+        parts.append(part.replace(FOLDER_PLACE, last))
+    return "/".join(parts)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -345,6 +403,11 @@ def stem(path: Path) -> str:
 def _composed(name: str) -> str:
     """A name as most systems write it; a Mac takes a letter and a mark for an accent."""
     return unicodedata.normalize("NFC", name)
+
+
+def unpadded(name: str) -> str:
+    """A name that is a number without zeros before it: `7` and `00007` are one picture."""
+    return name.lstrip("0") or "0" if name.isdigit() else name
 
 
 def shared_name(stem: str, template: str, names: Iterable[str] = ()) -> str | None:

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..recipe import NAME, SPLIT_PLACE
-from .layouts import IMAGE_WORDS, MASK_WORDS, OBJECT_WORDS, shared_name, words_in
+from .layouts import IMAGE_WORDS, MASK_WORDS, OBJECT_WORDS, shared_name, unpadded, words_in
 
 DERIVED_WORDS = {
-    *OBJECT_WORDS, "viz", "vis", "visual", "visualization", "visualisation", "overlay", "overlays", "overlaid",
-    "preview", "previews", "thumbnail", "thumbnails", "color", "colors", "colour", "colours", "colored", "coloured",
-    "palette", "edge", "edges", "contour", "contours", "boundary", "boundaries", "blend", "blended", "superpixels",
+    *OBJECT_WORDS, "panoptic", "viz", "vis", "visual", "visualization", "visualisation", "overlay", "overlays",
+    "overlaid", "preview", "previews", "thumbnail", "thumbnails", "color", "colors", "colour", "colours", "colored",
+    "coloured", "palette", "edge", "edges", "contour", "contours", "boundary", "boundaries", "blend", "blended",
+    "superpixels",
 }  # fmt: skip
 """What is so called is made from masks, or from images, and only taken where there is nothing else."""
 FIELD_WORDS = {"fov", "roi", "field", "valid", "validity", "coverage", "nodata"}
@@ -27,10 +28,14 @@ BEFORE = (r"[A-Za-z]+[_\-. ]*(?=.)", r"[A-Za-z]+[_\-. ][A-Za-z]+[_\-. ]*(?=\d)")
 AFTER = (
     r"(?<=.)[_\-. ][A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*$",
     r"(?<=.)([_\-. ][A-Za-z][A-Za-z0-9]*){2}$",  # _gtFine_labelIds of Cityscapes
+    r"(?<=.)([_\-. ][A-Za-z][A-Za-z0-9]*){3}$",  # _instance_color_RGB of iSAID
     r"(?<=.)_0000$",  # nnU-Net's first channel
     r"(?<=.)[_\-. ]\{split\}([_\-. ][A-Za-z]+)?$",  # _training_mask of DRIVE
 )
 """What may stand after the name that files share."""
+
+HALF_OF = re.compile(r"[^{]*[_\-. ]\{name\}")
+"""What half of the files in a folder are called by, `volume-1` beside `segmentation-1`, may be the images."""
 
 Naming = tuple[str | tuple[str, ...], str, list[int]]
 """How images and masks are called, and how many pairs that makes in each place."""
@@ -82,9 +87,9 @@ def differ(one: str, other: str) -> bool:
 
 def _common(images: Sequence[str], masks: Sequence[str], image_name: str, mask_name: str, together: bool) -> int:
     """How many names images and masks share."""
-    named = {name for stem in masks if (name := shared_name(stem, mask_name))}
+    named = {unpadded(name) for stem in masks if (name := shared_name(stem, mask_name))}
     left = (s for s in images if not (together and shared_name(s, mask_name)))
-    return len(named & {shared_name(stem, image_name) for stem in left})
+    return len(named & {unpadded(name) for stem in left if (name := shared_name(stem, image_name))})
 
 
 def _channels(image_name: str, stems: Sequence[str]) -> str | tuple[str, ...]:
@@ -122,6 +127,10 @@ def names_in_folders(places: Sequence[tuple[Sequence[str], Sequence[str]]], toge
     mask_counts = Counter(stem for _, masks in places for stem in masks)
     most = len(places) / 2
     common = [s for s, n in mask_counts.items() if n > most and (not together or words_in(s) & MASK_WORDS)]
+    if (common and not together) or (together and not common):
+        # image, cup and disc: masks of a class each, which may be rare
+        named = [s for s, n in mask_counts.items() if n > 1 and not words_in(s) & (IMAGE_WORDS | DERIVED_WORDS)]
+        common += [s for s in named if s not in common]
     if not together and not common:
         common = ["*"]
     numbered = Counter(match[1] for s in common if (match := re.fullmatch(r"(.+?)[_\-. (]*\d+\)?", s)))
@@ -132,7 +141,7 @@ def names_in_folders(places: Sequence[tuple[Sequence[str], Sequence[str]]], toge
     found: list[Naming] = []
     for mask_name in common:
         rest = [[s for s in images if not together or shared_name(s, mask_name) is None] for images, _ in places]
-        called = [s for s, n in image_counts.items() if n > most and not (together and s in common)]
+        called = [s for s, n in image_counts.items() if n > most and not (together and s == mask_name)]
         called.sort(key=lambda s: (not words_in(s) & IMAGE_WORDS, bool(words_in(s) & (DERIVED_WORDS | MASK_WORDS))))
         image_name = NAME if all(len(images) == 1 for images in rest) else called[0] if called else None
         if image_name is None or (image_name == NAME and NAME in mask_name):
@@ -176,6 +185,7 @@ def _templates(stems: Sequence[str], words: set[str], together: bool, everything
         for template, count in counts.items()
         if words_of(template) & words
         or (not together and count == len(stems))
+        or (together and everything and HALF_OF.fullmatch(template) and 0.4 <= count / len(stems) <= 0.6)
         or template in (NAME + "_0000", f"{NAME}_{SPLIT_PLACE}", f"{NAME}-{SPLIT_PLACE}")
         or (
             everything

@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..recipe import FOLDER_PLACE, SPLIT_PLACE, Split
-from .layouts import IMAGE_WORDS, MASK_WORDS, SPLIT_WORDS, Place, words_in
+from .layouts import IMAGE_WORDS, MASK_WORDS, SPLIT_WORDS, Place, filled, words_in
 
 GLUED = re.compile(
     "({})({})".format(*("|".join(sorted(w, key=len, reverse=True)) for w in (SPLIT_WORDS, MASK_WORDS | IMAGE_WORDS)))
 )
 """`trainannot`, as CamVid has it."""
+Words = dict[Split | None, tuple[str, str]]
+"""What stands for `{split}` in the folders of images and in those of masks (None: nothing)."""
 MANY = 40
 """Of more kinds of folders only those are paired that are called most alike."""
 
 
-def candidate_folders(
-    names: Iterable[str], drawn: frozenset[str]
-) -> Iterator[tuple[str, str, dict[Split | None, str]]]:
-    """Folder of images, folder of masks, and what stands for `{split}` in both (None: nothing).
+def candidate_folders(names: Iterable[str], drawn: frozenset[str]) -> Iterator[tuple[str, str, Words]]:
+    """Folder of images, folder of masks, and what stands for `{split}` in them.
 
     drawn: folders that count as those of masks, whatever they are called.
     """
@@ -28,18 +28,22 @@ def candidate_folders(
     placed = {name: split_place(name) for name in names}
     started = {_start(template) for template, _, _ in placed.values()}
     alike = Counter(re.sub(r"\d+", "0", start) for start in started)
+    splits = {split for _, split, _ in placed.values()} - {None}
     for name, (template, split, word) in placed.items():
-        if alike[re.sub(r"\d+", "0", _start(template))] > 2:  # train_001, train_002: a word of every picture's folder
+        # train_001, train_002: a word of every picture's folder; Training Batch 1 and 2: there is nothing else
+        if alike[re.sub(r"\d+", "0", _start(template))] > (1 if splits == {"train"} else 2):
             template, split, word = name, None, ""
         by_template.setdefault(template, {}).setdefault(split, word)
     one_level = _with_folders(by_template)
     for templates in (by_template, one_level, _with_folders(one_level)):
         yield from _paired(templates, drawn)
+    parts = {name: words for name, words in one_level.items() if is_for_masks(name)}
+    whole = {name: words for name, words in by_template.items() if not is_for_masks(name)}
+    if whole and parts:  # masks in several folders, of images in one
+        yield from _paired(whole | parts, drawn)
 
 
-def _paired(
-    by_template: dict[str, dict[Split | None, str]], drawn: frozenset[str]
-) -> Iterator[tuple[str, str, dict[Split | None, str]]]:
+def _paired(by_template: dict[str, dict[Split | None, str]], drawn: frozenset[str]) -> Iterator[tuple[str, str, Words]]:
     by_template = dict(by_template)
     for template, words in list(by_template.items()):
         if None not in words and "train" not in words:  # a folder that is just called test
@@ -48,7 +52,7 @@ def _paired(
     masks = [
         template
         for template, words in by_template.items()
-        if is_for_masks(template) or any(_matching(put(template, word), drawn) for word in words.values())
+        if is_for_masks(template) or any(matching(put(template, word), drawn) for word in words.values())
     ]
     images = [template for template in by_template if template not in masks]
     if len(by_template) > 10 * MANY:  # a folder for each picture: none of them is a layout by itself
@@ -58,14 +62,20 @@ def _paired(
         nearest = min(apart[one].values(), default=0)
         near = [mask for mask in masks if len(by_template) <= MANY or apart[one][mask] == nearest]
         for other in (*sorted(near, key=apart[one].__getitem__), *(() if one in near else (one,))):
-            words = {s: w for s, w in by_template[one].items() if by_template[other].get(s) == w}
-            if None in words or "train" in words:
-                yield one, other, words
+            of_masks = by_template[other]
+            both: Words = {s: (word, of_masks[s]) for s, word in by_template[one].items() if s in of_masks}
+            if None in both or "train" in both:
+                yield one, other, both
 
 
-def _matching(template: str, names: Iterable[str]) -> list[re.Match[str]]:
+def matching(template: str, names: Iterable[str]) -> list[re.Match[str]]:
     """The names that a template stands for, with what stands for each `{folder}`."""
-    pattern = re.compile("([^/]+)".join(map(re.escape, template.split(FOLDER_PLACE))))
+    number, parts = 0, []
+    for part in template.split("/"):
+        number += part == FOLDER_PLACE
+        repeated = f"(?:\\{number})".join(map(re.escape, part.split(FOLDER_PLACE)))
+        parts.append("([^/]+)" if part == FOLDER_PLACE else repeated)
+    pattern = re.compile("/".join(parts))
     return [match for name in names if (match := pattern.fullmatch(name))]
 
 
@@ -81,7 +91,9 @@ def _with_folders(by_template: Mapping[str, Mapping[Split | None, str]]) -> dict
         for i, part in enumerate(parts):
             special = part == "." or SPLIT_PLACE in part or FOLDER_PLACE in part
             if not special and (not words_in(part) & (MASK_WORDS | IMAGE_WORDS) or re.search(r"\d", part)):
-                members.setdefault("/".join([*parts[:i], FOLDER_PLACE, *parts[i + 1 :]]), []).append(words)
+                own = re.compile(rf"(?<![A-Za-z0-9]){re.escape(part)}(?![A-Za-z0-9])")  # PH2: {folder}/{folder}_lesion
+                below = (own.sub(FOLDER_PLACE, name) if name != part else name for name in parts[i + 1 :])
+                members.setdefault("/".join([*parts[:i], FOLDER_PLACE, *below]), []).append(words)
     return {
         name: {s: w for words in several for s, w in words.items()}
         for name, several in members.items()
@@ -90,16 +102,20 @@ def _with_folders(by_template: Mapping[str, Mapping[Split | None, str]]) -> dict
 
 
 def places_among(
-    images: str, masks: str, split: Split | None, word: str, names: Mapping[str, object]
+    images: str, masks: str, split: Split | None, words: tuple[str, str], names: Mapping[str, object]
 ) -> Iterator[Place]:
-    """The folders among these names that templates stand for, with a word for `{split}`."""
-    images, masks = put(images, word), put(masks, word)
-    for match in _matching(images, names):
-        other = masks
-        for part in match.groups():
-            other = other.replace(FOLDER_PLACE, part, 1)
-        if other in names:
-            yield Place(split, match[0], other, "/".join(match.groups()), word)
+    """The folders among these names that templates stand for, with words for `{split}`."""
+    images, masks = (put(template, word) for template, word in zip((images, masks), words, strict=True))
+    if FOLDER_PLACE in masks and FOLDER_PLACE not in images:
+        found = matching(masks, names)
+        # folders without a number are of kinds, or of people
+        if images in names and all(re.search(r"\d", name) for match in found for name in match.groups()):
+            yield Place(split, images, masks, "", *words, tuple(match[0] for match in found))
+        return
+    for match in matching(images, names):
+        inside = "/".join(match.groups())
+        if (other := filled(masks, inside)) in names:
+            yield Place(split, match[0], other, inside, *words)
 
 
 def _tokens(text: str) -> list[str]:
@@ -117,6 +133,14 @@ def is_for_masks(template: str) -> bool:
 
 
 def split_place(name: str) -> tuple[str, Split | None, str]:
+    """A name with `{split}` for a word of one, the split and the word; `train/train-images` has it twice."""
+    template, split, word = _one_split_place(name)
+    if split is not None and not re.search(r"\d", template[template.index(SPLIT_PLACE) :].partition("/")[0]):
+        template = "".join(SPLIT_PLACE if token == word else token for token in _tokens(template))
+    return template, split, word
+
+
+def _one_split_place(name: str) -> tuple[str, Split | None, str]:
     tokens = _tokens(name)
     for i, token in reversed(list(enumerate(tokens))):  # of training_data/val the last counts
         word = token.lower().rstrip("0123456789")  # train2017

@@ -11,16 +11,14 @@ from ..data.finding import Found, listed
 from ..data.folder import Example, in_words
 from ..data.layouts import IMAGE_WORDS, Layout, Lone, Pairing, pictures_in, stem
 from ..data.placing import is_for_masks
-from ..recipe import FOLDER_PLACE, NAME, SPLIT_PLACE, number_range
+from ..recipe import FOLDER_PLACE, NAME, SPLIT_PLACE
 from ..words import counted, some
 from .findings import Finding
 from .mask_values import Labels
 from .picture_values import identical, look_alike
 from .survey import ImageFacts, MaskFacts, Surveyed
 
-RIM = 0.9
-"""Of the outermost pixels: what so large a part of them shows lies around the rest."""
-LEAST_INSIDE = 0.01
+ANNOTATIONS = {".xml", ".json", ".txt", ".csv"}
 
 
 def named(path: Path, folder: Path) -> str:
@@ -46,7 +44,7 @@ def misplaced(pairing: Pairing, found: Found, folder: Path) -> list[Finding]:
             findings.append(Finding("warning", what, "they are not used; check the names", masks))
     if found.rivals:
         layout = found.layout
-        used = sorted({n for p in layout.places(folder) for n in (p.images, *layout.mask_folders(p))})
+        used = sorted({n for p in layout.places(folder) for n in (*layout.image_folders(p), *layout.mask_folders(p))})
         what = (
             f"{counted(sum(found.rivals.values()), 'more pair')} of image and mask by {some(tuple(found.rivals))}, "
             f"while only those of {some(used, 2)} would be used"
@@ -85,11 +83,11 @@ def unmasked(lone: Sequence[Lone], pairs: int, found: Found, folder: Path) -> li
     )
     advice = f"add masks called accordingly ({expected}), all 0 for images that show none of the classes"
     if pairs:
-        advice += ", or take these images out"
+        advice += "; the proposed recipe leaves these images out and can be used if nobody looked at them"
     elif found.unread:
         advice += f"; {listed(found.unread)} in the folder are not read: save them as PNG"
     else:
-        stems = {image.name for image in lone}
+        stems = {stem(image.image) for image in lone}
         alike = [
             place
             for place in found.aside
@@ -98,6 +96,9 @@ def unmasked(lone: Sequence[Lone], pairs: int, found: Found, folder: Path) -> li
         if alike:
             there = f"move them to {PurePosixPath(expected).parent}/" if is_for_masks(alike[0]) else "call it masks"
             advice += f"; if they lie in the folder {alike[0]}, {there}"
+        texts = Counter(p.suffix for p in folder.rglob("*") if p.suffix in ANNOTATIONS and p.stem in stems)
+        if texts:
+            advice += f"; {listed(texts)} called as the images are no annotations that are read: export COCO or LabelMe"
     return [Finding("question", f"{what}: {some(names)}", advice, names)]
 
 
@@ -155,50 +156,6 @@ def unequal(examined: Sequence[Surveyed], folder: Path) -> list[Finding]:
     return [Finding("question", what, advice, tuple(differ))]
 
 
-def names_of(mask: MaskFacts, labels: Labels) -> set[str]:
-    """The labels that a mask holds, by the keys of `mask_values`."""
-    return set(_by_name(mask.pixels, labels))
-
-
-def _by_name(counts: Mapping[int, int], labels: Labels) -> Counter[str]:
-    """Of each label, the sum of the counts of its values."""
-    found: Counter[str] = Counter()
-    for key, name in labels.values.items():
-        low, high = (int(key[1:], 16),) * 2 if key.startswith("#") else number_range(key)
-        if here := [number for value, number in counts.items() if low <= value <= high]:
-            found[name] += sum(here)
-    return found
-
-
-def inverted(masks: Mapping[str, MaskFacts], labels: Labels) -> list[Finding]:
-    """Masks in which the class lies around the background, where in the others it lies within, or the other way.
-
-    Told by the rims of the masks: of data in which both happen by nature, many rims are of both.
-    """
-    if labels.task != "binary" or labels.background is None:
-        return []
-    (name,) = labels.classes
-    within: list[str] = []
-    around: list[str] = []
-    both: list[str] = []
-    for file, mask in masks.items():
-        pixels, rim = _by_name(mask.pixels, labels), _by_name(mask.rim, labels)
-        if min(pixels[name], pixels[labels.background]) < LEAST_INSIDE * pixels.total():
-            continue
-        share = rim[name] / max(1, rim.total())
-        (within if share <= 1 - RIM else around if share >= RIM else both).append(file)
-    few, many = sorted((within, around), key=len)
-    if not few or len(many) < 3 or len(both) > 0.1 * (len(few) + len(many)):
-        return []
-    where = ("within", "around") if few is around else ("around", "within")
-    what = (
-        f"{name} lies {where[0]} the {labels.background} in {counted(len(many), 'mask')} and {where[1]} it in "
-        f"{len(few):,}, as if these were inverted: {some(few)}"
-    )
-    advice = "exchange the two values in these masks, or if they are right train by the proposed recipe"
-    return [Finding("question", what, advice, tuple(few))]
-
-
 def empty(held: Mapping[str, set[str]], labels: Labels) -> list[Finding]:
     """Masks (by file name, with the labels they hold) that show no class."""
     nothing = [name for name, names in held.items() if not names & set(labels.classes)]
@@ -208,6 +165,16 @@ def empty(held: Mapping[str, set[str]], labels: Labels) -> list[Finding]:
     if len(nothing) > 0.8 * len(held):
         return [Finding("warning", what, "so many teach little; are labels missing?", tuple(nothing))]
     return [Finding("note", what, "good where there is nothing to be found; else labels are missing", tuple(nothing))]
+
+
+def volumes(images: Mapping[str, ImageFacts]) -> list[Finding]:
+    """Volumes, of which nobody looks whether they show the same."""
+    names = tuple(name for name, image in images.items() if image.slices > 1)
+    if len(names) < 2:
+        return []
+    what = f"{counted(len(names), 'volume')}, which are not searched for parts that they share: {some(names)}"
+    advice = "where several are of one patient or one specimen, give them one group by group_pattern or in a manifest"
+    return [Finding("note", what, advice, names)]
 
 
 def absent(layout: Layout, labels: Labels) -> list[Finding]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
+from ..data.apart import channels_apart, maybe_classes
 from ..data.finding import Found
-from ..data.layouts import MASK_WORDS, Layout, Pair, Pairing, pair, stem, words_in
-from ..data.naming import DERIVED_WORDS, FIELD_WORDS, PERSON_WORDS
-from ..recipe import CLASS_PLACE, NAME, toml
+from ..data.layouts import Layout, Pair, Pairing, pair, stem
+from ..recipe import NAME, toml
 from ..words import some
 from .findings import Finding
 from .legend import joined_channels, palette_for
 from .mask_values import Labels, propose_labels
 from .picture_values import propose_channels, propose_range
-from .survey import MaskFacts, image_facts, mask_facts
+from .survey import MaskFacts, image_facts, in_one_way, mask_facts
 
 _Ranges = tuple[tuple[float, float], ...] | None
+FIELDS = ("images", "masks", "image_name", "mask_name", "split_folders", "mask_split_folders", "class_masks")
 MOST_READ = 40
 """So many files of another candidate are read to say what their values mean."""
 
@@ -76,15 +75,13 @@ def which(
             if (lines := _lines(folder, layout, found.layout, labels, channels, value_range))
         ]
         advice = f"say which is meant: the proposed recipe takes {names[0]} and can be used if that is right; "
-        by_class = _by_class([found.layout, *layouts]) if what == "masks" else None
+        by_class = maybe_classes([found.layout, *layouts]) if what == "masks" else None
         pictures = {stem(one.image) for one in (*pairing.pairs, *pairing.lone)}  # a folder for each is one of objects
         if by_class is not None and not pictures & {*by_class.class_masks}:
             ways.append(f"if each shows a class of its own write {_class_lines(by_class)}")
-        if what == "images" and len({layout.images for layout in layouts} | {found.layout.images}) == 1:
-            together = tuple(name for layout in (found.layout, *layouts) for name in layout.image_names)
-            joined = replace(found.layout, image_name=together)
-            if lines := _lines(folder, joined, found.layout, labels, channels, value_range):
-                ways.append(f"to join their channels write {', '.join(lines)}")
+        joined = _joined(folder, found.layout, layouts) if what == "images" else None
+        if joined and (lines := _lines(folder, joined, found.layout, labels, channels, value_range)):
+            ways.append(f"to join their channels write {', '.join(lines)}")
         files = tuple(one.example.relative_to(folder).as_posix() for one in there if one.what == what)
         findings.append(Finding("question", f"{says}: {some(names, 6)}", advice + "; ".join(ways), files))
     return findings
@@ -100,6 +97,14 @@ def _called(layout: Layout, what: str) -> str:
     return place if template == NAME else template if place == "." else f"{place}/{template}"
 
 
+def _joined(folder: Path, layout: Layout, others: Sequence[Layout]) -> Layout | None:
+    """Images of several sets as channels of one; None where they can't be."""
+    if len({other.images for other in others} | {layout.images}) == 1:
+        return replace(layout, image_name=tuple(name for one in (layout, *others) for name in one.image_names))
+    joined = channels_apart(folder, layout, others)
+    return joined[0] if joined else None
+
+
 def _lines(
     folder: Path,
     layout: Layout,
@@ -110,11 +115,12 @@ def _lines(
 ) -> list[str]:
     """What of `[data]` a recipe for this layout says otherwise than for the chosen one; none if it can't be read."""
     lines = [
-        f"{field} = {toml(value)}"
-        for field in ("images", "masks", "image_name", "mask_name", "split_folders", "class_masks")
-        if (value := getattr(layout, field)) != getattr(chosen, field)
+        f"{field} = {toml(value)}" for field in FIELDS if (value := getattr(layout, field)) != getattr(chosen, field)
     ]
-    pairs = pair(folder, layout).pairs
+    pairing = pair(folder, layout)
+    pairs = pairing.pairs
+    if pairing.lone and not pair(folder, chosen).lone:
+        lines.append('unannotated = "leave out"')
     if _what(layout, chosen) == "images":
         try:
             images = {one.name: image_facts(one) for one in pairs[:: max(1, len(pairs) // MOST_READ)]}
@@ -140,31 +146,8 @@ def _labels(pairs: Sequence[Pair]) -> Labels | None:
             masks[one.name] = mask_facts(one)
         except ValueError:  # a candidate that can't be read is told once it is chosen
             continue
-    return propose_labels(masks, {})[0] if masks else None
-
-
-def _by_class(layouts: Sequence[Layout]) -> Layout | None:
-    """The masks of several folders or names as those of a class each, where they differ by one part alone."""
-    first = layouts[0]
-    masks, names = [layout.masks for layout in layouts], [layout.mask_name for layout in layouts]
-    texts = names if len(set(masks)) == 1 else masks
-    if len(set(texts)) < len(texts) or (texts is masks and len(set(names)) > 1):
-        return None
-    start = re.sub(r"[A-Za-z0-9]*$", "", _shared_start(texts))
-    end = re.sub(r"^[a-z0-9]*", "", _shared_start([text[::-1] for text in texts])[::-1])
-    middles = tuple(text[len(start) : len(text) - len(end)] for text in texts)
-    other = MASK_WORDS | PERSON_WORDS | FIELD_WORDS | DERIVED_WORDS  # these are of one thing, told twice
-    if not all(middles) or any("{" in middle or words_in(middle) & other for middle in middles):
-        return None
-    whole = f"{start}{CLASS_PLACE}{end}"
-    if texts is masks:
-        return replace(first, masks=whole, class_masks=middles)
-    return replace(first, mask_name=whole, class_masks=middles)
-
-
-def _shared_start(texts: Sequence[str]) -> str:
-    alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*texts, strict=False))
-    return "".join(characters[0] for characters in alike)
+    alike = dict(zip(masks, in_one_way(list(masks.values())), strict=True))
+    return propose_labels(alike, {})[0] if masks else None
 
 
 def _class_lines(layout: Layout) -> str:

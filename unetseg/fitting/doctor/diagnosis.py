@@ -21,19 +21,19 @@ from .checks import (
     absent,
     copied,
     empty,
-    inverted,
     misplaced,
     named,
-    names_of,
     repeated,
     unequal,
     unmasked,
     unreadable,
+    volumes,
 )
 from .choosing import Candidate, candidates, which
 from .findings import WEIGHTS, Finding
 from .ground import same_ground
 from .grouping import Grouping, joined, propose_groups
+from .inversion import by_name, inverted
 from .legend import joined_channels, read_legend
 from .listing import by_lists, find_lists
 from .mask_values import Labels, propose_labels
@@ -136,8 +136,11 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
         findings += which(folder, found, pairing, labels, channels, value_range)
         findings += about_labels + about_channels + about_range + about_window
         if labels is not None:
-            held = {s.pair.image: names_of(s.mask, labels) for s in examined if isinstance(s.mask, MaskFacts)}
-            findings += empty(dict(zip(masks, held.values(), strict=True)), labels) + inverted(masks, labels)
+            held = {
+                s.pair.image: set(by_name(s.mask.pixels, labels)) for s in examined if isinstance(s.mask, MaskFacts)
+            }
+            findings += empty(dict(zip(masks, held.values(), strict=True)), labels)
+            findings += inverted(examined, labels, folder)
             findings += absent(found.layout, labels)
             copies = copied(examined)
             sizes = tuple((i.height, i.width) for i in images.values() for _ in range(i.slices))
@@ -153,12 +156,13 @@ def diagnose(folder: Path, *, progress: bool = False) -> Diagnosis:
                 sizes,
                 legend_file,
                 marked,
+                bool(lone),
             )
             data = parsed(proposal.text(training=len(sizes))).data
             grouping, about_ground = _by_ground(folder, data, grouping, examined, pairing)
             data = data.model_copy(update={"same_group": grouping.same_group})
             grouping, about_content = _by_content(folder, data, grouping, examined, pairing, progress)
-            findings += about_ground + about_content
+            findings += about_ground + about_content + volumes(images)
             proposal = replace(proposal, grouping=grouping)
             data = data.model_copy(update={"same_group": grouping.same_group})
             seed, examples, about_split = divide(folder, data, held, copies, labels, pairing)

@@ -17,8 +17,9 @@ from .findings import Finding
 from .survey import ImageFacts, MaskFacts
 
 LEGENDS = (
-    "classes.json", "labels.json", "legend.json", "labelmap.txt", "_classes.csv", "class_dict.csv", "dataset.json",
-    "class_names.txt", "label_names.txt", "classes.txt", "labels.txt", "obj.names",
+    "classes.json", "labels.json", "legend.json", "labelmap.txt", "_classes.csv", "class_dict.csv",
+    "label_class_dict.csv", "label_colors.txt", "dataset.json", "class_names.txt", "label_names.txt", "classes.txt",
+    "labels.txt", "obj.names",
 )  # fmt: skip
 NOTHING = {"background", "_background_", "bg", "void", "unlabeled", "none"}
 TRIMAPS = (
@@ -42,10 +43,11 @@ def read_legend(
 ) -> tuple[str | None, dict[str, str], list[Finding]]:
     """The file that names mask values, and value (`3` or `#3c1098`) to name; None and nothing where there is none.
 
-    JSON (a list of names, an object of value to name, a list of objects with `name`, and `id` or `hex`; or an object
-    that has one of these as `classes` or, of nnU-Net, as `labels`), CVAT's labelmap.txt, the `_classes.csv` of
-    Roboflow, or a text of names in the order of the values. It lies beside the folders of masks or above them. Of
-    several the first counts that names values that occur. Masks of one class each, and trimaps, name themselves.
+    JSON (a list of names, an object of value to name, a list of objects with `name`, and `id`, `hex` or `color`; or an
+    object that has one of these as `classes` or, of nnU-Net, as `labels`), CVAT's labelmap.txt, the `_classes.csv` of
+    Roboflow, a table or a text of colours and names, or a text of names in the order of the values. It lies beside the
+    folders of masks or above them. Of several the first counts that names values that occur. Masks of one class each,
+    and trimaps, name themselves.
     masks: what they hold; names of more values than occur are told.
     """
     if layout.class_masks:
@@ -91,7 +93,7 @@ def _legend_files(folder: Path, layout: Layout) -> list[Path]:
     """Files that are called as legends, in the folder, in those above its masks and in those of a few pictures."""
     places = [folder]
     for place in layout.places(folder)[:3]:
-        for name in (place.images, *layout.mask_folders(place)):
+        for name in (*layout.image_folders(place), *layout.mask_folders(place)):
             path = folder
             for part in Path(name).parts:
                 path = path / part
@@ -118,15 +120,19 @@ def _legend(name: str, text: str, keys: set[str], coloured: bool) -> tuple[dict[
         return legend, True
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
     if name == "labelmap.txt":  # CVAT: name:r,g,b:parts:actions
-        entries = (line.split(":") for line in lines)
-        legend = _cleaned((_hex(parts[1]), parts[0]) for parts in entries if len(parts) > 1)
-        if not coloured:  # in a palette file, by their order
-            legend = _cleaned((number, line.split(":")[0]) for number, line in enumerate(lines))
+        entries = [line.split(":") for line in lines]
+        legend = _cleaned((_key(parts[1], coloured), parts[0]) for parts in entries if len(parts) > 1)
+        if not coloured and not keys <= legend.keys():  # in a palette file, by their order
+            legend = _cleaned((number, parts[0]) for number, parts in enumerate(entries))
         return legend, keys - {"255"} <= legend.keys()
+    if name == "label_colors.txt":  # CamVid: r g b name
+        parted = (line.split(maxsplit=3) for line in lines)
+        legend = _cleaned((_key(",".join(p[:3]), coloured), p[3]) for p in parted if len(p) > 3)
+        return legend, keys <= legend.keys()
     if name.endswith(".csv"):
         rows = list(csv.reader(lines))
         legend = _cleaned((row[0].strip(), row[1]) for row in rows if len(row) > 1 and row[0].strip().isdigit())
-        colours = ((_hex(",".join(row[1:4])), row[0]) for row in rows if len(row) > 3)
+        colours = ((_key(",".join(row[1:4]), coloured), row[0]) for row in rows if len(row) > 3)
         legend |= _cleaned((key, title) for key, title in colours if key is not None)
         return legend, keys - {"255"} <= legend.keys()
     if coloured:
@@ -168,7 +174,8 @@ def _entries(content: object) -> Iterator[tuple[object, object]]:
     elif isinstance(content, list):
         for number, entry in enumerate(content):
             if isinstance(entry, dict):
-                yield from ((entry.get(key), entry.get("name")) for key in ("id", "hex"))
+                yield from ((entry.get(key), entry.get("name")) for key in ("id", "classid", "hex"))
+                yield _key(str(entry.get("color")).strip("[]()"), True), entry.get("name")
             else:
                 yield number, entry
 
@@ -182,9 +189,12 @@ def _cleaned(entries: Iterable[tuple[object, object]]) -> dict[str, str]:
     return {value: text for value, text in names.items() if text}
 
 
-def _hex(text: str) -> str | None:
-    numbers = [int(part) for part in text.split(",") if part.strip().isdigit()]
-    return f"#{bytes(numbers).hex()}" if len(numbers) == 3 and max(numbers) < 256 else None
+def _key(text: str, coloured: bool) -> str | None:
+    """`r,g,b` as masks hold it: a colour or, of masks in grey, its level."""
+    numbers = [int(part) for part in text.split(",") if part.strip().isdecimal()]
+    if len(numbers) != 3 or max(numbers) > 255:
+        return None
+    return f"#{bytes(numbers).hex()}" if coloured else str(numbers[0]) if len(set(numbers)) == 1 else None
 
 
 def joined_channels(
@@ -197,19 +207,23 @@ def joined_channels(
     if other:
         what = f"{counted(len(other), 'image')} with another number of channels than {count}: {some(other)}"
         found.append(Finding("question", what, "save all images alike", tuple(other)))
-    try:
-        content = json.loads((folder / "dataset.json").read_text(encoding="utf-8-sig"))
-        stated = content.get("channel_names") or content.get("modality") or {}
-        names = [" ".join(str(stated[str(number)]).split()) for number in range(len(stated))]
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        names = []
-    if len(names) != count or len(set(names)) < count:
+    names = list(layout.channels) or _channels_of(folder / "dataset.json")
+    if not layout.channels and (len(names) != count or len(set(names)) < count):
         names = [template.replace("{name}", "").strip("_-. ") for template in layout.image_names]
-    if len(names) != count:
-        names = [f"band{number + 1}" for number in range(count)]
+        names = names if len(names) == count else [f"band{number + 1}" for number in range(count)]
     what = f"each image is {len(layout.image_names)} files, whose channels are joined: {some(names, 8)}"
     found.append(Finding("note", what, "a model of them predicts on arrays or files with all these channels in one"))
     return tuple(names), found
+
+
+def _channels_of(path: Path) -> list[str]:
+    """As nnU-Net names them in its dataset.json; none where there is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        stated = content.get("channel_names") or content.get("modality") or {}
+        return [" ".join(str(stated[str(number)]).split()) for number in range(len(stated))]
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        return []
 
 
 def palette_for(names: Sequence[str], has_background: bool) -> tuple[str, ...]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
-
-import numpy as np
 
 from ...config import Task
 from ..recipe import IGNORE_NAME, number_range
@@ -18,25 +14,18 @@ from ..words import counted, percent, some
 from .findings import Finding, Weight
 from .legend import palette_for
 from .survey import MOST_OBJECTS, MaskFacts
+from .value_noise import NOISE, noise, with_noise
+from .value_table import MOST_LABELS, Table
 
 BACKGROUND_WORDS = {"background", "bg", "none", "nothing"}
 IGNORE_WORDS = {IGNORE_NAME, "ignored", "unlabeled", "unlabelled", "void", "unknown", "undefined"}
-MOST_LABELS = 254
 A_CLASS = "name it in mask_values and classes, with a colour in palette and the task multiclass"
 VOID = (65535, 255, 254, -1)
 """What is customary for pixels that nobody labelled."""
 VOC_BORDER = 0xE0E0C0
 """With which Pascal VOC colours the borders of its objects."""
-THIN = 1 / 64
-"""Of a side: borders that annotators leave open are hardly wider."""
 RARE = 1e-4
 """A smaller share of all pixels is rather a slip than a label."""
-NEAR, NEAR_COLOUR = 4, 8
-"""Values so near to another one are hardly a class of their own; palettes have wider steps."""
-NOISE = 16
-"""JPEG turns one value into several, hardly ever further apart than that."""
-
-
 _TRANSPARENT: tuple[tuple[Literal["hidden", "faint"], Weight, str], ...] = (
     ("hidden", "note", "they count as black, since nobody sees them"),
     ("faint", "warning", "they count by their full colour; save masks without transparency or soft borders"),
@@ -73,7 +62,7 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
         what = f"{counted(len(flat), 'mask')} with numbers, while others hold colours: {some(flat)}"
         found.append(Finding("question", what, "save all masks in one way", tuple(flat)))
         masks = {name: mask for name, mask in masks.items() if mask.channels == 3}
-    table = _Table(masks, coloured)
+    table = Table(masks, coloured)
     _palettes(masks, found)
     _transparent(masks, found)
     names = {value: legend[key] for value in table.pixels if (key := table.key(value)) in legend}
@@ -82,12 +71,12 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
         keys = _blurred(table, names, found)
     merged: dict[int, int] = {}
     if keys is None:
-        merged = _noise(table, names, found)
+        merged = noise(table, names, found)
         clean = table.merged(merged)
         strays = _strays(clean, names, found)
         keys = {table.key(v): IGNORE_NAME if v in strays else names.get(v, "") for v in sorted(clean.pixels)}
         _void(keys, clean, found)
-        keys = _with_noise(keys, merged, table)
+        keys = with_noise(keys, merged, table)
     keys = {key: IGNORE_NAME if name.lower() in IGNORE_WORDS else name for key, name in keys.items()}
     keys = dict(sorted(keys.items(), key=lambda item: item[1] == IGNORE_NAME))
     meant = [key for key, name in keys.items() if name != IGNORE_NAME]
@@ -110,70 +99,6 @@ def propose_labels(masks: Mapping[str, MaskFacts], legend: Mapping[str, str]) ->
         )
     same = {table.key(value): table.key(main) for value, main in merged.items()} if coloured else {}
     return _labels(keys, meant, table, same), found
-
-
-class _Table:
-    """Pixels, firm pixels and the names of the masks of each value, over all masks."""
-
-    def __init__(self, masks: Mapping[str, MaskFacts], coloured: bool) -> None:
-        self.coloured = coloured
-        self.pixels: Counter[int] = Counter()
-        self.firm: Counter[int] = Counter()
-        self.between: Counter[int] = Counter()
-        self.parting: Counter[int] = Counter()
-        self.names: dict[int, list[str]] = {}
-        for name, mask in masks.items():
-            self.pixels.update(mask.pixels)
-            self.firm.update(mask.firm)
-            self.between.update(mask.between)
-            self.parting.update(mask.parting)
-            for value in mask.pixels:
-                self.names.setdefault(value, []).append(name)
-        self.total = self.pixels.total()
-        self.side = math.sqrt(sum(mask.height * mask.width for mask in masks.values()) / max(1, len(masks)))
-
-    def key(self, value: int) -> str:
-        return f"#{value:06x}" if self.coloured else str(value)
-
-    def is_firm(self, value: int) -> bool:
-        return self.firm[value] >= 0.3 * self.pixels[value]
-
-    def is_border(self, value: int) -> bool:
-        """Whether it lies as thin lines that mostly have different values at their sides."""
-        # of a line so wide, so many of its pixels have another one to the right or below
-        width = self.pixels[value] / max(1, self.pixels[value] - self.firm[value])
-        return self.parting[value] > 0 and width <= max(3, THIN * self.side)
-
-    def is_blend(self, value: int) -> bool:
-        """Whether it mostly lies between a lower and a higher value, as on a smoothed border.
-
-        Not a number in a row of others, which are ids, nor a colour that no two others could mix.
-        """
-        if self.between[value] <= 0 or {value - 1, value + 1} <= self.pixels.keys():
-            return False
-        if not self.coloured:
-            return True
-        mixed = list(value.to_bytes(3))
-        others = np.array([list(v.to_bytes(3)) for v in self.pixels if self.is_firm(v)]).reshape(-1, 3)
-        below, above = others <= mixed, others >= mixed  # (F,3)
-        return bool(((below[:, None] & above) | (above[:, None] & below)).all(axis=2).any())
-
-    def merged(self, into: Mapping[int, int]) -> _Table:
-        """The table in which these values count as others."""
-        table = copy(self)
-        for name in ("pixels", "firm", "between", "parting"):
-            counts: Counter[int] = Counter()
-            for value, count in getattr(self, name).items():
-                counts[into.get(value, value)] += count
-            setattr(table, name, counts)
-        table.names = {}
-        for value, files in self.names.items():
-            main = into.get(value, value)
-            table.names[main] = list(dict.fromkeys([*table.names.get(main, []), *files]))
-        return table
-
-    def holders(self, values: Sequence[int]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for value in values for name in self.names[value]))
 
 
 def _palettes(masks: Mapping[str, MaskFacts], found: list[Finding]) -> None:
@@ -199,7 +124,7 @@ def _transparent(masks: Mapping[str, MaskFacts], found: list[Finding]) -> None:
             found.append(Finding(weight, what, advice, tuple(pixels)))
 
 
-def _instances(masks: Mapping[str, MaskFacts], table: _Table, found: list[Finding]) -> dict[str, str] | None:
+def _instances(masks: Mapping[str, MaskFacts], table: Table, found: list[Finding]) -> dict[str, str] | None:
     """Masks that number their objects hold 1 to n without a gap, n being another in every mask.
 
     Few numbers may be classes too: of these some mask should lack one that is not the last, and a class lies in
@@ -222,7 +147,7 @@ def _instances(masks: Mapping[str, MaskFacts], table: _Table, found: list[Findin
     return {"0": "", f"1-{max(table.pixels)}": ""}
 
 
-def _blurred(table: _Table, names: Mapping[int, str], found: list[Finding]) -> dict[str, str] | None:
+def _blurred(table: Table, names: Mapping[int, str], found: list[Finding]) -> dict[str, str] | None:
     """Values that lie between others and never fill a region come from smoothing or lossy compression.
 
     There are many of them, or they line the borders.
@@ -253,9 +178,13 @@ def _blurred(table: _Table, names: Mapping[int, str], found: list[Finding]) -> d
     main.sort()
     if not table.coloured and len(main) == 2:
         middle = (main[0] + main[1] + 1) // 2
-        found.append(
-            Finding("question", what, f"{advice}, or use the proposed recipe, which cuts at {middle}", holders)
-        )
+        dark, light = ([v for v in table.pixels if abs(v - m) <= NOISE] for m in main)
+        ids = any(v != main[0] and table.is_firm(v) and table.pixels[v] >= RARE * table.total for v in dark)
+        if len(dark) + len(light) == len(table.pixels) and main[1] - main[0] > 4 * NOISE and not ids:
+            found.append(Finding("warning", what, f"the recipe cuts at {middle}; {advice}", holders))
+        else:
+            advice += f", or use the proposed recipe, which cuts at {middle}"
+            found.append(Finding("question", what, advice, holders))
         return {f"0-{middle - 1}" if middle > 1 else "0": "", f"{middle}-{max(high, 255)}": ""}
     if table.coloured:
         found.append(Finding("question", what, advice, holders))
@@ -268,7 +197,7 @@ def _blurred(table: _Table, names: Mapping[int, str], found: list[Finding]) -> d
     return keys
 
 
-def _strays(table: _Table, names: Mapping[int, str], found: list[Finding]) -> set[int]:
+def _strays(table: Table, names: Mapping[int, str], found: list[Finding]) -> set[int]:
     rare = {
         v
         for v, n in table.pixels.items()
@@ -286,7 +215,7 @@ def _strays(table: _Table, names: Mapping[int, str], found: list[Finding]) -> se
     return set()
 
 
-def _void(keys: dict[str, str], table: _Table, found: list[Finding]) -> None:
+def _void(keys: dict[str, str], table: Table, found: list[Finding]) -> None:
     """Ignores customary numbers for "not labelled": beside ids, or where they are but borders between others."""
     if table.coloured:
         key = table.key(VOC_BORDER)
@@ -326,77 +255,7 @@ def _void(keys: dict[str, str], table: _Table, found: list[Finding]) -> None:
         found.append(Finding("question" if greys else "warning", what, advice, holders))
 
 
-def _noise(table: _Table, names: Mapping[int, str], found: list[Finding]) -> dict[int, int]:
-    """Values that differ from a more frequent one by no more than noise, each with that one."""
-    merged = _near_colours(table, names) if table.coloured else _near_numbers(table, names)
-    if merged:
-        holders = table.holders(sorted(merged))
-        pairs = [f"{table.key(value)} beside {table.key(main)}" for value, main in sorted(merged.items())]
-        what = (
-            f"{counted(len(holders), 'mask')} with {some(pairs)}, which differ as little as by noise: {some(holders)}"
-        )
-        advice = (
-            "the recipe reads them as one; give each a key and a name of its own in mask_values if they are two classes"
-        )
-        found.append(Finding("warning", what, advice, holders))
-    return merged
-
-
-def _near_colours(table: _Table, names: Mapping[int, str]) -> dict[int, int]:
-    merged: dict[int, int] = {}
-    main: list[int] = []
-    for value in sorted(table.pixels, key=lambda v: (v not in names, -table.pixels[v])):
-        channels = np.array(list(value.to_bytes(3)))
-        near = [v for v in main if np.abs(channels - list(v.to_bytes(3))).max() <= NEAR_COLOUR]
-        # two classes of nearly one colour would both be seen in some masks, and large
-        apart = [
-            v
-            for v in near
-            if table.pixels[value] <= 0.1 * table.pixels[v] or not set(table.names[v]) & set(table.names[value])
-        ]
-        if value not in names and apart and len(main) < MOST_LABELS:
-            merged[value] = apart[0]
-        else:
-            main.append(value)
-    return merged
-
-
-def _near_numbers(table: _Table, names: Mapping[int, str]) -> dict[int, int]:
-    """Neighbours of white, or of one of a few greys at even steps; ids count from 0 on, and may be neighbours."""
-    values = sorted(value for value in table.pixels if value >= 0)
-    if len(values) < 2:
-        return {}
-    heaps: list[list[int]] = []
-    for value in values:
-        if heaps and value - heaps[-1][-1] <= NEAR:
-            heaps[-1].append(value)
-        else:
-            heaps.append([value])
-    mains = [max(heap, key=lambda v: table.pixels[v]) for heap in heaps]
-    white = 255 if values[-1] < 256 else 65535
-    if names.keys() & set(values) or white - mains[-1] > NEAR or mains[0] > NEAR or len(heaps) < 2:
-        return {}
-    even = np.ptp(np.diff(mains)) <= 2 * NEAR
-    merged: dict[int, int] = {}
-    for before, heap, main in zip(heaps, heaps[1:], mains[1:], strict=False):
-        if heap[-1] - heap[0] <= 2 * NEAR and heap[0] - before[-1] > NOISE and (even or heap is heaps[-1]):
-            merged |= {value: main for value in heap if value != main}
-    specks = [value for value in heaps[0] if value != mains[0]]
-    # beside noise in white, what little lies next to black is noise too
-    if merged and len(heaps) == 2 and sum(table.pixels[v] for v in specks) <= 0.05 * table.pixels[mains[0]]:
-        merged |= dict.fromkeys(specks, mains[0])
-    return merged
-
-
-def _with_noise(keys: dict[str, str], merged: Mapping[int, int], table: _Table) -> dict[str, str]:
-    """The keys, those of numbers as ranges that hold what is merged with them."""
-    if table.coloured or not merged:
-        return keys
-    ends = {key: [int(key), *(v for v, main in merged.items() if main == int(key))] for key in keys}
-    return {f"{min(ends[k])}-{max(ends[k])}" if len(ends[k]) > 1 else k: name for k, name in keys.items()}
-
-
-def _labels(keys: dict[str, str], meant: Sequence[str], table: _Table, same: Mapping[str, str]) -> Labels:
+def _labels(keys: dict[str, str], meant: Sequence[str], table: Table, same: Mapping[str, str]) -> Labels:
     """same: keys that mean the same as another one, which they differ from by noise."""
     coloured = table.coloured
     zero = "#000000" if coloured else "0"

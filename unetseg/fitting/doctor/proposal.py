@@ -113,7 +113,7 @@ class Proposal:
     """What a recipe for a folder of this name says.
 
     volumes: whether there are any. sizes: (height, width) of its images, of volumes of each slice. legend: a file of
-    names. marked: the annotations, where there are no masks.
+    names. marked: the annotations, where there are no masks. lone: whether there are images without a mask.
     """
 
     name: str
@@ -127,6 +127,7 @@ class Proposal:
     sizes: tuple[tuple[int, int], ...]
     legend: str | None = None
     marked: Marked | None = None
+    lone: bool = False
 
     def text(self, *, training: int, seed: int = 0, questions: Sequence[str] = ()) -> str:
         """The recipe as TOML, for so many training pictures or slices; what a person has to answer first stands above.
@@ -182,11 +183,16 @@ def _data(proposal: Proposal) -> list[str]:
             lines += [f"{key} = {toml(template)}"]
     if proposal.marked is not None:
         lines += _annotations(proposal.marked)
+    elif proposal.lone:
+        lines += ['unannotated = "leave out"  # images without a mask']
     if layout.class_masks:
         lines += [f"class_masks = {toml(layout.class_masks)}  # 1, 2 and so on in mask_values; the smaller lies on top"]
-    if layout.split_folders is not None:
-        folders = ", ".join(f"{split} = {toml(folder)}" for split, folder in layout.split_folders.items())
-        lines += [f"split_folders = {{ {folders} }}"]
+    for key, folders in (
+        ("split_folders", layout.split_folders),
+        ("mask_split_folders", layout.mask_split_folders),
+    ):
+        if folders is not None:
+            lines += [f"{key} = {toml(dict(folders))}"]
     if grouping.split_lists is not None:
         lines += [f"split_lists = {toml(dict(grouping.split_lists))}"]
     for key in ("manifest", "group_column", "split_column"):

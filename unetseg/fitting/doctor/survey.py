@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -119,9 +119,13 @@ def survey(pairs: Sequence[Pair], *, progress: bool = False) -> list[Surveyed]:
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         work = pool.map(_surveyed, pairs)
         examined = list(tqdm(work, "reading", len(pairs), False, unit="pair", disable=not progress))
-    if any(isinstance(one.mask, MaskFacts) and one.mask.coloured for one in examined):
-        return examined  # a mask that is all black is then one of colours
-    return [replace(s, mask=_as_numbers(s.mask)) if isinstance(s.mask, MaskFacts) else s for s in examined]
+    masks = in_one_way([one.mask for one in examined if isinstance(one.mask, MaskFacts)])
+    return [replace(s, mask=next(masks)) if isinstance(s.mask, MaskFacts) else s for s in examined]
+
+
+def in_one_way(masks: Sequence[MaskFacts]) -> Iterator[MaskFacts]:
+    """RGB masks as numbers where none of them has a colour; else one that is all black is of colours too."""
+    return iter(masks) if any(mask.coloured for mask in masks) else map(_as_numbers, masks)
 
 
 def _as_numbers(mask: MaskFacts) -> MaskFacts:
