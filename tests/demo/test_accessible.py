@@ -15,12 +15,12 @@ from unetseg.samples import draw_sample
 Check = Callable[[str], None]
 
 
-@pytest.fixture(params=SCHEMES)
-def visit(request: pytest.FixtureRequest, browser: Browser, address: str, axe: str) -> Iterator[Visit]:
-    """A visitor of a language, with axe-core in the page."""
-    with Visit(browser, address, locale=request.param, reduced_motion="reduce").open() as visit:
-        visit.page.evaluate(axe)
-        yield visit
+@pytest.fixture(scope="module", params=SCHEMES)
+def tab(request: pytest.FixtureRequest, browser: Browser, address: str, axe: str) -> Iterator[Visit]:
+    """The page in a language, with axe-core in its document."""
+    with Visit(browser, address, locale=request.param, reduced_motion="reduce").open() as tab:
+        tab.page.evaluate(axe)
+        yield tab
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from visiting import (
     FIRST,
     GROUND,
+    SIZE,
     Pixels,
     Visit,
     aerial,
@@ -54,7 +55,7 @@ KINDS = {
     "zip": "All of these (ZIP)",
 }
 PRESETS = {"Soft tissue": (40, 400), "Liver": (60, 160), "Lung": (-600, 1500), "Bone": (400, 1800)}
-LANDSCAPE, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 844}
+PHONE = {"width": 390, "height": 844}
 
 
 @cache
@@ -111,7 +112,7 @@ def test_picture_and_controls_fit_a_small_screen_and_a_slice_is_large_on_a_large
     page = visit.page
     for view in ("overlay", "thresholded"):
         visit.view(view)
-        assert page.evaluate("document.documentElement.scrollHeight") <= LANDSCAPE["height"]
+        assert page.evaluate("document.documentElement.scrollHeight") <= SIZE["height"]
         seen_within(page, ".views", ".stage", ".threshold", ".legend", ".main-acts", ".examples")
     page.set_viewport_size({"width": 1440, "height": 900})
     expect(page.locator(".after canvas").first).to_be_visible()
@@ -618,10 +619,12 @@ def test_a_picture_may_be_dropped_or_pasted(visit: Visit, tmp_path: Path, event:
     )
     visit.has("here.png")
     visit.equals(shipped("liver-unet")(tmp_path / "here.png"), "overlay")
+    # the page that stood in this document before takes nothing any more
+    assert len([request for request in visit.requests if request.url.endswith("/runs")]) == 1
 
 
 def test_two_tabs_do_not_mix(browser: Browser, address: str, tmp_path: Path) -> None:
-    context = browser.new_context(viewport=LANDSCAPE)
+    context = browser.new_context(viewport=SIZE)
     with Visit(context, address).open() as one, Visit(context, address).open() as other:
         files = [ct(tmp_path / "a.png", 3), ct(tmp_path / "b.png", 11)]
         for visit, file in ((one, files[0]), (other, files[1])):
@@ -684,8 +687,8 @@ def test_the_same_in_code_names_model_and_thresholds(visit: Visit) -> None:
 # -- for everybody
 
 
-def test_from_start_to_result_and_threshold_by_keyboard_alone(visit: Visit, tmp_path: Path) -> None:
-    page, file = visit.page, ct(tmp_path / "slice.png")
+def test_from_start_to_result_and_threshold_by_keyboard_alone(newcomer: Visit, tmp_path: Path) -> None:
+    visit, page, file = newcomer, newcomer.page, ct(tmp_path / "slice.png")
     page.on("filechooser", lambda _: None)  # from now on the browser gives it away: told later, it may be too late
 
     def tab_to(what: str) -> None:

@@ -17,7 +17,7 @@ from configs import KINDS, config_for, segmented
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page
 from scenes import ct, scene
-from viewing import Desk, desk
+from viewing import Desk, Tab, desk, tab
 
 from unetseg import Segmentation, render
 from unetseg.demo.packed import counted, entropy, packed, tile
@@ -34,27 +34,16 @@ def served() -> Iterator[Desk]:
         yield served
 
 
-@pytest.fixture
-def page(browser: Browser, served: Desk) -> Iterator[Page]:
-    yield from opened(browser, served, {})
+@pytest.fixture(scope="module")
+def own(browser: Browser) -> Iterator[Tab]:
+    with tab(browser, 800, 640) as own:
+        yield own
 
 
 @pytest.fixture
-def still(browser: Browser, served: Desk) -> Iterator[Page]:
-    """The page of somebody who wants nothing to move."""
-    yield from opened(browser, served, {"reduced_motion": "reduce"})
-
-
-def opened(browser: Browser, served: Desk, options: dict[str, Any]) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 800, "height": 640}, **options)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    page.goto(served.address)
-    page.wait_for_function("window.ready")
-    yield page
-    page.close()
-    assert not problems
+def page(own: Tab, served: Desk) -> Iterator[Page]:
+    with own.at(served) as page:
+        yield page
 
 
 def show(page: Page, served: Desk, shown: Segmentation, full: Segmentation | None = None, index: int = 0) -> None:
@@ -350,7 +339,7 @@ def test_a_wheel_zooms_to_the_pointer_and_a_drag_moves(page: Page, served: Desk)
 
 
 def test_two_fingers_zoom_around_their_middle(browser: Browser, served: Desk) -> None:
-    for page in opened(browser, served, {"has_touch": True}):
+    with tab(browser, 800, 640, has_touch=True) as touched, touched.at(served) as page:
         show(page, served, label_image(60, 80))
         client = page.context.new_cdp_session(page)
 
@@ -485,13 +474,14 @@ def test_blinking_shows_picture_and_result_in_turn_until_it_is_stopped(page: Pag
     assert "is-away" not in (page.locator(".after").get_attribute("class") or "")
 
 
-def test_nothing_blinks_for_who_wants_nothing_to_move(still: Page, served: Desk) -> None:
-    show(still, served, label_image(60, 80))
-    drawn(still, {"compare": "blink"})
-    still.wait_for_timeout(900)
-    assert still.locator(".after.is-away").count() == 0
-    still.mouse.click(300, 300)
-    assert still.locator(".after.is-away").count() == 1
+def test_nothing_blinks_for_who_wants_nothing_to_move(browser: Browser, served: Desk) -> None:
+    with tab(browser, 800, 640, reduced_motion="reduce") as still, still.at(served) as page:
+        show(page, served, label_image(60, 80))
+        drawn(page, {"compare": "blink"})
+        page.wait_for_timeout(900)
+        assert page.locator(".after.is-away").count() == 0
+        page.mouse.click(300, 300)
+        assert page.locator(".after.is-away").count() == 1
 
 
 # -- tiles

@@ -1,4 +1,4 @@
-"""A page with nothing but the viewer, over a real socket: its files, and packed results under names."""
+"""A page with nothing but the viewer, over a real socket: its files, and packed results under names; a tab for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, ViewportSize
 
 FOLDER = Path(__file__).resolve().parents[2] / "unetseg" / "demo" / "viewer"
 KINDS = {".js": "text/javascript", ".css": "text/css"}
@@ -73,3 +76,31 @@ def desk(page: str = PAGE) -> Iterator[Desk]:
             yield served
         finally:
             server.shutdown()
+
+
+@contextlib.contextmanager
+def tab(browser: Browser, width: int, height: int, **options: Any) -> Iterator[Tab]:  # noqa: ANN401, as they are
+    """A tab of a size for several tests, each of which loads its page anew: quicker than a tab for each."""
+    with contextlib.closing(browser.new_page(viewport={"width": width, "height": height}, **options)) as page:
+        yield Tab(page, {"width": width, "height": height})
+
+
+class Tab:
+    """See `tab`."""
+
+    def __init__(self, page: Page, size: ViewportSize) -> None:
+        self._page, self._size = page, size
+        self._problems: list[str] = []
+        page.on("pageerror", lambda error: self._problems.append(str(error)))
+        page.on("console", lambda said: self._problems.append(said.text) if said.type == "error" else None)
+
+    @contextlib.contextmanager
+    def at(self, desk: Desk) -> Iterator[Page]:
+        """The page of a desk, just loaded; in the end there was no error in it."""
+        self._problems.clear()
+        self._page.set_viewport_size(self._size)
+        self._page.mouse.move(0, 0)
+        self._page.goto(desk.address)
+        self._page.wait_for_function("window.ready")
+        yield self._page
+        assert not self._problems

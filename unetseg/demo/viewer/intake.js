@@ -24,11 +24,18 @@ export class Intake {
         if (files.length) take(files);
       },
     });
-    document.addEventListener("dragenter", (event) => this.over(event, 1));
-    document.addEventListener("dragleave", (event) => this.over(event, -1));
-    document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
-    document.addEventListener("drop", (event) => this.drop(event));
-    document.addEventListener("paste", (event) => this.paste(event));
+    this.listening = new AbortController();
+    const { signal } = this.listening;
+    document.addEventListener("dragenter", (event) => this.over(event, 1), { signal });
+    document.addEventListener("dragleave", (event) => this.over(event, -1), { signal });
+    document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault(), { signal });
+    document.addEventListener("drop", (event) => this.drop(event), { signal });
+    document.addEventListener("paste", (event) => this.paste(event), { signal });
+  }
+
+  /** Take nothing any more. */
+  close() {
+    this.listening.abort();
   }
 
   /** The button that opens a file. @param {Words} words */

@@ -32,13 +32,18 @@ import { prefer, preferred, Words } from "./words.js";
  * @typedef {{wanted: Wanted, key?: string, drawn?: boolean, build: () => HTMLElement}} Asked
  */
 
+/** @type {WeakMap<HTMLElement, Page>} the page that stands in an element */
+const standing = new WeakMap();
+
 /**
- * Build the page into an element.
+ * Build the page into an element; one that stood there ends.
  * @param {HTMLElement} element
  * @param {Backend} [service]
  */
 export function open(element, service = new Service()) {
+  standing.get(element)?.close();
   const page = new Page(element, service);
+  standing.set(element, page);
   void page.start();
   return page;
 }
@@ -112,6 +117,13 @@ export class Page {
     } catch (error) {
       if (isIdle()) this.broken(error, null);
     }
+  }
+
+  /** End what goes on: nothing of it is seen any more. */
+  close() {
+    this.running?.forget();
+    this.intake.close();
+    this.viewer.close();
   }
 
   // -- what is on the screen

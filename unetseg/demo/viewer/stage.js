@@ -43,11 +43,17 @@ export class Stage {
     /** @type {{x: number, y: number} | null} */
     this.at = null;
     this.still = window.matchMedia("(prefers-reduced-motion: reduce)");
-    this.still.addEventListener("change", () => this.compare(this.mode));
+    this.still.onchange = () => this.compare(this.mode);
     this.compare("off");
     this.divide(0.5);
     this.listen();
     new ResizeObserver(() => this.layout()).observe(this.element);
+  }
+
+  /** Nothing moves any more. */
+  close() {
+    this.still.onchange = null;
+    this.compare("off");
   }
 
   /** Another picture: its shown size, 0 for none. @param {Size} picture @param {number} ratio @param {boolean} keepZoom */

@@ -197,6 +197,12 @@ export class Viewer {
     return new ImageData(draw(packed, this.drawn), packed.width, packed.height);
   }
 
+  /** The end: it is seen no more. */
+  close() {
+    this.clear();
+    this.stage.close();
+  }
+
   clear() {
     for (const tile of this.tiles.values()) tile.remove();
     this.tiles.clear();

@@ -19,6 +19,7 @@ from ..data.augment import as_float, carry_out, collate
 from ..data.dataset import Crops, Pictures
 from ..data.folder import Example
 from ..data.joined import read_joined
+from ..data.layouts import is_volume
 from ..recipe import Augment, Recipe
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def fit_gate(
 
     The limits are fitted on validation; without FEWEST_HELD_OUT pictures there are none.
     """
-    train = [e for e in examples if e.split == "train"]
+    train, held_out = ([e for e in examples if e.split == split] for split in ("train", "val"))
     chosen = [train[i] for i in evenly_chosen(len(train), MOST_KNOWN // 2)]
     pictures = Pictures(chosen, recipe)
     some = evenly_chosen(len(pictures), MOST_KNOWN // 2)
@@ -54,13 +55,15 @@ def fit_gate(
     crops = Crops(pictures, predictor.config)
     augmented = [_features(predictor, x, Change()) for x in _crops(crops, MOST_KNOWN // 2)]
     turns: list[Tensor] = []
-    if has_upright(recipe.augment):
+    # without a limit no turn is told; of volumes, the slices are counted once they are read
+    may_limit = len(held_out) >= FEWEST_HELD_OUT or any(is_volume(example.image) for example in held_out)
+    if may_limit and has_upright(recipe.augment):
         upright = [as_float(pictures.stored(i)[0])[None] for i in evenly_chosen(len(pictures), MOST_TURNED)]
         upright += list(_crops(crops, MOST_TURNED))
         turns = [torch.cat([_features(predictor, x, change_to(view)) for x in upright]) for view in _bar(range(VIEWS))]
     percentiles = [list(intensities[name]["percentiles"].values()) for name in predictor.config.channels]
     gate = fitted(torch.cat(plain + augmented), torch.tensor(percentiles), views=turns)
-    gate, summary = _with_limits(gate, predictor, [e for e in examples if e.split == "val"])
+    gate, summary = _with_limits(gate, predictor, held_out)
     return gate, {"known": len(gate.known), "percentiles": PERCENTILES, **summary}
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import PIL.Image
@@ -69,13 +71,18 @@ def find_proof(network: UNet, config: SegmentationConfig) -> Proof | None:
 
 def _pictures(kinds: Sequence[SampleKind], mode: str) -> Iterator[NDArray[np.uint8]]:
     """Generated pictures, reduced, and parts of them; the smallest first."""
-    drawn = [draw_sample(kind, seed, DRAWN)[0] for kind in kinds for seed in range(SEEDS)]
     for side in SIDES:
         start = (DRAWN - side) // 2
-        for pixels in drawn:
-            picture = PIL.Image.fromarray(pixels).convert(mode)
+        for kind, seed in itertools.product(kinds, range(SEEDS)):
+            picture = _drawn(kind, seed).convert(mode)
             yield np.asarray(picture.resize((side, side), PIL.Image.Resampling.BOX))
             yield np.asarray(picture.crop((start, start, start + side, start + side)))
+
+
+@cache
+def _drawn(kind: SampleKind, seed: int) -> PIL.Image.Image:
+    """Drawn once, when it is first tried: each fold of a cross-validation tries the same."""
+    return PIL.Image.fromarray(draw_sample(kind, seed, DRAWN)[0])
 
 
 def _will_do(proof: Proof, config: SegmentationConfig) -> bool:
