@@ -27,7 +27,7 @@ STATISTICS = ("running_mean", VARIANCE)
 """What a batch norm keeps beside its weights, and no step of an optimizer changes."""
 
 Task = Literal["binary", "multiclass", "one-vs-rest"]
-PictureRule = Literal["mean", "log-mean-exp"]
+PictureRule = Literal["mean"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]

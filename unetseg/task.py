@@ -133,8 +133,6 @@ def picture_logits(logits: Tensor, config: SegmentationConfig, valid: Tensor | N
     pixels = logits.flatten(2)  # (B,K,N)
     classes = pixels[:, -len(config.classes) :]
     known = torch.ones_like(pixels[:, :1]) if valid is None else valid.flatten(1)[:, None].to(pixels)  # (B,1,N)
-    if config.picture_rule == "log-mean-exp":
-        return (classes + known.log()).logsumexp(dim=2) - known.sum(dim=2).clamp(min=1).log()
     if config.background is None:
         weight = known
     else:  # how much is decided by the pixels' own loss

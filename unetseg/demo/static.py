@@ -20,7 +20,7 @@ from ..files import BUILT, PAGE, README, one_line, read_json
 from ..hub.space import static_readme
 from ..model import UNet
 from ..predictor import Predictor
-from ..samples import draw_sample
+from ..samples import SampleKind, draw_sample
 from .models import facts, sample_kind
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ def page_files(network: UNet, built: Path, *, repo: str | None = None, float16: 
     known = facts(predictor.model, predictor)
     title = known["title"] if repo is None else repo.rpartition("/")[2]
     readme = static_readme(title, known["source"], known["licence"], on_hub=bool(known["commit"]))
-    return read_built(built) | _model_files(network, known, float16=float16) | {README: readme}
+    model = _model_files(network, known, sample_kind(predictor), float16=float16)
+    return read_built(built) | model | {README: readme}
 
 
 def built_page() -> Path:
@@ -90,7 +91,9 @@ def _npm(*arguments: str) -> None:
         raise ValueError(f"the page was not built: `{command}` failed in {SOURCES} ({said}); try it there")
 
 
-def _model_files(network: UNet, known: Mapping[str, Any], *, float16: bool) -> dict[str, bytes]:
+def _model_files(
+    network: UNet, known: Mapping[str, Any], kind: SampleKind | None, *, float16: bool
+) -> dict[str, bytes]:
     data = as_onnx(network, float16=float16)
     packed = gzip.compress(data, 9, mtime=0)
     unpacked = {f"unpacked_{name}": value for name, value in _sizes(data).items()}
@@ -99,12 +102,15 @@ def _model_files(network: UNet, known: Mapping[str, Any], *, float16: bool) -> d
         **{name: known[name] for name in SHOWN},
         "files": {NETWORK: _sizes(packed) | unpacked},
         "metadata": metadata(network),
-        "example": EXAMPLE,
+        "example": None if kind is None else EXAMPLE,
     }
-    example = io.BytesIO()
-    PIL.Image.fromarray(draw_sample(sample_kind(network.config), 0)[0]).save(example, "PNG")
     text = json.dumps(said, ensure_ascii=False, allow_nan=False)
-    return {MODEL: text.encode(), NETWORK: packed, EXAMPLE: example.getvalue()}
+    files = {MODEL: text.encode(), NETWORK: packed}
+    if kind is not None:
+        example = io.BytesIO()
+        PIL.Image.fromarray(draw_sample(kind, 0)[0]).save(example, "PNG")
+        files[EXAMPLE] = example.getvalue()
+    return files
 
 
 def _sizes(data: bytes) -> dict[str, Any]:

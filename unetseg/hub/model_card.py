@@ -18,6 +18,7 @@ License = Literal[
     "bsd-3-clause",
     "cc0-1.0",
     "cc-by-4.0",
+    "cc-by-sa-3.0",
     "cc-by-sa-4.0",
     "cc-by-nc-4.0",
     "cc-by-nc-sa-4.0",

@@ -24,12 +24,9 @@ async function install() {
     ["files.json", "model.json"].map(async (name) => (await fetch(name)).json()),
   );
   const small = Object.keys(files).filter((name) => !name.endsWith(".gz") && !/webgpu|asyncify/.test(name));
-  await cache.addAll([".", "files.json", "model.json", example, ...small]);
-  const known = new Set(
-    [".", "model.json", "files.json", example, ...Object.keys(files)].map(
-      (name) => new URL(name, worker.registration.scope).href,
-    ),
-  );
+  const own = [".", "files.json", "model.json", ...(example === null ? [] : [example])];
+  await cache.addAll([...own, ...small]);
+  const known = new Set([...own, ...Object.keys(files)].map((name) => new URL(name, worker.registration.scope).href));
   for (const { url } of await cache.keys()) if (!known.has(url)) await cache.delete(url);
 }
 
