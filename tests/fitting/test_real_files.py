@@ -275,7 +275,7 @@ def test_a_volume_is_scored_as_a_whole_and_its_outlines_slice_by_slice(tmp_path:
         assert wrong[worst.slice_number - 1] == wrong.max()
         assert (worst.truth == truth[worst.slice_number - 1]).all()
     assert found.pictures == {example.group: 1 for example in examples}
-    assert len(collect([(predictor, examples)], data).labels) == sum(m.counts.sum() for m in counts.values())
+    assert len(collect([(predictor, examples)], data)[0].labels) == sum(m.counts.sum() for m in counts.values())
     Journal(tmp_path, 0, 0).panel(predictor, examples, data)
     assert (tmp_path / "validation.png").is_file()
 

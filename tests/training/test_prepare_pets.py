@@ -75,15 +75,15 @@ def test_animals_carry_their_species_and_borders_are_ignored(source: Path, tmp_p
             assert example.image.read_bytes() == (source / "images" / example.image.name).read_bytes()
     splits = {example.name: (example.group, example.split) for example in find_examples(recipe.data, out, 0)}
     assert splits["Abyssinian_1"] == ("Abyssinian_x", "train")
-    assert splits["Abyssinian_10"] == splits["Abyssinian_11"] == ("Abyssinian_1x", "val")
-    assert splits["Abyssinian_100"] == splits["Abyssinian_105"] == ("Abyssinian_10x", "train")
+    assert splits["Abyssinian_10"] == splits["Abyssinian_11"] == ("Abyssinian_1x", "train")
+    assert splits["Abyssinian_100"] == splits["Abyssinian_105"] == ("Abyssinian_10x", "val")
     assert splits["Abyssinian_12"] == ("test_Abyssinian_1x", "test")
 
 
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        ("list", "line 1 of test.txt is 'Abyssinian_12 one 1 1', expected NAME CLASS SPECIES BREED"),
+        ("list", "line 1 of test.txt is 'Abyssinian_12 1 3 1', expected NAME CLASS SPECIES BREED"),
         ("path", "line 1 of test.txt is '../x 1 1 1', expected"),
         ("size", "Abyssinian_12.png is (5, 4) pixels of [1], its picture (30, 20)"),
         (
@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_one_sentence(
     place = source / "annotations" if (source / "annotations").is_dir() else source
     mask = place / "trimaps" / "Abyssinian_12.png"
     if harm in ("list", "path"):
-        (place / "test.txt").write_text("Abyssinian_12 one 1 1\n" if harm == "list" else "../x 1 1 1\n")
+        (place / "test.txt").write_text("Abyssinian_12 1 3 1\n" if harm == "list" else "../x 1 1 1\n")
     elif harm in ("size", "values"):
         Image.new("L", (5, 4), 1).save(mask) if harm == "size" else Image.new("L", (30, 20)).save(mask)
     elif harm == "cut":

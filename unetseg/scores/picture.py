@@ -113,7 +113,7 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     share, square = right / count, NORMAL**2
     middle = (share + square / (2 * count)) / (1 + square / count)
     half = NORMAL / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return round(middle - half, 12), round(middle + half, 12)
 
 
 def joined_pictures(found: Sequence[Labelled]) -> Labelled:

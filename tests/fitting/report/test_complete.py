@@ -94,7 +94,7 @@ def test_the_config_is_what_validation_asks_for(run: tuple[Path, Recipe, list[Ex
     predictor = Predictor.from_pretrained(folder / "checkpoint", device="cpu")
     validation = [e for e in examples if e.split == "val"]
     bare = uncalibrated(predictor.config)
-    assert predictor.config == calibrated(bare, collect([(predictor, validation)], recipe.data)) != bare
+    assert predictor.config == calibrated(bare, collect([(predictor, validation)], recipe.data)[0]) != bare
     calibration = json.loads((folder / "checkpoint" / "calibration.json").read_text())
     assert tuple(calibration["temperatures"]) == predictor.config.temperatures
     assert tuple(calibration["thresholds"]) == predictor.config.thresholds
@@ -174,7 +174,7 @@ def test_folds_are_what_calibration_is_fitted_on(tmp_path: Path) -> None:
     checkpoint = completed(
         tmp_path / "run", config, recipe, [e for e in examples if e.split != "test"], folds=[(fold, some)]
     )
-    pixels = collect([(Predictor.from_pretrained(fold, device="cpu"), some)], recipe.data)
+    pixels = collect([(Predictor.from_pretrained(fold, device="cpu"), some)], recipe.data)[0]
     assert hub.load(checkpoint)[0] == calibrated(config, pixels)
     calibration = json.loads((checkpoint / "calibration.json").read_text())
     assert calibration["fitted_on"]["what"] == "out-of-fold predictions of 1 checkpoints"

@@ -95,7 +95,7 @@ def test_one_pass_counts_what_is_counted_alone(kind: str, tmp_path: Path) -> Non
     counts = evaluate(predictor, examples, data_for(config))
     assert {g: m.counts.tolist() for g, m in found.groups.items()} == {g: m.counts.tolist() for g, m in counts.items()}
     assert found.pictures == {"a": 2, "b": 1}
-    pixels = collect([(predictor, examples)], data_for(config))
+    pixels = collect([(predictor, examples)], data_for(config))[0]
     assert found.after is not None
     assert found.after.summary() == trust(pixels, config).summary()
     distances = SurfaceScores(config)
@@ -199,14 +199,14 @@ def test_pixels_for_calibration_stay_within_memory(tmp_path: Path, monkeypatch: 
     config = config_for("one-vs-rest with background")
     predictor = Predictor(network_for(config), device="cpu")
     examples = write_examples(tmp_path, config)
-    whole = collect([(predictor, examples)], data_for(config))
+    whole = collect([(predictor, examples)], data_for(config))[0]
     monkeypatch.setattr(evaluation, "LOGITS_IN_MEMORY", 900)
-    less = collect([(predictor, examples)], data_for(config))
+    less = collect([(predictor, examples)], data_for(config))[0]
     assert whole.logits.numel() > 3000
     assert 300 < less.logits.numel() <= 900
     # logits are those of the bare network, whatever a checkpoint was calibrated to
     predictor.config = config.model_copy(update={"temperatures": (3.0, 0.5, 1.0)})
-    again = collect([(predictor, examples)], data_for(config))
+    again = collect([(predictor, examples)], data_for(config))[0]
     assert torch.equal(again.logits, less.logits)
 
 
