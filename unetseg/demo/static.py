@@ -52,7 +52,13 @@ def page_files(network: UNet, built: Path, *, repo: str | None = None, float16: 
     known = facts(predictor.model, predictor)
     title = known["title"] if repo is None else repo.rpartition("/")[2]
     readme = static_readme(title, known["source"], known["licence"], on_hub=bool(known["commit"]))
-    return read_built(built) | _model_files(network, known, float16=float16) | {README: readme}
+    files = {README: readme, NETWORK: gzip.compress(as_onnx(network, float16=float16), 9, mtime=0)}
+    kind = sample_kind(predictor)
+    if kind is not None:
+        file = io.BytesIO()
+        PIL.Image.fromarray(draw_sample(kind, 0)[0]).save(file, "PNG")
+        files[EXAMPLE] = file.getvalue()
+    return read_built(built) | files | {MODEL: _said(files, network, known)}
 
 
 def built_page() -> Path:
@@ -90,21 +96,18 @@ def _npm(*arguments: str) -> None:
         raise ValueError(f"the page was not built: `{command}` failed in {SOURCES} ({said}); try it there")
 
 
-def _model_files(network: UNet, known: Mapping[str, Any], *, float16: bool) -> dict[str, bytes]:
-    data = as_onnx(network, float16=float16)
-    packed = gzip.compress(data, 9, mtime=0)
-    unpacked = {f"unpacked_{name}": value for name, value in _sizes(data).items()}
+def _said(files: Mapping[str, bytes], network: UNet, known: Mapping[str, Any]) -> bytes:
+    """What the page is told of its model."""
+    packed = files[NETWORK]
+    unpacked = {f"unpacked_{name}": value for name, value in _sizes(gzip.decompress(packed)).items()}
     said = {
         "config": json.loads(network.config.to_json()),
         **{name: known[name] for name in SHOWN},
         "files": {NETWORK: _sizes(packed) | unpacked},
         "metadata": metadata(network),
-        "example": EXAMPLE,
+        "example": EXAMPLE if EXAMPLE in files else None,
     }
-    example = io.BytesIO()
-    PIL.Image.fromarray(draw_sample(sample_kind(network.config), 0)[0]).save(example, "PNG")
-    text = json.dumps(said, ensure_ascii=False, allow_nan=False)
-    return {MODEL: text.encode(), NETWORK: packed, EXAMPLE: example.getvalue()}
+    return json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _sizes(data: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import { taskOf } from "./config.js";
 /**
  * What lies beside the page: the model and what is said of it.
  * @typedef {Pick<Model, "title" | "curve" | "scores" | "licence" | "medical" | "card" | "source" | "commit"> & {
- *   config: Config, example: string, files: Record<string, import("./fetching.js").Pinned>}} Beside
+ *   config: Config, example: string | null, files: Record<string, import("./fetching.js").Pinned>}} Beside
  */
 
 /** A file that a browser can hold. */
@@ -107,7 +107,7 @@ export class Local {
 
   /** The picture that lies beside the page. */
   async example() {
-    const name = /** @type {Beside} */ (this.beside).example;
+    const name = /** @type {string} */ (this.beside?.example);
     const answer = await fetch(new URL(name, location.href)).catch(() => null);
     if (!answer?.ok) throw new Refused(`${name} can't be fetched; open a picture of your own`);
     return new File([await answer.blob()], name);
@@ -171,6 +171,6 @@ function modelOf({ config, title, curve, scores, licence, medical, card, source,
     source,
     commit,
     gate: false,
-    examples: [{ name: example, thumbnail: example }],
+    examples: example ? [{ name: example, thumbnail: example }] : [],
   };
 }

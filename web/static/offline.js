@@ -24,11 +24,10 @@ async function install() {
     ["files.json", "model.json"].map(async (name) => (await fetch(name)).json()),
   );
   const small = Object.keys(files).filter((name) => !name.endsWith(".gz") && !/webgpu|asyncify/.test(name));
-  await cache.addAll([".", "files.json", "model.json", example, ...small]);
+  const beside = [".", "files.json", "model.json", ...(example ? [example] : [])];
+  await cache.addAll([...beside, ...small]);
   const known = new Set(
-    [".", "model.json", "files.json", example, ...Object.keys(files)].map(
-      (name) => new URL(name, worker.registration.scope).href,
-    ),
+    [...beside, ...Object.keys(files)].map((name) => new URL(name, worker.registration.scope).href),
   );
   for (const { url } of await cache.keys()) if (!known.has(url)) await cache.delete(url);
 }
