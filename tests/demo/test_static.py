@@ -130,6 +130,13 @@ def test_its_example_is_a_generated_picture_that_fits(colours: dict[str, object]
         assert picture.mode == mode
 
 
+def test_a_model_of_whole_pictures_has_no_example(built: Path) -> None:
+    rule = {"format": 2, "picture_rule": "mean", "picture_temperature": 1.0}
+    files = page_files(network_for(config_for("multiclass", **rule)), built)
+    assert said(files)["example"] is None, "it labels garments or animals, which nothing here draws"
+    assert "example.png" not in files
+
+
 def test_the_same_again_is_the_same_and_nothing_of_the_machine_is_in_it(built: Path, tmp_path: Path) -> None:
     folder = network_for(config_for("binary")).save_pretrained(tmp_path / "checkpoint")
     files = page_files(UNet.from_pretrained(folder), built)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import struct
@@ -277,6 +278,24 @@ def test_a_picture_is_sent_nowhere_and_nothing_is_fetched_for_it(visit: Stranger
         visit.view(view)
     visit.drawn()
     assert [request.url for request in asked if request.url.startswith("http")] == []
+
+
+def test_without_an_example_it_waits_for_a_picture_and_needs_no_network_either(
+    built_page: Path, browser: Browser, tmp_path: Path
+) -> None:
+    rule = {"format": 2, "picture_rule": "mean", "picture_temperature": 1.0}
+    network = network_for(config_for("multiclass", **rule))
+    folder = made(tmp_path / "page", network, built_page)
+    path = ct(tmp_path / "slice.png")
+    with browser.new_context(viewport={"width": 1280, "height": 720}) as context, contextlib.ExitStack() as listens:
+        host = listens.enter_context(Host(folder))
+        for _ in range(2):
+            with Stranger(context, host) as visit:
+                visit.page.goto(host.address)
+                visit.upload(path)
+                assert apart(visit, float32(network), path)[0] <= 1e-4
+                visit.page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+            listens.close()  # from here on nobody listens
 
 
 def test_after_the_first_visit_it_needs_no_network(liver: Path, browser: Browser, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ..files import BUILT, PAGE, README, one_line, read_json
 from ..hub.space import static_readme
 from ..model import UNet
 from ..predictor import Predictor
-from ..samples import SampleKind, draw_sample
+from ..samples import draw_sample
 from .models import facts, sample_kind
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,13 @@ def page_files(network: UNet, built: Path, *, repo: str | None = None, float16: 
     known = facts(predictor.model, predictor)
     title = known["title"] if repo is None else repo.rpartition("/")[2]
     readme = static_readme(title, known["source"], known["licence"], on_hub=bool(known["commit"]))
-    model = _model_files(network, known, sample_kind(predictor), float16=float16)
-    return read_built(built) | model | {README: readme}
+    files = {README: readme, NETWORK: gzip.compress(as_onnx(network, float16=float16), 9, mtime=0)}
+    kind = sample_kind(predictor)
+    if kind is not None:
+        file = io.BytesIO()
+        PIL.Image.fromarray(draw_sample(kind, 0)[0]).save(file, "PNG")
+        files[EXAMPLE] = file.getvalue()
+    return read_built(built) | files | {MODEL: _said(files, network, known)}
 
 
 def built_page() -> Path:
@@ -91,26 +96,18 @@ def _npm(*arguments: str) -> None:
         raise ValueError(f"the page was not built: `{command}` failed in {SOURCES} ({said}); try it there")
 
 
-def _model_files(
-    network: UNet, known: Mapping[str, Any], kind: SampleKind | None, *, float16: bool
-) -> dict[str, bytes]:
-    data = as_onnx(network, float16=float16)
-    packed = gzip.compress(data, 9, mtime=0)
-    unpacked = {f"unpacked_{name}": value for name, value in _sizes(data).items()}
+def _said(files: Mapping[str, bytes], network: UNet, known: Mapping[str, Any]) -> bytes:
+    """What the page is told of its model."""
+    packed = files[NETWORK]
+    unpacked = {f"unpacked_{name}": value for name, value in _sizes(gzip.decompress(packed)).items()}
     said = {
         "config": json.loads(network.config.to_json()),
         **{name: known[name] for name in SHOWN},
         "files": {NETWORK: _sizes(packed) | unpacked},
         "metadata": metadata(network),
-        "example": None if kind is None else EXAMPLE,
+        "example": EXAMPLE if EXAMPLE in files else None,
     }
-    text = json.dumps(said, ensure_ascii=False, allow_nan=False)
-    files = {MODEL: text.encode(), NETWORK: packed}
-    if kind is not None:
-        example = io.BytesIO()
-        PIL.Image.fromarray(draw_sample(kind, 0)[0]).save(example, "PNG")
-        files[EXAMPLE] = example.getvalue()
-    return files
+    return json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _sizes(data: bytes) -> dict[str, Any]:

@@ -107,7 +107,7 @@ export class Local {
 
   /** The picture that lies beside the page. */
   async example() {
-    const name = /** @type {Beside} */ (this.beside).example ?? "example.png";
+    const name = /** @type {string} */ (this.beside?.example);
     const answer = await fetch(new URL(name, location.href)).catch(() => null);
     if (!answer?.ok) throw new Refused(`${name} can't be fetched; open a picture of your own`);
     return new File([await answer.blob()], name);
@@ -171,6 +171,6 @@ function modelOf({ config, title, curve, scores, licence, medical, card, source,
     source,
     commit,
     gate: false,
-    examples: example === null ? [] : [{ name: example, thumbnail: example }],
+    examples: example ? [{ name: example, thumbnail: example }] : [],
   };
 }

@@ -24,9 +24,11 @@ async function install() {
     ["files.json", "model.json"].map(async (name) => (await fetch(name)).json()),
   );
   const small = Object.keys(files).filter((name) => !name.endsWith(".gz") && !/webgpu|asyncify/.test(name));
-  const own = [".", "files.json", "model.json", ...(example === null ? [] : [example])];
-  await cache.addAll([...own, ...small]);
-  const known = new Set([...own, ...Object.keys(files)].map((name) => new URL(name, worker.registration.scope).href));
+  const beside = [".", "files.json", "model.json", ...(example ? [example] : [])];
+  await cache.addAll([...beside, ...small]);
+  const known = new Set(
+    [...beside, ...Object.keys(files)].map((name) => new URL(name, worker.registration.scope).href),
+  );
   for (const { url } of await cache.keys()) if (!known.has(url)) await cache.delete(url);
 }
 

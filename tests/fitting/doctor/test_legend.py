@@ -95,7 +95,7 @@ def test_masks_that_cvat_exports_are_read_by_its_labelmap(tmp_path: Path) -> Non
     """Colours of classes in SegmentationClass, of objects in SegmentationObject; a list that divides nothing."""
 
     def files() -> Files:
-        colours = np.array(COLOURS, dtype=np.uint8)
+        colours = np.array(COLOURS, dtype=np.uint8)[[0, 2, 1]]  # classes follow each other by their colours
         for i in range(6):
             picture, ids = scene(i)
             yield f"JPEGImages/{i:03}.jpg", picture
