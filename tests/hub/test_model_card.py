@@ -108,8 +108,8 @@ def test_the_lines_without_torch_give_the_labels_of_the_predictor(
     text = (folder / "README.md").read_text(encoding="utf-8")
     (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     *_, code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    verify, export = (shlex.split(line, comments=True)[3:] for line in commands.splitlines())
-    assert callable(parser().parse_args(verify).run)
+    verify, export, page = (shlex.split(line, comments=True)[3:] for line in commands.splitlines())
+    assert all(callable(parser().parse_args(words).run) for words in (verify, page))
     assert main([argument.replace("path/to/this/folder", str(folder)) for argument in export]) == 0
     found: dict[str, Any] = {}
     exec(code, found)
