@@ -9,8 +9,7 @@ import pytest
 from configs import network_for, picture_config
 from playwright.sync_api import Browser, Locator, expect
 from served import served
-from test_accessible import BROKEN
-from visiting import Pixels, Visit, png, said
+from visiting import BROKEN, Pixels, Visit, png, said
 
 from unetseg import Predictor
 from unetseg.demo.handlers import Page
