@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg.files import whole  # noqa: E402
+from unetseg.process import exit_code  # noqa: E402
 
 COLORS = {
     "building": 0x3C1098,
@@ -172,18 +173,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the published zip, or the folder unpacked from it")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
+
+    def work() -> None:
         counts = prepare(options.source, options.out)
-    except (ValueError, OSError) as error:
-        logging.error("error: %s", error)
-        return 1
-    except KeyboardInterrupt:
-        logging.info("stopped; the same command goes on")
-        return 130
-    for name, share in zip(COLORS, counts / counts.sum(), strict=True):
-        logging.info("%-11s %6.2f %%", name, 100 * share)
-    return 0
+        for name, share in zip(COLORS, counts / counts.sum(), strict=True):
+            logging.info("%-11s %6.2f %%", name, 100 * share)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

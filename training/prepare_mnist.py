@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg.files import whole  # noqa: E402
+from unetseg.process import exit_code  # noqa: E402
 
 NAME = re.compile(r"(?P<set>train|t10k|test)(?P<part>\d*)-(?P<kind>images|labels)[-.]idx(?P<sides>[13])-ubyte(\.gz)?")
 GZIP = b"\x1f\x8b"
@@ -132,18 +133,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--ink", type=int, choices=range(1, 256), default=128, metavar="1..255", help="the darkest ink; 128 by default"
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
+
+    def work() -> None:
         counts = prepare(options.source, options.out, options.ink)
-    except (ValueError, OSError) as error:
-        logging.error("error: %s", error)
-        return 1
-    except KeyboardInterrupt:
-        logging.info("stopped; the same command goes on")
-        return 130
-    told = ", ".join(f"{split} {count}" for split, count in counts.items())
-    logging.info("%s holds %d pictures: %s", options.out, sum(counts.values()), told)
-    return 0
+        told = ", ".join(f"{split} {count}" for split, count in counts.items())
+        logging.info("%s holds %d pictures: %s", options.out, sum(counts.values()), told)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg.files import whole  # noqa: E402
+from unetseg.process import exit_code  # noqa: E402
 
 MEMBER = re.compile(r"(?:^|/)(imagesTr|labelsTr)/liver_(\d+)\.nii(\.gz)?$")
 ONE_PERSON = set(range(6, 11))
@@ -335,19 +336,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--val", type=float, default=0.1, metavar="SHARE", help="of the other patients (0.1)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw for --val (0)")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
+
+    def work() -> None:
         low, high = options.window
         settings = Settings((low, high), options.every, options.negatives, options.test, options.val, options.seed)
         slices = prepare(options.source, options.out, settings)
-    except (ValueError, OSError) as error:
-        logging.error("error: %s", error)
-        return 1
-    except KeyboardInterrupt:
-        logging.info("stopped; the same command goes on")
-        return 130
-    logging.info("%s holds %d slices; training/recipes/liver.toml trains on them", options.out, slices)
-    return 0
+        logging.info("%s holds %d slices; training/recipes/liver.toml trains on them", options.out, slices)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

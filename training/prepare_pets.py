@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a clone works without being installed
 
 from unetseg.files import whole  # noqa: E402
+from unetseg.process import exit_code  # noqa: E402
 
 SPECIES = {"1": ("cat", 1), "2": ("dog", 2)}
 ANIMAL, BACKGROUND, BORDER = 1, 2, 3
@@ -135,18 +136,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the folder of the published data")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
+
+    def work() -> None:
         counts = prepare(options.source, options.out)
-    except (ValueError, OSError) as error:
-        logging.error("error: %s", error)
-        return 1
-    except KeyboardInterrupt:
-        logging.info("stopped; the same command goes on")
-        return 130
-    told = ", ".join(f"{split} {count}" for split, count in counts.items())
-    logging.info("%s holds %d pictures: %s", options.out, sum(counts.values()), told)
-    return 0
+        told = ", ".join(f"{split} {count}" for split, count in counts.items())
+        logging.info("%s holds %d pictures: %s", options.out, sum(counts.values()), told)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 SPINS = "1000"
@@ -61,3 +62,17 @@ def ended_by_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Do the work of a command: 0, 1 with one sentence on what is wrong, 130 when stopped, to be gone on with."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        work()
+    except (ValueError, OSError) as error:
+        logging.error("error: %s", error)
+        return 1
+    except KeyboardInterrupt:
+        logging.info("stopped; the same command goes on")
+        return 130
+    return 0

@@ -1,40 +1,26 @@
-import importlib.util
 import io
 import json
 import shutil
 import stat
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scripts import TRAINING, load
 
 from unetseg.fitting import Recipe
 from unetseg.fitting.data.folder import find_examples, read_example
 
-TRAINING = Path(__file__).parents[2] / "training"
 # the colours of the published masks in order of id, written down a second time
 COLORS = ["#3c1098", "#8429f6", "#6ec1e4", "#fedd3a", "#e2a929", "#9b9b9b"]
 TOP = "Semantic segmentation dataset"
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prepare_dubai", TRAINING / "prepare_dubai.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    path = list(sys.path)
-    spec.loader.exec_module(module)
-    sys.path[:] = path
-    return module
-
-
-script = load_script()
+script = load("prepare_dubai")
 
 
 def labels_of(tile: int, part: int) -> NDArray[np.uint8]:

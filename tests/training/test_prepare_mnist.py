@@ -1,33 +1,17 @@
 import csv
 import gzip
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scripts import TRAINING, load
 
 from unetseg.fitting import Recipe
 from unetseg.fitting.data.folder import find_examples, read_example
 
-TRAINING = Path(__file__).parents[2] / "training"
-
-
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prepare_mnist", TRAINING / "prepare_mnist.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    path = list(sys.path)
-    spec.loader.exec_module(module)
-    sys.path[:] = path
-    return module
-
-
-script = load_script()
+script = load("prepare_mnist")
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:

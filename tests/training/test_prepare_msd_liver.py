@@ -1,6 +1,5 @@
 import csv
 import gzip
-import importlib.util
 import io
 import itertools
 import shutil
@@ -8,7 +7,6 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import nibabel as nib
@@ -18,29 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from scripts import TRAINING, load
 
 from unetseg.fitting import Recipe
 from unetseg.fitting.data.folder import find_examples, read_example
 
-TRAINING = Path(__file__).parents[2] / "training"
 DEPTH, LIVER = 12, range(3, 10)
 # what nibabel calls RAS: x grows to the patient's right, y to the front, z to the head
 RAS = np.diag([2.0, 2.0, 5.0, 1.0])
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prepare_msd_liver", TRAINING / "prepare_msd_liver.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    path = list(sys.path)
-    spec.loader.exec_module(module)
-    sys.path[:] = path
-    return module
-
-
-script = load_script()
+script = load("prepare_msd_liver")
 
 
 def scan(number: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:

@@ -1,18 +1,15 @@
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scripts import TRAINING, load
 
 from unetseg.fitting import Recipe
 from unetseg.fitting.data.folder import find_examples, read_example
 
-TRAINING = Path(__file__).parents[2] / "training"
 NAMES = {
     "trainval": [*(f"Abyssinian_{i}" for i in (1, 10, 11, 20, 100, 105)), *(f"beagle_{i}" for i in (3, 30, 31))],
     "test": ["Abyssinian_12", "beagle_4"],
@@ -20,18 +17,7 @@ NAMES = {
 }
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prepare_pets", TRAINING / "prepare_pets.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    path = list(sys.path)
-    spec.loader.exec_module(module)
-    sys.path[:] = path
-    return module
-
-
-script = load_script()
+script = load("prepare_pets")
 
 
 def trimap(name: str) -> NDArray[np.uint8]:

@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import warm
 from annotated_folders import yolo
 from PIL import Image
 from safetensors import safe_open
+from scripts import TRAINING, load
 
 from unetseg import hub
 from unetseg.__main__ import main
@@ -23,7 +23,7 @@ from unetseg.fitting import Recipe, fit
 from unetseg.fitting.lock import held
 from unetseg.samples import write_samples
 
-SCRIPT = Path(__file__).parents[2] / "training" / "train.py"
+SCRIPT = TRAINING / "train.py"
 # -I: the package is found without being installed, named in PYTHONPATH or lying in the working directory
 COMMAND = [sys.executable, "-I", "-W", "error", str(SCRIPT)]
 # one thread, so that two runs add numbers in the same order
@@ -84,16 +84,10 @@ def wait_for(process: warm.Process | subprocess.Popen[str], pattern: str) -> Non
         seen += character
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+@pytest.fixture(scope="module")
+def command() -> ModuleType:
     """training/train.py as a module, where a process of its own would show nothing more."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("train_command", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("train")
 
 
 def test_a_run_that_is_stopped_killed_and_resumed_ends_with_the_bytes_of_an_uninterrupted_one(

@@ -1,14 +1,12 @@
 """`unetseg.fitting.doctor`, the command `doctor`, and `training/train.py FOLDER`."""
 
 import csv
-import importlib.util
 import io
 import json
 import logging
 import re
 import shlex
 import shutil
-import sys
 import tempfile
 import tracemalloc
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from scripts import load
 
 from unetseg.__main__ import main
 from unetseg.config import hex_to_rgb
@@ -36,7 +35,6 @@ from unetseg.fitting.doctor.survey import image_facts, mask_facts
 from unetseg.render import UNKNOWN
 from unetseg.samples import write_samples
 
-SCRIPT = Path(__file__).parents[3] / "training" / "train.py"
 Pixels = NDArray[np.uint8]
 
 
@@ -1035,15 +1033,10 @@ def test_every_label_has_a_colour_of_its_own_and_water_is_blue(words: list[str],
     assert palette_for(["nothing", *names], has_background=True) == ("#000000", *colours.values())
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("train_command", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def command() -> ModuleType:
+    """training/train.py as a module, where a process of its own would show nothing more."""
+    return load("train")
 
 
 SHORT = ["--train.epochs", "1", "--model.widths", "[4, 8]", "--train.validate_every", "1"]
