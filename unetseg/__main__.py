@@ -471,7 +471,7 @@ def _space(options: argparse.Namespace) -> int:
 
 
 def _static(options: argparse.Namespace) -> int:
-    from .demo.static import KIND, built_page, page_files
+    from .demo.static import KIND, page_files
     from .hub.space import make_static_space
     from .hub.upload import check_repo
     from .model import UNet
@@ -485,7 +485,7 @@ def _static(options: argparse.Namespace) -> int:
     else:
         check_repo(options.repo)
     network = UNet.from_pretrained(options.model[0])
-    files = page_files(network, built_page(), repo=options.repo, float16=options.float16)
+    files = page_files(network, repo=options.repo, float16=options.float16)
     if options.out:
         log.info("%s, %s bytes", whole_folder(options.out, files, **KIND), f"{sum(map(len, files.values())):,}")
         return 0

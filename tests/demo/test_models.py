@@ -45,6 +45,11 @@ def test_kind_and_examples(
     assert all(example["thumbnail"].startswith(f"data:image/{form};base64,") for example in said["examples"])
 
 
+def test_a_card_on_the_page_has_no_pictures_and_no_words_below_them() -> None:
+    text = "# One\n\nBefore.\n\n![What it is](views.png)\n\n*A picture of it.*\n\n*After* it.\n"
+    assert models.card_html(text) == "<h1>One</h1>\n<p>Before.</p>\n<p><em>After</em> it.</p>\n"
+
+
 def test_the_page_begins_with_liver_and_satellite() -> None:
     shipped = ["clothes-unet", "digits-unet", "liver-unet", "pets-unet", "satellite-unet"]
     assert demo.in_order(shipped) == ["liver-unet", "satellite-unet", "clothes-unet", "digits-unet", "pets-unet"]

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,14 @@ def test_what_npm_can_not_do_is_a_sentence(clone: Path, fails: str, said: str) -
     (clone / f"fails at {fails}").touch()
     with pytest.raises(ValueError, match=rf"not built: `{said}` failed in .*web \(npm error no such host\); try it"):
         built_page()
+
+
+def test_what_is_missing_is_told_before_npm_works(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert clone.is_dir()
+    monkeypatch.setattr(static, "_npm", lambda *_: pytest.fail("npm was asked"))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ValueError, match=r"pip install 'unetseg\[onnx\]'"):
+        page_files(network_for(config_for("binary")))
 
 
 def test_without_npm_a_clone_says_so(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

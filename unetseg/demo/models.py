@@ -27,8 +27,8 @@ THUMBNAIL = 112
 """Pixels a side."""
 HEADLINE = ("mean_group_dice", "miou", "accuracy", "picture_accuracy")
 FOLDED = re.compile(r"^<details><summary>(.*?)</summary>$(.*?)^</details>$", re.MULTILINE | re.DOTALL)
-HIDDEN = re.compile(r"<!--.*?-->|!\[[^\]]*\]\([^)]*\)", re.DOTALL)
-"""Comments, and pictures, which lie beside the card."""
+HIDDEN = re.compile(r"<!--.*?-->|!\[[^\]]*\]\([^)]*\)(?:\n\n\*[^*\n]+\*$)?", re.DOTALL | re.MULTILINE)
+"""Comments, and pictures, which lie beside the card, with what stands in italics below them."""
 
 
 def sample_kind(predictor: Offered) -> SampleKind | None:

@@ -37,11 +37,14 @@ READABLE = (("gray",), ("red", "green", "blue"))
 """Channels of what a browser opens."""
 
 
-def page_files(network: UNet, built: Path, *, repo: str | None = None, float16: bool = False) -> dict[str, bytes]:
+def page_files(
+    network: UNet, built: Path | None = None, *, repo: str | None = None, float16: bool = False
+) -> dict[str, bytes]:
     """The files of a page that shows one model, by path; the same again are the same bytes.
 
-    built: the folder that `built_page` gives. repo: of the Space, whose title is its name. float16: weights of half the
-    size. ValueError for a model that takes other pictures than a browser opens, or for a folder that isn't whole.
+    built: the folder of the page; None takes that of `built_page`, once the model's own files are there. repo: of the
+    Space, whose title is its name. float16: weights of half the size. ValueError for a model that takes other pictures
+    than a browser opens, or for a folder that isn't whole.
     """
     if network.config.channels not in READABLE:
         raise ValueError(
@@ -58,7 +61,7 @@ def page_files(network: UNet, built: Path, *, repo: str | None = None, float16: 
         file = io.BytesIO()
         PIL.Image.fromarray(draw_sample(kind, 0)[0]).save(file, "PNG")
         files[EXAMPLE] = file.getvalue()
-    return read_built(built) | files | {MODEL: _said(files, network, known)}
+    return read_built(built or built_page()) | files | {MODEL: _said(files, network, known)}
 
 
 def built_page() -> Path:
